@@ -1,0 +1,27 @@
+//! The reference workload for AWS workload identity on Kubernetes.
+//!
+//! A job that fetches a random picture at each tick and streams it to S3, with whatever identity
+//! the AWS default credential chain finds. The way of one picture is one direction through the
+//! modules:
+//!
+//! [`cli`] → [`job`] → [`source`] → [`image_kind`] → [`upload`] (over [`replay`]) → S3.
+//!
+//! [`identity`] stands beside that way: it answers who we are. [`aws`] holds the SDK's settings,
+//! [`address_guard`] what the image host may not point at.
+
+pub mod address_guard;
+pub mod aws;
+pub mod checksum_trailer;
+pub mod cli;
+pub mod errors;
+pub mod identity;
+pub mod image_kind;
+pub mod job;
+pub mod replay;
+pub mod shutdown;
+pub mod source;
+pub mod telemetry;
+pub mod upload;
+
+/// Version and commit, as `--version` prints them.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("GIT_COMMIT"), ")");

@@ -1,0 +1,65 @@
+//! Credentials come from the default chain, and refresh by themselves.
+
+use std::time::Duration;
+
+use sandbox::Answer;
+
+use crate::harness::{World, until};
+
+#[tokio::test]
+async fn expired_credentials_are_replaced_without_a_failed_upload() {
+    let world = World::with_lifetime(Duration::from_secs(3)).await;
+    let done = world.job("/random", "--count 30 --interval 250ms").finish().await.expect(0);
+    assert!(world.sandbox.agent.requests() > 2, "the credentials never had to be replaced");
+    assert!(done.events("no upload").is_empty());
+    assert_eq!(world.objects().await.len(), 30);
+}
+
+#[tokio::test]
+async fn the_agent_is_asked_once_for_credentials_that_last() {
+    let world = World::new().await;
+    world.job("/random", "--count 10 --interval 0s --concurrency 4").finish().await.expect(0);
+    assert_eq!(world.sandbox.agent.requests(), 1);
+}
+
+#[tokio::test]
+async fn the_rotated_token_file_is_read_at_each_refresh() {
+    let world = World::with_lifetime(Duration::from_secs(5)).await;
+    let agent = &world.sandbox.agent;
+    let job = world.job("/random", "--interval 100ms").start();
+    job.wrote("\"uploaded\"", 1).await;
+    let rotated = agent.mint_token(|claims| claims.jti = "rotated".to_owned());
+    agent.write_token(&rotated).expect("the token file can be written");
+    let before = agent.requests();
+    until("a refresh", || agent.requests() > before).await;
+    job.wrote("\"uploaded\"", 5).await;
+    let done = job.terminate().await.expect(143);
+    assert!(done.events("no upload").is_empty());
+}
+
+#[tokio::test]
+async fn without_credentials_nothing_is_uploaded_and_with_them_it_goes_on() {
+    let world = World::new().await;
+    let agent = &world.sandbox.agent;
+    agent.set_answer(Answer::Status(400, "no association yet".to_owned()));
+    let job = world.job("/random", "--interval 100ms --count 2").start();
+    job.wrote("no upload", 1).await;
+    assert_eq!(world.objects().await.len(), 0);
+    agent.set_answer(Answer::Normal);
+    let done = job.finish().await.expect(0);
+    assert!(done.lines[0].contains("no credentials yet"), "{}", done.lines[0]);
+    assert_eq!(world.objects().await.len(), 2);
+}
+
+#[tokio::test]
+async fn an_s3_error_that_quotes_the_session_token_does_not_reach_the_log() {
+    // S3 quotes the token it refuses in its answer; every test searches the output for it.
+    let world = World::new().await;
+    world.sandbox.credentials.expire_all();
+    let job = world.job("/random", "").start();
+    job.wrote("\"uploaded\"", 1).await;
+    world.sandbox.credentials.expire_all();
+    let again = world.job("/random", "--count 1").finish().await.expect(0);
+    assert!(again.events("no upload").is_empty());
+    job.terminate().await.expect(143);
+}

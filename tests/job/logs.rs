@@ -1,0 +1,76 @@
+//! What is logged: the first line, one line an upload, and nothing secret.
+
+use crate::harness::World;
+
+#[tokio::test]
+async fn the_first_line_says_what_will_happen_and_who_we_are() {
+    let world = World::new().await;
+    let host = world.sandbox.images.url("/random?token=hush");
+    let host = host.split_once('?').expect("a query").0.to_owned();
+    let done = world
+        .job("/random", "--count 1 --interval 45s --key-prefix demo/")
+        .finish()
+        .await
+        .expect(0);
+    let first: serde_json::Value = serde_json::from_str(&done.lines[0]).expect("JSON");
+    let pod = gethostname::gethostname().into_string().expect("a plain host name");
+    assert_eq!(first["level"], "INFO");
+    assert_eq!(first["sources"], host);
+    assert_eq!(first["interval"], "45s");
+    assert_eq!(first["at"], world.sandbox.s3.endpoint());
+    assert_eq!(first["destination"], format!("s3://{}/demo/{pod}/", world.sandbox.s3.bucket()));
+    let issued = &world.sandbox.agent.issued()[0];
+    assert_eq!(first["account"], issued.account_id);
+    assert!(first["provider"].as_str().is_some_and(|name| name.contains("Pod Identity")));
+    let message = first["message"].as_str().expect("a message");
+    assert!(message.contains("every 45s") && message.contains(&host), "{message}");
+    assert!(!done.lines.join("\n").contains(&issued.access_key_id), "only the id's end is told");
+}
+
+#[tokio::test]
+async fn an_upload_is_one_line_with_its_facts() {
+    let world = World::new().await;
+    let done = world.job("/picture?kind=gif", "--count 1").finish().await.expect(0);
+    let [event] = &done.events("uploaded")[..] else { panic!("{:?}", done.lines) };
+    let object = &world.objects().await[0];
+    assert_eq!(event["key"], object.key);
+    assert_eq!(event["size"], object.len);
+    assert_eq!(event["kind"], "image/gif");
+    assert_eq!(event["fetch_attempts"], 1);
+    assert_eq!(event["upload_attempts"], 1);
+    for number in ["fetch_ms", "upload_ms", "bytes_per_second"] {
+        assert!(event[number].is_u64(), "{number}: {event}");
+    }
+}
+
+#[tokio::test]
+async fn text_is_for_people() {
+    let world = World::new().await;
+    let done = world
+        .job("/random", "--count 1 --log-format text")
+        .env("RUST_LOG", "info")
+        .finish()
+        .await
+        .expect(0);
+    assert!(done.lines[0].contains("INFO uploading a picture every"), "{}", done.lines[0]);
+    assert!(done.lines.iter().any(|line| line.contains("INFO uploaded key=")), "{:?}", done.lines);
+    assert!(!done.lines.iter().any(|line| line.contains('\x1b')), "colour, but no terminal");
+}
+
+#[tokio::test]
+async fn rust_log_filters() {
+    let world = World::new().await;
+    let done = world.job("/random", "--count 1").env("RUST_LOG", "warn").finish().await.expect(0);
+    assert!(done.lines.is_empty(), "{:?}", done.lines);
+}
+
+#[tokio::test]
+async fn a_query_that_fails_is_not_logged() {
+    let world = World::new().await;
+    for target in ["/x?status=404&type=hush", "/x?refuse=9&type=hush", "/x?body=text&type=hush"] {
+        let job = world.job(target, "--fetch-timeout 500ms").start();
+        job.wrote("no upload", 1).await;
+        let done = job.terminate().await.expect(143);
+        assert!(!done.lines.join("\n").contains("hush"), "{:?}", done.lines);
+    }
+}

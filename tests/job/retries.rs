@@ -1,0 +1,112 @@
+//! When something is tried again, when it is not, and that nothing loops without a pause.
+
+use std::time::Duration;
+
+use sandbox::Fault;
+
+use crate::harness::World;
+
+#[tokio::test]
+async fn what_may_pass_is_asked_for_again() {
+    for target in [
+        "/x?status=503&times=2",
+        "/x?status=500&times=2",
+        "/x?status=429&times=2",
+        "/x?status=408&times=2",
+        "/x?refuse=2",
+        "/x?delay=3000&times=2",
+    ] {
+        let world = World::new().await;
+        let done = world.job(target, "--count 1 --read-timeout 300ms").finish().await.expect(0);
+        assert_eq!(done.events("uploaded")[0]["fetch_attempts"], 3, "{target}");
+        assert!(done.events("no upload").is_empty(), "{target}");
+        assert_eq!(world.objects().await.len(), 1, "{target}");
+    }
+}
+
+#[tokio::test]
+async fn retry_after_is_respected() {
+    let world = World::new().await;
+    world.job("/x?status=429&times=1&retry_after=2", "--count 1").finish().await.expect(0);
+    let arrivals = world.sandbox.images.arrivals();
+    assert_eq!(arrivals.len(), 2);
+    assert!(arrivals[1].at - arrivals[0].at >= Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn a_retry_after_beyond_the_ticks_time_is_not_waited_for() {
+    let world = World::new().await;
+    let job = world.job("/x?status=503&retry_after=3600", "").start();
+    job.wrote("no upload", 1).await;
+    let done = job.terminate().await.expect(143);
+    assert_eq!(done.events("no upload")[0]["reason"], "status");
+    assert_eq!(world.sandbox.images.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_failed_tick_is_logged_and_the_next_one_comes_at_its_time() {
+    let world = World::new().await;
+    let done =
+        world.job("/x?status=404&times=2", "--count 2 --interval 1s").finish().await.expect(0);
+    assert_eq!(done.events("no upload").len(), 2);
+    let arrivals = world.sandbox.images.arrivals();
+    for pair in arrivals.windows(2) {
+        assert!(pair[1].at - pair[0].at >= Duration::from_millis(900), "{arrivals:?}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_loops_without_a_pause() {
+    let world = World::new().await;
+    let job = world.job("/x?status=404", "--interval 0s").start();
+    job.wrote("no upload", 3).await;
+    job.terminate().await.expect(143);
+    for pair in world.sandbox.images.arrivals().windows(2) {
+        assert!(pair[1].at - pair[0].at >= Duration::from_millis(900));
+    }
+}
+
+/// S3 fails at its first answer to `operation`; the picture arrives all the same, fetched once.
+async fn healed(target: &str, operation: &str, fault: Fault) {
+    let world = World::new().await;
+    world.sandbox.s3.fail(operation, 1, fault.clone());
+    let done = world.job(target, "--count 1").finish().await.expect(0);
+    assert!(done.events("no upload").is_empty(), "{operation} {fault:?}");
+    assert_eq!(done.events("uploaded")[0]["upload_attempts"], 2, "{operation} {fault:?}");
+    let (objects, served) = (world.objects().await, world.sandbox.images.served());
+    assert_eq!(world.sandbox.images.requests().len(), 1, "the picture was fetched again");
+    assert_eq!(objects.len(), 1);
+    assert_eq!(objects[0].crc32().expect("readable"), served[0].crc32, "{operation} {fault:?}");
+}
+
+#[tokio::test]
+async fn an_s3_that_fails_half_way_gets_the_same_bytes_again() {
+    for fault in [
+        Fault::ResetAfter(100_000),
+        Fault::StatusAfter(100_000, 503, "SlowDown"),
+        Fault::Status(500, "InternalError"),
+    ] {
+        healed("/x?size=300KB", "PutObject", fault.clone()).await;
+        healed("/x?size=300KB&framing=chunked", "PutObject", fault.clone()).await;
+        healed("/x?size=12MiB", "UploadPart", fault).await;
+    }
+}
+
+#[tokio::test]
+async fn an_s3_that_fails_while_the_picture_still_arrives_gets_the_same_bytes_again() {
+    healed("/x?size=200KB&drip=16KiB%2C20", "PutObject", Fault::ResetAfter(50_000)).await;
+}
+
+#[tokio::test]
+async fn an_s3_that_refuses_is_not_asked_again() {
+    let world = World::new().await;
+    world.sandbox.s3.fail("PutObject", 1, Fault::Status(403, "AccessDenied"));
+    let job = world.job("/random", "").start();
+    job.wrote("no upload", 1).await;
+    let done = job.terminate().await.expect(143);
+    let events = done.events("no upload");
+    assert_eq!(events[0]["reason"], "s3");
+    assert!(events[0]["error"].as_str().is_some_and(|error| error.contains("AccessDenied")));
+    assert_eq!(world.s3_requests("PutObject"), 1);
+    assert_eq!(world.objects().await.len(), 0);
+}

@@ -1,0 +1,108 @@
+//! The one-command local run, as a person starts it.
+
+use std::process::{Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+
+/// `scripts/local.sh`, called from another folder, in a process group of its own as at a terminal.
+fn local(words: &str) -> Command {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/local.sh");
+    let mut command = Command::new(script);
+    command
+        .args(words.split_whitespace())
+        .current_dir(std::env::temp_dir())
+        // What a laptop may have set is neither used nor told.
+        .env("AWS_ACCESS_KEY_ID", "AKIDLAPTOP")
+        .env("AWS_SECRET_ACCESS_KEY", "laptop-secret")
+        .env("AWS_PROFILE", "work")
+        .env("RUST_LOG", "info")
+        .stdin(Stdio::null())
+        .process_group(0)
+        .kill_on_drop(true);
+    command
+}
+
+fn text(output: &Output) -> String {
+    [&output.stdout[..], &output.stderr[..]].map(String::from_utf8_lossy).concat()
+}
+
+/// The folder that the local run says its objects are in.
+fn folder(said: &str) -> std::path::PathBuf {
+    let line = said.lines().find_map(|line| line.strip_prefix("objects in")).expect(said);
+    line.trim().into()
+}
+
+fn pictures(folder: &std::path::Path) -> usize {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| if entry.path().is_dir() { pictures(&entry.path()) } else { 1 }).sum()
+}
+
+#[tokio::test]
+async fn the_local_run_ends_by_itself_and_leaves_pictures() {
+    let output = local("--count 5 --interval 50ms").output().await.expect("it runs");
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    for name in [
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI=http://127.0.0.1:",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=/",
+        "AWS_REGION=us-east-1",
+        "AWS_STS_REGIONAL_ENDPOINTS=regional",
+    ] {
+        assert!(said.contains(name), "{name} is not in\n{said}");
+    }
+    assert!(!said.contains("AKIDLAPTOP") && !said.contains("laptop-secret"), "{said}");
+    let folder = folder(&said);
+    assert_eq!(pictures(&folder), 5, "{}", folder.display());
+    std::fs::remove_dir_all(folder).expect("it can be removed");
+}
+
+#[tokio::test]
+async fn ctrl_c_ends_the_local_run_cleanly() {
+    let mut command = local("--interval 50ms");
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    let group = i32::try_from(child.id().expect("it runs")).expect("a process id");
+    let group = Pid::from_raw(group).expect("a process id");
+    let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+    let mut said = String::new();
+    while let Some(line) = lines.next_line().await.expect("text") {
+        let uploaded = line.contains("\"uploaded\"");
+        said.push_str(&line);
+        said.push('\n');
+        if uploaded {
+            break;
+        }
+    }
+    kill_process_group(group, Signal::INT).expect("it can be interrupted");
+    while let Some(line) = lines.next_line().await.expect("text") {
+        said.push_str(&line);
+        said.push('\n');
+    }
+    let status = child.wait().await.expect("it ends");
+    assert_eq!(status.code(), Some(130), "{said}");
+    assert!(said.contains("\"ended\""), "{said}");
+    let gone = rustix::process::test_kill_process_group(group);
+    assert!(gone.is_err(), "something of the local run is still running");
+    let folder = folder(&said);
+    assert!(pictures(&folder) > 0);
+    std::fs::remove_dir_all(folder).expect("it can be removed");
+}
+
+#[tokio::test]
+async fn the_local_run_passes_the_programs_exit_code_on() {
+    let output = local("--interval soon").output().await.expect("it runs");
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("error: --interval / INTERVAL"), "{said}");
+}
+
+#[tokio::test]
+async fn the_local_run_against_localstack_lists_what_landed() {
+    let output = local("--localstack --count 3 --interval 50ms").output().await.expect("it runs");
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("What landed in s3://pictures"), "{said}");
+    let listing = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(listing.lines().count(), 3, "{listing}");
+}

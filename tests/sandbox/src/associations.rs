@@ -1,0 +1,34 @@
+//! Which service accounts have a role.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Pairs of a namespace and a service account: Pod Identity associations, or
+/// the subjects that a role's trust policy lets in.
+#[derive(Debug, Default)]
+pub(crate) struct Associations(Mutex<BTreeSet<(String, String)>>);
+
+impl Associations {
+    /// With one of them.
+    pub(crate) fn new(namespace: &str, service_account: &str) -> Self {
+        let associations = Self::default();
+        associations.add(namespace, service_account);
+        associations
+    }
+
+    fn pairs(&self) -> MutexGuard<'_, BTreeSet<(String, String)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn add(&self, namespace: &str, service_account: &str) {
+        self.pairs().insert((namespace.to_owned(), service_account.to_owned()));
+    }
+
+    pub(crate) fn remove(&self, namespace: &str, service_account: &str) {
+        self.pairs().remove(&(namespace.to_owned(), service_account.to_owned()));
+    }
+
+    pub(crate) fn has(&self, namespace: &str, service_account: &str) -> bool {
+        self.pairs().contains(&(namespace.to_owned(), service_account.to_owned()))
+    }
+}

@@ -1,0 +1,178 @@
+//! The credentials of this local world: the agent issues them, the S3 asks.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use crate::role::Role;
+
+/// The account that everything belongs to, as in AWS's own examples.
+pub(crate) const ACCOUNT: &str = "123456789012";
+
+/// One set of temporary credentials, in the shape STS gives them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issued {
+    /// `ASIA` and 16 letters and digits.
+    pub access_key_id: String,
+    /// 40 characters.
+    pub secret_access_key: String,
+    /// The session token: a few hundred characters.
+    pub session_token: String,
+    /// 12 digits.
+    pub account_id: String,
+    /// In whole seconds, as the agent's answer tells it.
+    pub expires: SystemTime,
+    /// Whose credentials they are.
+    pub role: Role,
+    /// Of the role's session; Pod Identity's look like `eks-CLUSTER-POD-UUID`.
+    pub session_name: String,
+}
+
+impl Issued {
+    /// What STS calls their holder:
+    /// `arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION`.
+    #[must_use]
+    pub fn arn(&self) -> String {
+        let (role, session) = (&self.role.name, &self.session_name);
+        format!("arn:aws:sts::{}:assumed-role/{role}/{session}", self.account_id)
+    }
+}
+
+/// Why a request's credentials are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// No such access key, or one that is nothing without a session token.
+    Unknown,
+    /// The session token is not that access key's.
+    WrongToken,
+    /// They were good once.
+    Expired,
+}
+
+/// Every credential ever issued here, shared by an [`crate::Agent`], an
+/// [`crate::Sts`] and an [`crate::S3Store`].
+#[derive(Debug, Default)]
+pub struct Credentials(Mutex<Entries>);
+
+#[derive(Debug, Default)]
+struct Entries {
+    issued: Vec<Issued>,
+    by_key: HashMap<String, usize>,
+    tokens: Vec<String>,
+}
+
+impl Credentials {
+    /// An empty registry.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes new credentials of a role of their own that hold for `lifetime`,
+    /// rounded up to the next whole second of the clock.
+    pub fn issue(&self, lifetime: Duration) -> Issued {
+        self.issue_to(&Role::new("sandbox"), "sandbox", lifetime)
+    }
+
+    /// The same, of this role and session.
+    pub(crate) fn issue_to(&self, role: &Role, session: &str, lifetime: Duration) -> Issued {
+        let issued = Issued {
+            access_key_id: format!("ASIA{}", random(16, ALPHANUMERIC_UPPER)),
+            secret_access_key: random(40, BASE64),
+            session_token: random(360, BASE64),
+            account_id: ACCOUNT.to_owned(),
+            expires: whole_second(SystemTime::now() + lifetime),
+            role: role.clone(),
+            session_name: session.to_owned(),
+        };
+        self.keep(issued.clone());
+        issued
+    }
+
+    /// Enters credentials that somebody else has made, such as an emulator's
+    /// STS; they are good here then, too.
+    pub(crate) fn keep(&self, issued: Issued) {
+        let mut entries = self.entries();
+        let index = entries.issued.len();
+        entries.by_key.insert(issued.access_key_id.clone(), index);
+        entries.issued.push(issued);
+    }
+
+    /// Everything issued so far, in order.
+    #[must_use]
+    pub fn issued(&self) -> Vec<Issued> {
+        self.entries().issued.clone()
+    }
+
+    /// Whatever must never be seen in a log: every secret key, session token
+    /// and service account token made so far.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<String> {
+        let entries = self.entries();
+        let of_issued = entries
+            .issued
+            .iter()
+            .flat_map(|issued| [issued.secret_access_key.clone(), issued.session_token.clone()]);
+        of_issued.chain(entries.tokens.iter().cloned()).collect()
+    }
+
+    /// Makes all credentials issued so far expire now, whatever their holders
+    /// were told.
+    pub fn expire_all(&self) {
+        for issued in &mut self.entries().issued {
+            issued.expires = issued.expires.min(SystemTime::now());
+        }
+    }
+
+    /// Notes a service account token among the secrets.
+    pub(crate) fn keep_token(&self, token: &str) {
+        self.entries().tokens.push(token.to_owned());
+    }
+
+    /// The secret key of an access key, be it expired or not.
+    pub(crate) fn secret_key(&self, access_key_id: &str) -> Option<String> {
+        let entries = self.entries();
+        let index = *entries.by_key.get(access_key_id)?;
+        Some(entries.issued[index].secret_access_key.clone())
+    }
+
+    /// Whose an access key is, if it holds now and `token` is its session
+    /// token.
+    pub(crate) fn check(
+        &self,
+        access_key_id: &str,
+        token: Option<&str>,
+    ) -> Result<Issued, Refused> {
+        let entries = self.entries();
+        let index = entries.by_key.get(access_key_id).ok_or(Refused::Unknown)?;
+        let issued = &entries.issued[*index];
+        // A temporary key without its token is no key that AWS knows.
+        let token = token.ok_or(Refused::Unknown)?;
+        if token != issued.session_token {
+            return Err(Refused::WrongToken);
+        }
+        if issued.expires <= SystemTime::now() {
+            return Err(Refused::Expired);
+        }
+        Ok(issued.clone())
+    }
+}
+
+pub(crate) const ALPHANUMERIC_UPPER: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+const BASE64: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// So many characters of an alphabet.
+pub(crate) fn random(length: usize, alphabet: &[u8]) -> String {
+    (0..length).map(|_| char::from(alphabet[fastrand::usize(..alphabet.len())])).collect()
+}
+
+/// Rounded up: RFC 3339 as the agent writes it has no fractions.
+fn whole_second(time: SystemTime) -> SystemTime {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let seconds = since.as_secs() + u64::from(since.subsec_nanos() > 0);
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+}

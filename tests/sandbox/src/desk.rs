@@ -1,0 +1,117 @@
+//! What the agent answers, and when it refuses.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::{Method, Request, Response};
+
+use crate::answer::Answers;
+use crate::credentials::Credentials;
+use crate::issuer::{Issuer, Refusal};
+use crate::net::Hangup;
+use crate::token;
+
+/// The addresses that the real agent answers at.
+const LINK_LOCAL: [&str; 2] = ["169.254.170.23", "fd00:ec2::23"];
+
+/// The counter at which tokens are changed for credentials, shared by the
+/// connections.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    pub(crate) registry: Arc<Credentials>,
+    issuer: Box<dyn Issuer>,
+    /// The OIDC issuer whose tokens are good here.
+    pub(crate) oidc: String,
+    lifetime: Mutex<Duration>,
+    pub(crate) answers: Answers,
+}
+
+impl Desk {
+    pub(crate) fn new(
+        registry: Arc<Credentials>,
+        issuer: Box<dyn Issuer>,
+        lifetime: Duration,
+    ) -> Self {
+        let (oidc, answers) = (token::new_issuer(), Answers::default());
+        Self { registry, issuer, oidc, lifetime: Mutex::new(lifetime), answers }
+    }
+
+    pub(crate) fn set_lifetime(&self, lifetime: Duration) {
+        *self.lifetime.lock().unwrap_or_else(PoisonError::into_inner) = lifetime;
+    }
+
+    /// Answers one request to the address `own`.
+    pub(crate) async fn serve(
+        &self,
+        request: &Request<Incoming>,
+        own: &str,
+    ) -> Result<Response<Full<Bytes>>, Hangup> {
+        if let Some((status, text)) = self.answers.next().await? {
+            return Ok(plain(&Refusal { status, text }));
+        }
+        Ok(self.credentials(request, own).await.unwrap_or_else(|refusal| plain(&refusal)))
+    }
+
+    async fn credentials(
+        &self,
+        request: &Request<Incoming>,
+        own: &str,
+    ) -> Result<Response<Full<Bytes>>, Refusal> {
+        if request.uri().path() != "/v1/credentials" {
+            return Err(Refusal { status: 404, text: "404 page not found".to_owned() });
+        }
+        if request.method() != Method::GET {
+            return Err(Refusal { status: 405, text: "Method Not Allowed".to_owned() });
+        }
+        let header = |name| {
+            request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        };
+        check_host(header(HOST), own)?;
+        let claims = token::verify(header(AUTHORIZATION), &self.oidc)?;
+        let lifetime = *self.lifetime.lock().unwrap_or_else(PoisonError::into_inner);
+        let issued = self.issuer.issue(&claims, lifetime).await?;
+        let json = serde_json::json!({
+            "AccessKeyId": issued.access_key_id,
+            "SecretAccessKey": issued.secret_access_key,
+            "Token": issued.session_token,
+            "AccountId": issued.account_id,
+            "Expiration": humantime::format_rfc3339_seconds(issued.expires).to_string(),
+        });
+        Ok(response(200, "application/json", json.to_string()))
+    }
+}
+
+/// The agent refuses to be called by another name: a guard against servers
+/// that are tricked into fetching from it.
+fn check_host(host: &str, own: &str) -> Result<(), Refusal> {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    if name == own || LINK_LOCAL.contains(&name) {
+        return Ok(());
+    }
+    let [v4, v6] = LINK_LOCAL;
+    let text = format!(
+        "Access Denied. Called agent through invalid address, please use either [{v4} {v6}] address not {name}"
+    );
+    Err(Refusal { status: 403, text })
+}
+
+/// As Go's `http.Error` answers.
+fn plain(refusal: &Refusal) -> Response<Full<Bytes>> {
+    response(refusal.status, "text/plain; charset=utf-8", format!("{}\n", refusal.text))
+}
+
+fn response(status: u16, media_type: &str, text: String) -> Response<Full<Bytes>> {
+    Response::builder()
+        .status(status)
+        .header(CONTENT_TYPE, media_type)
+        .body(Full::from(text))
+        .expect("a status that a test asks for is a status")
+}

@@ -1,0 +1,93 @@
+//! An AWS emulator behind the agent, in the place of AWS.
+
+mod admin;
+mod eks_auth;
+mod ministack;
+mod policies;
+mod trust;
+
+use aws_sdk_eks::config::{BehaviorVersion, Credentials, Region};
+
+pub use admin::Admin;
+pub(crate) use eks_auth::EksAuth;
+pub use ministack::MiniStack;
+pub use policies::{pod_identity_trust, trust_of, upload_policy};
+
+/// Where an emulator is, and as whom it is spoken to.
+#[derive(Clone, Debug)]
+pub struct Emulator {
+    /// The URL that all its services answer at.
+    pub endpoint: String,
+    /// The region that it is asked for.
+    pub region: String,
+    /// The EKS cluster that the agent belongs to.
+    pub cluster: String,
+    /// Of a user who may do everything.
+    pub access_key_id: String,
+    /// Of the same user.
+    pub secret_access_key: String,
+}
+
+impl Emulator {
+    /// One in us-east-1 whose root user's key and secret are both `test`, as
+    /// `MiniStack` and `LocalStack` have it.
+    #[must_use]
+    pub fn new(endpoint: &str, cluster: &str) -> Self {
+        Self {
+            endpoint: endpoint.to_owned(),
+            region: "us-east-1".to_owned(),
+            cluster: cluster.to_owned(),
+            access_key_id: "test".to_owned(),
+            secret_access_key: "test".to_owned(),
+        }
+    }
+
+    /// The settings that the four services' clients have in common.
+    fn settings(&self) -> (BehaviorVersion, Region, Credentials) {
+        let (key, secret) = (&self.access_key_id, &self.secret_access_key);
+        let credentials = Credentials::new(key, secret, None, None, "sandbox");
+        (BehaviorVersion::latest(), Region::new(self.region.clone()), credentials)
+    }
+
+    pub(crate) fn eks(&self) -> aws_sdk_eks::Client {
+        let (version, region, credentials) = self.settings();
+        let config = aws_sdk_eks::Config::builder()
+            .behavior_version(version)
+            .region(region)
+            .credentials_provider(credentials)
+            .endpoint_url(&self.endpoint);
+        aws_sdk_eks::Client::from_conf(config.build())
+    }
+
+    pub(crate) fn iam(&self) -> aws_sdk_iam::Client {
+        let (version, region, credentials) = self.settings();
+        let config = aws_sdk_iam::Config::builder()
+            .behavior_version(version)
+            .region(region)
+            .credentials_provider(credentials)
+            .endpoint_url(&self.endpoint);
+        aws_sdk_iam::Client::from_conf(config.build())
+    }
+
+    pub(crate) fn sts(&self) -> aws_sdk_sts::Client {
+        let (version, region, credentials) = self.settings();
+        let config = aws_sdk_sts::Config::builder()
+            .behavior_version(version)
+            .region(region)
+            .credentials_provider(credentials)
+            .endpoint_url(&self.endpoint);
+        aws_sdk_sts::Client::from_conf(config.build())
+    }
+
+    /// Of the emulator's administrator, or of somebody else.
+    pub(crate) fn s3(&self, somebody: Option<Credentials>) -> aws_sdk_s3::Client {
+        let (version, region, credentials) = self.settings();
+        let config = aws_sdk_s3::Config::builder()
+            .behavior_version(version)
+            .region(region)
+            .credentials_provider(somebody.unwrap_or(credentials))
+            .endpoint_url(&self.endpoint)
+            .force_path_style(true);
+        aws_sdk_s3::Client::from_conf(config.build())
+    }
+}

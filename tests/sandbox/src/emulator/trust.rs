@@ -1,0 +1,175 @@
+//! Whether a role trusts EKS.
+//!
+//! `MiniStack` 1.5.33 asks a role's trust policy when the role is assumed, and
+//! takes its root user, as whom the agent's stand-in calls, for any service
+//! that the policy names. Which service that is, is looked at here.
+
+use serde::Deserialize;
+
+use super::policies::POD_IDENTITY_SERVICE;
+
+/// What EKS must be allowed to do with a role.
+const NEEDED: [&str; 2] = ["sts:AssumeRole", "sts:TagSession"];
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Policy {
+    statement: OneOrMore<Statement>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Statement {
+    effect: String,
+    #[serde(default)]
+    principal: Option<Principal>,
+    #[serde(default)]
+    action: OneOrMore<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Principal {
+    Named {
+        #[serde(rename = "Service", default)]
+        services: OneOrMore<String>,
+    },
+    /// `"*"`: every account, and no service.
+    #[expect(dead_code, reason = "there to be told from the names")]
+    Anyone(String),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMore<T> {
+    More(Vec<T>),
+    One(T),
+}
+
+impl<T> Default for OneOrMore<T> {
+    fn default() -> Self {
+        Self::More(Vec::new())
+    }
+}
+
+impl<T> OneOrMore<T> {
+    fn as_slice(&self) -> &[T] {
+        match self {
+            Self::More(all) => all,
+            Self::One(one) => std::slice::from_ref(one),
+        }
+    }
+}
+
+/// Whether a trust policy allows EKS both actions; one that cannot be read
+/// does not. Conditions, and what is denied, are left to the emulator's STS.
+pub(crate) fn lets_eks_in(document: &str) -> bool {
+    let Ok(policy) = serde_json::from_str::<Policy>(document) else {
+        return false;
+    };
+    let statements = policy.statement.as_slice();
+    NEEDED.iter().all(|needed| statements.iter().any(|statement| statement.allows_eks(needed)))
+}
+
+impl Statement {
+    fn allows_eks(&self, needed: &str) -> bool {
+        let named = match &self.principal {
+            Some(Principal::Named { services }) => services.as_slice(),
+            _ => &[],
+        };
+        self.effect == "Allow"
+            && named.iter().any(|service| service == POD_IDENTITY_SERVICE)
+            && self.action.as_slice().iter().any(|pattern| matches(pattern, needed))
+    }
+}
+
+/// Whether an action is meant by a policy's pattern: case does not count, and
+/// a star is any text.
+fn matches(pattern: &str, action: &str) -> bool {
+    let (pattern, action) = (pattern.to_ascii_lowercase(), action.to_ascii_lowercase());
+    let mut pieces = pattern.split('*');
+    let Some(mut rest) = pieces.next().and_then(|first| action.strip_prefix(first)) else {
+        return false;
+    };
+    let Some(last) = pieces.next_back() else {
+        return rest.is_empty();
+    };
+    for piece in pieces {
+        let Some(at) = rest.find(piece) else {
+            return false;
+        };
+        rest = &rest[at + piece.len()..];
+    }
+    rest.ends_with(last)
+}
+
+/// A policy as IAM gives it: percent-encoded.
+pub(crate) fn decoded(document: &str) -> String {
+    let mut bytes = Vec::with_capacity(document.len());
+    let mut rest = document;
+    while let Some((plain, code)) = rest.split_once('%') {
+        bytes.extend_from_slice(plain.as_bytes());
+        let byte = code.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(byte.unwrap_or(b'%'));
+        rest = if byte.is_some() { &code[2..] } else { code };
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{decoded, lets_eks_in};
+    use crate::emulator::{pod_identity_trust, trust_of};
+
+    fn trusted(statement: &Value) -> bool {
+        lets_eks_in(&json!({ "Version": "2012-10-17", "Statement": statement }).to_string())
+    }
+
+    #[test]
+    fn the_user_guides_policy_lets_eks_in_however_it_is_written() {
+        let both = ["sts:AssumeRole", "sts:TagSession"];
+        assert!(lets_eks_in(&pod_identity_trust().to_string()));
+        let services = ["ec2.amazonaws.com", "pods.eks.amazonaws.com"];
+        assert!(trusted(
+            &json!({ "Effect": "Allow", "Principal": { "Service": services }, "Action": both })
+        ));
+        for all in ["sts:*", "*", "STS:*", "s*:*"] {
+            let eks = trust_of("pods.eks.amazonaws.com", &[all]);
+            assert!(lets_eks_in(&eks.to_string()), "{all}");
+        }
+        let eks = json!({ "Service": "pods.eks.amazonaws.com" });
+        assert!(trusted(&json!([
+            { "Effect": "Allow", "Principal": eks, "Action": "sts:AssumeRole" },
+            { "Effect": "Allow", "Principal": eks, "Action": "sts:Tag*" },
+        ])));
+    }
+
+    #[test]
+    fn whatever_lacks_a_piece_does_not_let_eks_in() {
+        for (service, actions) in [
+            ("ec2.amazonaws.com", &["sts:AssumeRole", "sts:TagSession"][..]),
+            ("eks.amazonaws.com", &["sts:*"]),
+            ("pods.eks.amazonaws.com", &["sts:AssumeRole"]),
+            ("pods.eks.amazonaws.com", &["sts:AssumeRoleWithWebIdentity", "sts:TagSession"]),
+            ("pods.eks.amazonaws.com", &["sts:*Session"]),
+            ("pods.eks.amazonaws.com", &[]),
+        ] {
+            assert!(!lets_eks_in(&trust_of(service, actions).to_string()), "{service} {actions:?}");
+        }
+        let eks = json!({ "Service": "pods.eks.amazonaws.com" });
+        assert!(!trusted(&json!({ "Effect": "Deny", "Principal": eks, "Action": "sts:*" })));
+        assert!(!trusted(&json!({ "Effect": "Allow", "Principal": "*", "Action": "sts:*" })));
+        let account = json!({ "AWS": "arn:aws:iam::123456789012:root" });
+        assert!(!trusted(&json!({ "Effect": "Allow", "Principal": account, "Action": "sts:*" })));
+        assert!(!lets_eks_in("no policy"));
+    }
+
+    #[test]
+    fn percent_signs_are_decoded() {
+        assert_eq!(decoded("%7B%22a%22%3A+%C3%A9%7D%0A"), "{\"a\":+é}\n");
+        assert_eq!(decoded("100%, %zz, %4"), "100%, %zz, %4");
+    }
+}

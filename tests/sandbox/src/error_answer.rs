@@ -1,0 +1,119 @@
+//! An error of S3's with all that it carries.
+
+use std::fmt::Write as _;
+
+use hyper::header::CONTENT_TYPE;
+use s3s::{Body, HttpResponse};
+use uuid::Uuid;
+
+/// An error answer of S3: its status, code and text, with further headers and
+/// elements. What S3 says in which case is from its error code reference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorAnswer {
+    pub(crate) status: u16,
+    code: String,
+    message: String,
+    headers: Vec<(String, String)>,
+    elements: Vec<(String, String)>,
+}
+
+impl ErrorAnswer {
+    /// An error with this status and S3 error code.
+    #[must_use]
+    pub fn new(status: u16, code: &str) -> Self {
+        let message = "as the test asked".to_owned();
+        Self { status, code: code.to_owned(), message, headers: Vec::new(), elements: Vec::new() }
+    }
+
+    /// With this text.
+    #[must_use]
+    pub fn message(mut self, text: &str) -> Self {
+        text.clone_into(&mut self.message);
+        self
+    }
+
+    /// With this header besides.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With this element besides.
+    #[must_use]
+    pub fn element(mut self, name: &str, value: &str) -> Self {
+        self.elements.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The request went to one region's endpoint, and the bucket is in
+    /// another region: 301.
+    #[must_use]
+    pub fn permanent_redirect(region: &str) -> Self {
+        let message = "The bucket you are attempting to access must be addressed using the specified endpoint. Please send all future requests to this endpoint.";
+        Self::new(301, "PermanentRedirect")
+            .message(message)
+            .header("x-amz-bucket-region", region)
+            .element("Endpoint", &format!("s3.{region}.amazonaws.com"))
+    }
+
+    /// The request was signed for one region, and the bucket is in another:
+    /// 400.
+    #[must_use]
+    pub fn wrong_region(signed: &str, region: &str) -> Self {
+        let message = format!(
+            "The authorization header is malformed; the region '{signed}' is wrong; expecting '{region}'"
+        );
+        Self::new(400, "AuthorizationHeaderMalformed")
+            .message(&message)
+            .header("x-amz-bucket-region", region)
+            .element("Region", region)
+    }
+
+    /// The bucket encrypts with a KMS key, and the role may not use it: 403.
+    #[must_use]
+    pub fn kms_denied(user_arn: &str, key_arn: &str) -> Self {
+        let message = format!(
+            "User: {user_arn} is not authorized to perform: kms:GenerateDataKey on resource: {key_arn} because no identity-based policy allows the kms:GenerateDataKey action"
+        );
+        Self::new(403, "AccessDenied").message(&message)
+    }
+
+    /// The bucket encrypts with a KMS key that is not there: 400.
+    #[must_use]
+    pub fn kms_not_found(key_arn: &str) -> Self {
+        Self::new(400, "KMS.NotFoundException").message(&format!("Key '{key_arn}' does not exist"))
+    }
+
+    /// The caller's clock is off by more than a quarter of an hour: 403.
+    #[must_use]
+    pub fn clock_skew() -> Self {
+        Self::new(403, "RequestTimeTooSkewed")
+            .message("The difference between the request time and the current time is too large.")
+            .element("MaxAllowedSkewMilliseconds", "900000")
+    }
+
+    pub(crate) fn into_response(self) -> HttpResponse {
+        let id = Uuid::new_v4().simple().to_string().to_uppercase();
+        let Self { status, code, message, headers, elements } = self;
+        let mut inside = format!("<Code>{code}</Code><Message>{}</Message>", escaped(&message));
+        for (name, value) in elements {
+            let _ = write!(inside, "<{name}>{}</{name}>", escaped(&value));
+        }
+        let text = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>{inside}<RequestId>{id}</RequestId></Error>"
+        );
+        let mut response = hyper::Response::builder()
+            .status(status)
+            .header(CONTENT_TYPE, "application/xml")
+            .header("x-amz-request-id", id);
+        for (name, value) in headers {
+            response = response.header(name, value);
+        }
+        response.body(Body::from(text)).expect("what a test asks for can be sent")
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}

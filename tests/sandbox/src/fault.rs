@@ -1,0 +1,155 @@
+//! The front of the S3: what came in, and what is to go wrong with it.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::{Method, Uri};
+
+use crate::error_answer::ErrorAnswer;
+
+/// The operations that have a name here; all others are `Other`.
+const OPERATIONS: [&str; 6] = [
+    "PutObject",
+    "CreateMultipartUpload",
+    "UploadPart",
+    "CompleteMultipartUpload",
+    "AbortMultipartUpload",
+    "Other",
+];
+
+/// What goes wrong with a request to the S3.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// An error with this status and S3 error code, at once, without reading
+    /// the body. With 200 it is the error inside a success that
+    /// `CompleteMultipartUpload` can give.
+    Status(u16, &'static str),
+    /// The same after so many bytes of the body (as they are on the wire).
+    StatusAfter(u64, u16, &'static str),
+    /// An error with all that it carries, at once, without reading the body.
+    Error(ErrorAnswer),
+    /// A reset connection after so many bytes of the body.
+    ResetAfter(u64),
+    /// Served, but so much later.
+    Delay(Duration),
+    /// The body is read and no answer ever comes.
+    Hang,
+    /// Served, and then the connection is reset in place of the answer.
+    LoseAnswer,
+}
+
+/// A request that reached the S3.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// `PUT` and so on.
+    pub method: String,
+    /// Percent-encoded as it came.
+    pub path: String,
+    /// Without the question mark; empty where there is none.
+    pub query: String,
+    /// `PutObject`, `CreateMultipartUpload`, `UploadPart`,
+    /// `CompleteMultipartUpload`, `AbortMultipartUpload` or `Other`.
+    pub operation: &'static str,
+    /// Of the answer; `None` as long as there is none.
+    pub status: Option<u16>,
+    /// Names in lower case. The session token is among them.
+    pub headers: BTreeMap<String, String>,
+    /// Out of the signature.
+    pub access_key_id: Option<String>,
+}
+
+/// The planned faults and the record.
+#[derive(Debug, Default)]
+pub(crate) struct Front(Mutex<Entries>);
+
+#[derive(Debug, Default)]
+struct Entries {
+    planned: Vec<(&'static str, usize, Fault)>,
+    requests: Vec<Request>,
+}
+
+impl Front {
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn plan(&self, operation: &str, times: usize, fault: Fault) {
+        let known = OPERATIONS.into_iter().find(|each| *each == operation);
+        let operation = known.unwrap_or_else(|| panic!("no operation is called {operation} here"));
+        self.entries().planned.push((operation, times, fault));
+    }
+
+    pub(crate) fn unplan(&self) {
+        self.entries().planned.clear();
+    }
+
+    /// Enters a request; gives its number and the fault it is to meet.
+    pub(crate) fn arrived(&self, request: &hyper::Request<Incoming>) -> (usize, Option<Fault>) {
+        let record = Request::new(request);
+        let mut entries = self.entries();
+        let mut planned = entries.planned.iter_mut();
+        let fault =
+            planned.find(|(operation, times, _)| *operation == record.operation && *times > 0);
+        let fault = fault.map(|(_, times, fault)| {
+            *times -= 1;
+            fault.clone()
+        });
+        entries.requests.push(record);
+        (entries.requests.len() - 1, fault)
+    }
+
+    pub(crate) fn answered(&self, number: usize, status: u16) {
+        if let Some(request) = self.entries().requests.get_mut(number) {
+            request.status = Some(status);
+        }
+    }
+
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        self.entries().requests.clone()
+    }
+}
+
+impl Request {
+    fn new(request: &hyper::Request<Incoming>) -> Self {
+        let headers: BTreeMap<String, String> = request
+            .headers()
+            .iter()
+            .map(|(name, value)| {
+                (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+            })
+            .collect();
+        let access_key_id = headers
+            .get("authorization")
+            .and_then(|value| value.split_once("Credential="))
+            .and_then(|(_, scope)| scope.split('/').next())
+            .map(str::to_owned);
+        Self {
+            method: request.method().to_string(),
+            path: request.uri().path().to_owned(),
+            query: request.uri().query().unwrap_or_default().to_owned(),
+            operation: operation(request.method(), request.uri()),
+            status: None,
+            headers,
+            access_key_id,
+        }
+    }
+}
+
+fn operation(method: &Method, uri: &Uri) -> &'static str {
+    let query = uri.query().unwrap_or_default().as_bytes();
+    let names: Vec<Cow<'_, str>> =
+        url::form_urlencoded::parse(query).map(|(name, _)| name).collect();
+    let has = |name: &str| names.iter().any(|each| each == name);
+    let has_key = uri.path().trim_start_matches('/').contains('/');
+    match method.as_str() {
+        "PUT" if has("partNumber") => "UploadPart",
+        "PUT" if has_key && !has("tagging") && !has("acl") => "PutObject",
+        "POST" if has("uploads") => "CreateMultipartUpload",
+        "POST" if has("uploadId") => "CompleteMultipartUpload",
+        "DELETE" if has("uploadId") => "AbortMultipartUpload",
+        _ => "Other",
+    }
+}

@@ -1,0 +1,207 @@
+//! An S3 server on a folder.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{Body, HttpResponse};
+use s3s_fs::FileSystem;
+
+use crate::access::Gate;
+use crate::credentials::Credentials;
+use crate::error_answer::ErrorAnswer;
+use crate::fault::{Fault, Front, Request};
+use crate::net::{Answering, Hangup, Server, serve_http};
+use crate::objects::{self, Leftovers, Stored};
+use crate::store::Store;
+use crate::uploads::Uploads;
+
+/// How an [`S3Store`] begins.
+#[derive(Clone, Debug)]
+pub struct S3Options {
+    /// Where the buckets are folders; a temporary folder where not said.
+    pub root: Option<PathBuf>,
+    /// The one bucket there is at the beginning: 3 to 63 characters.
+    pub bucket: String,
+}
+
+impl Default for S3Options {
+    fn default() -> Self {
+        Self { root: None, bucket: "pictures".to_owned() }
+    }
+}
+
+/// An S3 server (s3s and s3s-fs) on 127.0.0.1, path-style. It accepts what is
+/// signed with credentials of its registry that hold, keeps each object as a
+/// plain file, and fails on demand.
+#[derive(Debug)]
+pub struct S3Store {
+    server: Server,
+    front: Arc<Front>,
+    root: PathBuf,
+    bucket: String,
+    /// Removes the folder with the store, where it is a temporary one.
+    _temporary: Option<tempfile::TempDir>,
+}
+
+impl S3Store {
+    /// Starts it.
+    ///
+    /// # Errors
+    ///
+    /// Those of making the folder and of binding a port.
+    pub async fn start(registry: Arc<Credentials>, options: S3Options) -> io::Result<Self> {
+        let (root, temporary) = if let Some(root) = options.root {
+            (root, None)
+        } else {
+            let folder = tempfile::Builder::new().prefix("s3-").tempdir()?;
+            (folder.path().to_owned(), Some(folder))
+        };
+        std::fs::create_dir_all(root.join(&options.bucket))?;
+        let root = root.canonicalize()?;
+        let files =
+            FileSystem::new(&root).map_err(|error| io::Error::other(format!("{error:?}")))?;
+        let uploads = Uploads::default();
+        let mut builder = S3ServiceBuilder::new(Store { files, root: root.clone(), uploads });
+        builder.set_auth(Gate(Arc::clone(&registry)));
+        builder.set_access(Gate(registry));
+        let service = builder.build();
+
+        let front = Arc::new(Front::default());
+        let shared = Arc::clone(&front);
+        let server = Server::start(move |stream| {
+            let (front, service) = (Arc::clone(&shared), service.clone());
+            let handle = move |request| -> Answering<Body> {
+                Box::pin(answer(Arc::clone(&front), service.clone(), request))
+            };
+            serve_http(stream, handle)
+        })
+        .await?;
+        Ok(Self { server, front, root, bucket: options.bucket, _temporary: temporary })
+    }
+
+    /// The URL for `AWS_ENDPOINT_URL_S3`.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.server.address())
+    }
+
+    /// The folder in which the bucket is a folder.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The bucket's name.
+    #[must_use]
+    pub fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    /// What the manifest sets in a pod, here with the endpoint.
+    #[must_use]
+    pub fn env(&self) -> Vec<(String, String)> {
+        vec![
+            ("AWS_ENDPOINT_URL_S3".to_owned(), self.endpoint()),
+            ("S3_BUCKET_NAME".to_owned(), self.bucket.clone()),
+        ]
+    }
+
+    /// The objects in the bucket, sorted by key.
+    ///
+    /// # Panics
+    ///
+    /// When the folder cannot be read: somebody took it away.
+    #[must_use]
+    pub fn objects(&self) -> Vec<Stored> {
+        objects::list(&self.root, &self.bucket).expect("the bucket's folder can be read")
+    }
+
+    /// What unfinished uploads have left on the disk, in all buckets.
+    ///
+    /// # Panics
+    ///
+    /// When the folder cannot be read: somebody took it away.
+    #[must_use]
+    pub fn leftovers(&self) -> Leftovers {
+        Leftovers::count(&self.root).expect("the store's folder can be read")
+    }
+
+    /// The requests so far, in order of arrival.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Request> {
+        self.front.requests()
+    }
+
+    /// Lets the next `times` requests of an operation ([`Request::operation`])
+    /// meet a fault. Faults of one operation are met in the order planned.
+    ///
+    /// # Panics
+    ///
+    /// When there is no operation of that name.
+    pub fn fail(&self, operation: &str, times: usize, fault: Fault) {
+        self.front.plan(operation, times, fault);
+    }
+
+    /// Forgets the faults that have not been met.
+    pub fn stop_failing(&self) {
+        self.front.unplan();
+    }
+}
+
+async fn answer(
+    front: Arc<Front>,
+    service: S3Service,
+    mut request: hyper::Request<Incoming>,
+) -> Result<HttpResponse, Hangup> {
+    let (number, fault) = front.arrived(&request);
+    let lose = fault == Some(Fault::LoseAnswer);
+    match fault {
+        None | Some(Fault::LoseAnswer) => {}
+        Some(Fault::Delay(time)) => tokio::time::sleep(time).await,
+        Some(Fault::Status(status, code)) => {
+            front.answered(number, status);
+            return Ok(ErrorAnswer::new(status, code).into_response());
+        }
+        Some(Fault::StatusAfter(bytes, status, code)) => {
+            read(request.body_mut(), bytes).await;
+            front.answered(number, status);
+            return Ok(ErrorAnswer::new(status, code).into_response());
+        }
+        Some(Fault::Error(error)) => {
+            front.answered(number, error.status);
+            return Ok(error.into_response());
+        }
+        Some(Fault::ResetAfter(bytes)) => {
+            read(request.body_mut(), bytes).await;
+            return Err(Hangup::Reset);
+        }
+        Some(Fault::Hang) => {
+            read(request.body_mut(), u64::MAX).await;
+            std::future::pending::<()>().await;
+        }
+    }
+    // In a task of its own: a connection that dies ends the body with an
+    // error, upon which s3s-fs clears up; dropping it in the middle of making
+    // a file would leave the file.
+    let served = tokio::spawn(async move { service.call(request.map(Body::from)).await });
+    let response = served.await.map_err(|_| Hangup::Close)?.map_err(|_| Hangup::Close)?;
+    if lose {
+        return Err(Hangup::Reset);
+    }
+    front.answered(number, response.status().as_u16());
+    Ok(response)
+}
+
+/// Reads about so many bytes of a body, or all there are.
+async fn read(body: &mut Incoming, bytes: u64) {
+    let mut seen = 0;
+    while seen < bytes
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        seen += frame.data_ref().map_or(0, |data| data.len() as u64);
+    }
+}

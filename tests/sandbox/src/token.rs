@@ -1,0 +1,163 @@
+//! Service account tokens as the kubelet projects them for Pod Identity and
+//! for IRSA.
+
+use std::sync::LazyLock;
+use std::time::{Duration, SystemTime};
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::body::hex;
+use crate::issuer::Refusal;
+
+/// The audience of Pod Identity's projected token.
+pub(crate) const POD_IDENTITY: &str = "pods.eks.amazonaws.com";
+/// The audience of IRSA's projected token.
+pub(crate) const STS: &str = "sts.amazonaws.com";
+
+/// How long such a token holds: what the webhook asks for, 24 hours.
+const TOKEN_LIFETIME: Duration = Duration::from_hours(24);
+
+/// One key a process: making it takes a noticeable part of a test's time,
+/// and each server's issuer is another one anyway.
+static KEY: LazyLock<RsaKeyPair> = LazyLock::new(|| {
+    RsaKeyPair::generate(KeySize::Rsa2048).expect("aws-lc can generate an RSA key")
+});
+
+/// The claims of a token. Times are seconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    /// The cluster's OIDC issuer.
+    pub iss: String,
+    /// The audiences.
+    pub aud: Vec<String>,
+    /// `system:serviceaccount:NAMESPACE:NAME`.
+    pub sub: String,
+    /// Issued at.
+    pub iat: u64,
+    /// Not before.
+    pub nbf: u64,
+    /// Expires at.
+    pub exp: u64,
+    /// The token's own name.
+    pub jti: String,
+    /// Whose token it is.
+    #[serde(rename = "kubernetes.io")]
+    pub kubernetes: KubernetesClaims,
+}
+
+/// The `kubernetes.io` claim.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KubernetesClaims {
+    /// Of the pod.
+    pub namespace: String,
+    /// The node that the pod runs on.
+    pub node: Named,
+    /// The pod.
+    pub pod: Named,
+    /// Its service account.
+    pub serviceaccount: Named,
+}
+
+/// Something in Kubernetes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// Its name.
+    pub name: String,
+    /// Its UUID.
+    pub uid: String,
+}
+
+impl Named {
+    /// A new one of this name.
+    pub(crate) fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), uid: Uuid::new_v4().to_string() }
+    }
+}
+
+/// A made-up cluster's OIDC issuer.
+pub(crate) fn new_issuer() -> String {
+    let id = Uuid::new_v4().simple().to_string().to_uppercase();
+    format!("https://oidc.eks.us-east-1.amazonaws.com/id/{id}")
+}
+
+/// The claims of a good token, from now on.
+pub(crate) fn claims(issuer: &str, audience: &str, pod: &KubernetesClaims) -> Claims {
+    let now =
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let (namespace, account) = (&pod.namespace, &pod.serviceaccount.name);
+    Claims {
+        iss: issuer.to_owned(),
+        aud: vec![audience.to_owned()],
+        sub: format!("system:serviceaccount:{namespace}:{account}"),
+        iat: now,
+        nbf: now,
+        exp: now + TOKEN_LIFETIME.as_secs(),
+        jti: Uuid::new_v4().to_string(),
+        kubernetes: pod.clone(),
+    }
+}
+
+/// Signs claims. By hand, because `jsonwebtoken` wants a PKCS#1 key, which
+/// aws-lc-rs does not export.
+pub(crate) fn sign(claims: &Claims) -> String {
+    let kid = hex(&KEY.public_key().as_ref()[..20]);
+    let header = serde_json::json!({ "alg": "RS256", "kid": kid });
+    let payload = serde_json::to_string(claims).expect("claims are plain data");
+    let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let message =
+        format!("{}.{}", encode(header.to_string().as_bytes()), encode(payload.as_bytes()));
+    let mut signature = vec![0; KEY.public_modulus_len()];
+    KEY.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message.as_bytes(), &mut signature)
+        .expect("an RSA key of its own can sign");
+    format!("{message}.{}", encode(&signature))
+}
+
+/// A token's claims, if it is signed with this process's key, by this issuer,
+/// for this audience, and holds now.
+pub(crate) fn decode(
+    token: &str,
+    issuer: &str,
+    audience: &str,
+) -> Result<Claims, jsonwebtoken::errors::Error> {
+    let mut rules = Validation::new(Algorithm::RS256);
+    rules.set_audience(&[audience]);
+    rules.set_issuer(&[issuer]);
+    rules.set_required_spec_claims(&["exp", "aud", "iss"]);
+    rules.validate_nbf = true;
+    rules.leeway = 0;
+    let key = DecodingKey::from_rsa_der(KEY.public_key().as_ref());
+    Ok(jsonwebtoken::decode::<Claims>(token, &key, &rules)?.claims)
+}
+
+/// Checks a token as the agent and, behind it, EKS Auth do, with their texts
+/// (`internal/validation/request.go` of the agent, and golang-jwt's errors).
+pub(crate) fn verify(token: &str, issuer: &str) -> Result<Claims, Refusal> {
+    let bad = |text: String| Refusal { status: 400, text };
+    if token.is_empty() {
+        return Err(bad("Service account token cannot be empty".to_owned()));
+    }
+    let basic = "Service account token failed basic claim validations";
+    decode(token, issuer, POD_IDENTITY).map_err(|error| match error.kind() {
+        ErrorKind::ExpiredSignature => bad(format!("{basic}: token is expired")),
+        ErrorKind::ImmatureSignature => bad(format!("{basic}: token is not valid yet")),
+        ErrorKind::InvalidToken
+        | ErrorKind::Base64(_)
+        | ErrorKind::Json(_)
+        | ErrorKind::Utf8(_) => {
+            bad(format!("Service account token cannot be parsed: token is malformed: {error}"))
+        }
+        // The agent leaves the rest to the service and passes its answer on.
+        _ => {
+            let message = format!("The token included in the request is invalid: {error}");
+            Refusal::of_service(400, "InvalidTokenException", &message)
+        }
+    })
+}

@@ -1,0 +1,120 @@
+//! The stand-in of the EKS Pod Identity Agent, asked as a pod asks.
+
+mod common;
+
+use std::time::{Duration, SystemTime};
+
+use common::{Answer as Got, exchange, split};
+use sandbox::{Agent, AgentOptions, Answer, Credentials};
+
+async fn agent() -> Agent {
+    Agent::start(Credentials::new(), AgentOptions::default()).await.unwrap()
+}
+
+async fn ask(agent: &Agent, token: Option<&str>, host: Option<&str>) -> Got {
+    let uri = agent.uri();
+    let (address, target) = split(&uri);
+    let token = token.map(|token| format!("Authorization: {token}\r\n")).unwrap_or_default();
+    let host = host.unwrap_or(address);
+    let request =
+        format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n{token}Connection: close\r\n\r\n");
+    exchange(address, &[request.as_bytes()]).await
+}
+
+#[tokio::test]
+async fn the_token_in_the_file_buys_new_credentials_each_time() {
+    let agent = agent().await;
+    agent.set_lifetime(Duration::from_mins(15));
+    let token = std::fs::read_to_string(agent.token_file()).unwrap();
+    let mut keys = Vec::new();
+    for _ in 0..2 {
+        let answer = ask(&agent, Some(&token), None).await;
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+        let json: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        let text = |name: &str| json[name].as_str().unwrap().to_owned();
+        assert!(text("AccessKeyId").starts_with("ASIA") && text("AccessKeyId").len() == 20);
+        assert_eq!((text("SecretAccessKey").len(), text("AccountId").len()), (40, 12));
+        let expires = humantime::parse_rfc3339(&text("Expiration")).unwrap();
+        let left = expires.duration_since(SystemTime::now()).unwrap();
+        assert!(left > Duration::from_secs(880) && left <= Duration::from_secs(901));
+        assert!(agent.secrets().contains(&text("Token")));
+        keys.push(text("AccessKeyId"));
+    }
+    assert_ne!(keys[0], keys[1]);
+    assert_eq!((agent.requests(), agent.issued().len()), (2, 2));
+    assert!(agent.secrets().contains(&token));
+}
+
+#[tokio::test]
+async fn bad_tokens_are_refused_in_the_agents_words() {
+    let agent = agent().await;
+    let expired = agent.mint_token(|claims| claims.exp = claims.iat - 1);
+    let elsewhere = agent.mint_token(|claims| claims.aud = vec!["sts.amazonaws.com".to_owned()]);
+    let stranger = self::agent().await.mint_token(|_| {});
+    let good = agent.mint_token(|_| {});
+    let forged = format!("{}AAAA", &good[..good.len() - 4]);
+    for (token, text) in [
+        (None, "Service account token cannot be empty"),
+        (Some("nonsense"), "Service account token cannot be parsed"),
+        (Some(expired.as_str()), "Service account token failed basic claim validations"),
+        (Some(&elsewhere), "(InvalidTokenException)"),
+        (Some(&stranger), "(InvalidTokenException)"),
+        (Some(&forged), "(InvalidTokenException)"),
+    ] {
+        let answer = ask(&agent, token, None).await;
+        assert_eq!(answer.status(), 400);
+        assert!(answer.text().contains(text), "{text}: {}", answer.text());
+    }
+    assert!(agent.issued().is_empty());
+}
+
+#[tokio::test]
+async fn only_its_own_names_are_answered() {
+    let agent = agent().await;
+    let token = agent.mint_token(|_| {});
+    for host in ["169.254.170.23", "169.254.170.23:80", "[fd00:ec2::23]"] {
+        assert_eq!(ask(&agent, Some(&token), Some(host)).await.status(), 200);
+    }
+    let refused = ask(&agent, Some(&token), Some("evil.example")).await;
+    assert_eq!(refused.status(), 403);
+    assert!(refused.text().starts_with("Access Denied. Called agent through invalid address"));
+}
+
+#[tokio::test]
+async fn it_fails_when_told_to() {
+    let agent = agent().await;
+    let token = agent.mint_token(|_| {});
+    agent.set_answer(Answer::Status(500, "unable to fetch credentials from EKS Auth".to_owned()));
+    let answer = ask(&agent, Some(&token), None).await;
+    assert_eq!((answer.status(), answer.text().contains("EKS Auth")), (500, true));
+    agent.set_answer(Answer::CloseConnection);
+    assert!(ask(&agent, Some(&token), None).await.head.is_empty());
+    agent.set_answer(Answer::Hang);
+    let asked = ask(&agent, Some(&token), None);
+    assert!(tokio::time::timeout(Duration::from_millis(200), asked).await.is_err());
+    agent.set_answer(Answer::Normal);
+    assert_eq!(ask(&agent, Some(&token), None).await.status(), 200);
+}
+
+#[tokio::test]
+async fn without_an_association_there_are_no_credentials() {
+    let agent = agent().await;
+    let token = agent.mint_token(|_| {});
+    agent.dissociate("demo", "demo");
+    let refused = ask(&agent, Some(&token), None).await;
+    assert_eq!(refused.status(), 404);
+    let text = refused.text();
+    assert!(text.contains("]: (ResourceNotFoundException): No association found"), "{text}");
+    assert!(text.ends_with(", fault: client\n"), "{text}");
+    assert!(agent.issued().is_empty());
+
+    agent.associate("demo", "demo");
+    assert_eq!(ask(&agent, Some(&token), None).await.status(), 200);
+    let other = agent.mint_token(|claims| claims.kubernetes.namespace = "other".to_owned());
+    assert_eq!(ask(&agent, Some(&other), None).await.status(), 404);
+    agent.associate("other", "demo");
+    assert_eq!(ask(&agent, Some(&other), None).await.status(), 200);
+    let session = agent.issued()[0].arn();
+    let prefix = "arn:aws:sts::123456789012:assumed-role/demo/eks-demo-demo-";
+    assert!(session.starts_with(prefix), "{session}");
+}

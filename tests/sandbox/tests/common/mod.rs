@@ -1,0 +1,82 @@
+//! A client that hides nothing: bytes out, bytes in.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// What came back until the connection ended, and how it ended.
+pub struct Answer {
+    pub head: String,
+    pub body: Vec<u8>,
+    /// With an error, such as a reset, instead of a close.
+    pub broken: bool,
+}
+
+impl Answer {
+    pub fn status(&self) -> u16 {
+        self.head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_default()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (each, value) = line.split_once(':')?;
+            each.eq_ignore_ascii_case(name).then_some(value.trim())
+        })
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// `http://HOST:PORT/PATH` as host and target.
+pub fn split(url: &str) -> (&str, &str) {
+    let rest = url.strip_prefix("http://").expect("a plain URL");
+    let slash = rest.find('/').unwrap_or(rest.len());
+    rest.split_at(slash)
+}
+
+pub async fn get(url: &str) -> Answer {
+    let (host, target) = split(url);
+    let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    exchange(host, &[request.as_bytes()]).await
+}
+
+pub async fn exchange(host: &str, request: &[&[u8]]) -> Answer {
+    let mut stream = TcpStream::connect(host).await.expect("the server listens");
+    // It may answer, and stop listening, before it has heard everything.
+    let mut deaf = false;
+    for bytes in request {
+        deaf = deaf || stream.write_all(bytes).await.is_err();
+    }
+    let mut all = Vec::new();
+    let mut buffer = vec![0; 256 * 1024];
+    let broken = loop {
+        let read = stream.read(&mut buffer);
+        match tokio::time::timeout(Duration::from_secs(20), read).await.expect("it ends in time") {
+            Ok(0) => break deaf,
+            Ok(length) => all.extend_from_slice(&buffer[..length]),
+            Err(_) => break true,
+        }
+    };
+    let end = all.windows(4).position(|four| four == b"\r\n\r\n").map_or(all.len(), |at| at + 4);
+    let body = all.split_off(end);
+    Answer { head: String::from_utf8_lossy(&all).into_owned(), body, broken }
+}
+
+/// Waits, within bounds, until something holds.
+pub async fn until(what: &str, holds: impl Fn() -> bool) {
+    for _ in 0..1000 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{what}: not within ten seconds");
+}
+
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+}

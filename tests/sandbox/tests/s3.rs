@@ -1,0 +1,224 @@
+//! The S3: whom it lets in, what it keeps, and how it fails.
+
+mod common;
+mod signed;
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use common::{split, until};
+use sandbox::{ErrorAnswer, Fault};
+use signed::{Signed, store};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+fn crc(body: &[u8]) -> String {
+    STANDARD.encode(crc32fast::hash(body).to_be_bytes())
+}
+
+#[tokio::test]
+async fn an_object_is_a_file_with_its_headers() {
+    let (store, _registry, key) = store().await;
+    let extra = [("content-type", "image/png"), ("x-amz-meta-source", "here")];
+    let answer = Signed::new(&store, &key).send("PUT", "/pictures/a/b.png", &extra, b"png").await;
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    let [object] = &store.objects()[..] else { panic!("one object") };
+    assert_eq!((object.key.as_str(), object.len), ("a/b.png", 3));
+    assert_eq!(object.content_type.as_deref(), Some("image/png"));
+    assert_eq!(object.metadata["source"], "here");
+    assert_eq!(object.path, store.root().join("pictures/a/b.png"));
+    assert_eq!(std::fs::read(&object.path).unwrap(), b"png");
+    let request = &store.requests()[0];
+    assert_eq!((request.operation, request.status), ("PutObject", Some(200)));
+    assert_eq!(request.access_key_id.as_ref(), Some(&key.access_key_id));
+}
+
+#[tokio::test]
+async fn only_credentials_that_hold_are_let_in() {
+    let (store, registry, key) = store().await;
+    let right = Signed::new(&store, &key);
+    let bare = Signed { token: None, ..Signed::new(&store, &key) };
+    let wrong = Signed { token: Some("another"), ..Signed::new(&store, &key) };
+    let mut stolen = key.clone();
+    stolen.secret_access_key = "x".repeat(40);
+    let forged = Signed::new(&store, &stolen);
+    let mut unknown = key.clone();
+    unknown.access_key_id = "ASIAZZZZZZZZZZZZZZZZ".to_owned();
+    let stranger = Signed::new(&store, &unknown);
+    // Longer than the sockets hold: the answer must arrive all the same.
+    let body = vec![7; 8 << 20];
+    for (request, status, code) in [
+        (&bare, 403, "InvalidAccessKeyId"),
+        (&wrong, 400, "InvalidToken"),
+        (&forged, 403, "SignatureDoesNotMatch"),
+        (&stranger, 403, "InvalidAccessKeyId"),
+    ] {
+        let answer = request.send("PUT", "/pictures/a", &[], &body).await;
+        assert_eq!(answer.status(), status, "{code}: {}", answer.text());
+        assert!(answer.text().contains(code), "{code}: {}", answer.text());
+    }
+    registry.expire_all();
+    let answer = right.send("PUT", "/pictures/a", &[], &body).await;
+    assert_eq!(answer.status(), 400);
+    assert!(answer.text().contains("<Code>ExpiredToken</Code>"), "{}", answer.text());
+    assert!(answer.text().contains("The provided token has expired."));
+    let anonymous = common::get(&format!("{}/pictures/a", store.endpoint())).await;
+    assert_eq!(anonymous.status(), 403);
+    assert!(store.objects().is_empty());
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_not_there_is_not_made() {
+    let (store, _registry, key) = store().await;
+    let request = Signed::new(&store, &key);
+    for (method, path) in [("PUT", "/missing/a"), ("POST", "/missing/a?uploads=")] {
+        let answer = request.send(method, path, &[], b"").await;
+        assert_eq!(answer.status(), 404);
+        assert!(answer.text().contains("NoSuchBucket"), "{}", answer.text());
+    }
+    assert!(!store.root().join("missing").exists());
+}
+
+#[tokio::test]
+async fn a_checksum_that_does_not_match_leaves_no_object() {
+    let (store, _registry, key) = store().await;
+    let request = Signed::new(&store, &key);
+    let body = b"one body";
+    let wrong = crc(b"another body");
+    let extra = [("x-amz-checksum-crc32", wrong.as_str())];
+    let sum = common::hex(&[7; 32]);
+    let signed = Signed { content: &sum, ..Signed::new(&store, &key) };
+    for (answer, code) in [
+        (request.send("PUT", "/pictures/a", &extra, body).await, "BadDigest"),
+        (request.send_trailing("/pictures/a", body, &wrong).await, "BadDigest"),
+        (signed.send("PUT", "/pictures/a", &[], body).await, "XAmzContentSHA256Mismatch"),
+    ] {
+        assert_eq!(answer.status(), 400, "{}", answer.text());
+        assert!(answer.text().contains(code), "{}", answer.text());
+    }
+    assert!(store.objects().is_empty() && store.leftovers().is_empty());
+    let answer = request.send_trailing("/pictures/a", body, &crc(body)).await;
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    assert_eq!(store.objects()[0].crc32().unwrap(), crc32fast::hash(body));
+}
+
+#[tokio::test]
+async fn a_connection_that_dies_leaves_nothing() {
+    let (store, _registry, key) = store().await;
+    let request = Signed::new(&store, &key);
+    for (path, reset) in [("/pictures/closed", false), ("/pictures/reset", true)] {
+        let head = request.head("PUT", path, &[("content-length", "3000000")]);
+        let endpoint = store.endpoint();
+        let mut stream = TcpStream::connect(split(&endpoint).0).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&vec![1; 1_000_000]).await.unwrap();
+        until("the file is being written", || store.leftovers().temporary == 1).await;
+        if reset {
+            stream.set_zero_linger().unwrap();
+        }
+        drop(stream);
+        until("nothing is left", || store.leftovers().is_empty()).await;
+    }
+    assert!(store.objects().is_empty());
+    assert_eq!(store.requests().len(), 2);
+}
+
+fn between<'a>(text: &'a str, tag: &str) -> &'a str {
+    let (_, rest) = text.split_once(&format!("<{tag}>")).expect("the tag is there");
+    rest.split_once('<').map_or(rest, |(value, _)| value)
+}
+
+#[tokio::test]
+async fn an_upload_in_parts_survives_new_credentials_and_checks_its_parts() {
+    let (store, registry, key) = store().await;
+    let old = Signed::new(&store, &key);
+    let extra = [("content-type", "image/gif")];
+    let created = old.send("POST", "/pictures/big?uploads=", &extra, b"").await.text();
+    let id = between(&created, "UploadId");
+    let renewed = registry.issue(Duration::from_hours(1));
+    let request = Signed::new(&store, &renewed);
+    let first = vec![1; 5 << 20];
+    let path = |number: u8| format!("/pictures/big?partNumber={number}&uploadId={id}");
+
+    let wrong = request.send_trailing(&path(1), &first, &crc(b"x")).await;
+    assert!(wrong.status() == 400 && wrong.text().contains("BadDigest"), "{}", wrong.text());
+    assert_eq!(store.leftovers().parts, 0);
+    let one = old.send_trailing(&path(1), &first, &crc(&first)).await;
+    assert_eq!(one.header("x-amz-checksum-crc32"), Some(crc(&first).as_str()));
+    let two = request.send("PUT", &path(2), &[], b"the end").await;
+    assert_eq!((store.leftovers().uploads, store.leftovers().parts), (1, 2));
+
+    let document = |first: &str, second: &str| {
+        format!(
+            "<CompleteMultipartUpload><Part><ETag>{first}</ETag><PartNumber>1</PartNumber></Part><Part><ETag>{second}</ETag><PartNumber>2</PartNumber></Part></CompleteMultipartUpload>"
+        )
+    };
+    let tags = (one.header("etag").unwrap(), two.header("etag").unwrap());
+    let complete = format!("/pictures/big?uploadId={id}");
+    let mixed = document(tags.1, tags.0);
+    let refused = request.send("POST", &complete, &[], mixed.as_bytes()).await;
+    assert!(refused.text().contains("InvalidPart"), "{}", refused.text());
+    let good = document(tags.0, tags.1);
+    store.fail("CompleteMultipartUpload", 1, Fault::LoseAnswer);
+    assert!(request.send("POST", &complete, &[], good.as_bytes()).await.head.is_empty());
+    let again = request.send("POST", &complete, &[], good.as_bytes()).await;
+    assert!(again.status() == 200 && again.text().contains("<ETag>"), "{}", again.text());
+
+    let object = &store.objects()[0];
+    assert_eq!(object.len, (5 << 20) + 7);
+    assert_eq!(object.content_type.as_deref(), Some("image/gif"));
+    assert!(store.leftovers().is_empty());
+    let gone = request.send("DELETE", &complete, &[], b"").await;
+    assert!(gone.text().contains("NoSuchUpload"), "{}", gone.text());
+}
+
+#[tokio::test]
+async fn faults_are_met_as_often_as_planned() {
+    let (store, _registry, key) = store().await;
+    let request = Signed::new(&store, &key);
+    store.fail("PutObject", 1, Fault::Status(503, "SlowDown"));
+    store.fail("PutObject", 1, Fault::ResetAfter(1000));
+    store.fail("PutObject", 1, Fault::StatusAfter(1000, 500, "InternalError"));
+    let body = vec![3; 8 << 20];
+    let slow = request.send("PUT", "/pictures/a", &[], &body).await;
+    assert!(slow.status() == 503 && slow.text().contains("<Code>SlowDown</Code>"));
+    let reset = request.send("PUT", "/pictures/a", &[], &body).await;
+    assert!(reset.head.is_empty() && reset.broken);
+    assert_eq!(request.send("PUT", "/pictures/a", &[], &body).await.status(), 500);
+    assert!(store.objects().is_empty() && store.leftovers().is_empty());
+    assert_eq!(request.send("PUT", "/pictures/a", &[], &body).await.status(), 200);
+    let statuses: Vec<_> = store.requests().iter().map(|request| request.status).collect();
+    assert_eq!(statuses, [Some(503), None, Some(500), Some(200)]);
+}
+
+#[tokio::test]
+async fn errors_carry_what_a_person_finds_the_cause_by() {
+    let (store, _registry, key) = store().await;
+    let arn = "arn:aws:kms:us-east-1:123456789012:key/k";
+    for (error, status, texts) in [
+        (
+            ErrorAnswer::permanent_redirect("eu-west-1"),
+            301,
+            ["PermanentRedirect", "specified endpoint"],
+        ),
+        (
+            ErrorAnswer::wrong_region("us-east-1", "eu-west-1"),
+            400,
+            ["<Region>eu-west-1<", "expecting 'eu-west-1'"],
+        ),
+        (ErrorAnswer::kms_denied("me", arn), 403, ["AccessDenied", "kms:GenerateDataKey"]),
+        (ErrorAnswer::kms_not_found(arn), 400, ["KMS.NotFoundException", arn]),
+        (ErrorAnswer::clock_skew(), 403, ["RequestTimeTooSkewed", "900000"]),
+        (ErrorAnswer::new(418, "Teapot").message("a < b"), 418, ["Teapot", "a &lt; b"]),
+    ] {
+        store.fail("PutObject", 1, Fault::Error(error));
+        let answer = Signed::new(&store, &key).send("PUT", "/pictures/a", &[], b"x").await;
+        assert_eq!(answer.status(), status);
+        for text in texts {
+            assert!(answer.text().contains(text), "{text}: {}", answer.text());
+        }
+        let named = answer.header("x-amz-bucket-region") == Some("eu-west-1");
+        assert_eq!(named, answer.text().contains("edirect") || answer.text().contains("Region"));
+    }
+}
