@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# Installs what the tests and the local world need, pinned, into .tools/:
+#
+#   scripts/tools.sh lint         shellcheck, shfmt, bats, aws    .tools/lint/bin
+#   scripts/tools.sh localstack   LocalStack without Docker       .tools/localstack/bin
+#   scripts/tools.sh ministack    MiniStack                       .tools/ministack/bin
+#   scripts/tools.sh deny         cargo-deny, built from source   .tools/cargo/bin
+#
+# Several at once are fine, and so is running it again: what is there stays.
+# scripts/requirements/ holds the versions; `rm -r .tools` undoes it all.
+
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+readonly cargo_deny=0.20.2 # the newest, 2026-11; needs rustc 1.88
+readonly tools=$root/.tools requirements=$root/scripts/requirements
+
+# The first Python here that is new enough.
+find_python() {
+  local python
+  for python in python3 python3.11 python3.12 python3.13 python3.14; do
+    "$python" -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue
+    echo "$python" && return
+  done
+  die "no Python from 3.11 on with venv: install one (Debian: apt install python3-venv, macOS: brew install python@3.13)"
+}
+
+# venv FOLDER FILE: a virtual environment that holds what the file names. Its
+# stamp, written last, is what was installed and where.
+venv() {
+  local folder=$tools/$1 file=$requirements/$2 python
+  if { echo "$folder" && cat "$file"; } | cmp -s - "$folder/stamp" && "$folder/bin/python" -c ''; then
+    return
+  fi
+  python=$(find_python)
+  run rm -rf "$folder"
+  run "$python" -m venv "$folder"
+  run env PIP_CONSTRAINT="$requirements/build.txt" PIP_BUILD_CONSTRAINT="$requirements/build.txt" \
+    "$folder/bin/python" -m pip install --quiet --no-input --disable-pip-version-check \
+    --require-hashes --requirement "$file" || die "pip could not install $file: see above; running this again starts afresh"
+  { echo "$folder" && cat "$file"; } >"$folder/stamp.new"
+  mv "$folder/stamp.new" "$folder/stamp"
+}
+
+# Optimised little: it runs for a second, and takes minutes to build.
+deny() {
+  [[ "$("$tools/cargo/bin/cargo-deny" --version 2>/dev/null)" == "cargo-deny $cargo_deny" ]] && return
+  need cargo "install Rust, https://rustup.rs"
+  run env CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+    cargo install --locked --root "$tools/cargo" --version "$cargo_deny" cargo-deny ||
+    die "cargo could not build cargo-deny $cargo_deny: see above"
+}
+
+# One at a time: whoever holds the lock has written its process id into it.
+lock() {
+  local holder tries=0
+  mkdir -p "$tools"
+  until ln -s "process-$$" "$tools/lock" 2>/dev/null; do
+    holder=$(readlink "$tools/lock" || true)
+    if [[ -n $holder ]] && ! kill -0 "${holder#process-}" 2>/dev/null; then
+      rm -f "$tools/lock" # it died without giving the lock back
+    fi
+    ((tries > 0)) || say "waiting for process ${holder#process-}, which is installing"
+    ((tries++ < 600)) || die "process ${holder#process-} has held $tools/lock for 10 minutes: end that process"
+    sleep 1
+  done
+  trap 'rm -f "$tools/lock"' EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+}
+
+(($# > 0)) || die "install what? lint, localstack, ministack or deny (--help says more)"
+for set in "$@"; do
+  case $set in
+    -h | --help) usage && exit ;;
+    lint | localstack | ministack | deny) ;;
+    *) die "there is no set called $set: choose lint, localstack, ministack or deny" ;;
+  esac
+done
+
+lock
+for set in "$@"; do
+  case $set in
+    lint) venv lint tools.txt ;;
+    localstack) venv localstack localstack.txt ;;
+    ministack) venv ministack ministack.txt ;;
+    deny) deny ;;
+  esac
+done
