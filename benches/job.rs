@@ -72,7 +72,7 @@ fn milliseconds(time: Duration) -> String {
     format!("{:.2} ms", time.as_secs_f64() * 1e3)
 }
 
-fn row(case: &str, figure: String, bound: &str) {
+fn row(case: &str, figure: &str, bound: &str) {
     println!("| {case:<52} | {figure:>12} | {bound:>9} |");
 }
 
@@ -96,7 +96,7 @@ fn status(id: u32) -> (u64, u64) {
 /// Runs the program and prints wall time, CPU (microseconds both) and peak resident bytes.
 fn measure(mut words: impl Iterator<Item = String>) {
     let begun = Instant::now();
-    let mut child = Command::new(words.next().expect("a program"))
+    let child = Command::new(words.next().expect("a program"))
         .args(words)
         .stdout(Stdio::null())
         .spawn()
@@ -119,27 +119,27 @@ fn main() {
     let bench = Bench { program, sandbox, no_profile: NamedTempFile::new().expect("a file") };
     let small = "/picture?kind=jpeg&size=200KB&picture=fixed";
 
-    row("case", "measured".to_owned(), "at most");
-    row(&"-".repeat(52), "-".repeat(12), &"-".repeat(9));
+    row("case", "measured", "at most");
+    row(&"-".repeat(52), &"-".repeat(12), &"-".repeat(9));
 
     let pictures = 2000;
     let start = median(&bench.runs(5, small, "--count 1"), |cost| cost.cpu);
     let many = bench.runs(3, small, &format!("--count {pictures} --interval 0s"));
-    let each = (median(&many, |cost| cost.cpu) - start) / pictures;
-    row("200 KB pictures, one at a time: CPU per picture", milliseconds(each), "0.55 ms");
-    row("the same: peak RSS", megabytes(median(&many, |cost| cost.peak)), "10 MiB");
+    let each = median(&many, |cost| cost.cpu).saturating_sub(start) / pictures;
+    row("200 KB pictures, one at a time: CPU per picture", &milliseconds(each), "0.55 ms");
+    row("the same: peak RSS", &megabytes(median(&many, |cost| cost.peak)), "10 MiB");
     let rate = f64::from(pictures) / median(&many, |cost| cost.wall).as_secs_f64();
-    row("the same: pictures a second", format!("{rate:.0}"), "");
+    row("the same: pictures a second", &format!("{rate:.0}"), "");
 
     let first = bench.runs(21, small, "--count 1");
     let first = median(&first, |cost| cost.wall);
-    row("start to first object stored, and exit", milliseconds(first), "12 ms");
+    row("start to first object stored, and exit", &milliseconds(first), "12 ms");
 
     let large = "/large?size=1GiB&framing=chunked&digest=none";
     let large = bench.runs(3, large, "--count 1 --max-image-size 2GiB");
     let cpu = median(&large, |cost| cost.cpu).as_secs_f64();
-    row("1 GiB of unknown length: CPU", format!("{cpu:.2} s"), "1.4 s");
-    row("the same: peak RSS", megabytes(median(&large, |cost| cost.peak)), "32 MiB");
+    row("1 GiB of unknown length: CPU", &format!("{cpu:.2} s"), "1.4 s");
+    row("the same: peak RSS", &megabytes(median(&large, |cost| cost.peak)), "32 MiB");
 
     let before = bench.sandbox.s3.requests().len();
     let mut idle = bench.command(Command::new(&bench.program), small);
@@ -152,12 +152,12 @@ fn main() {
     let (before, _) = status(idle.id());
     std::thread::sleep(Duration::from_secs(20));
     let (after, resident) = status(idle.id());
-    row("between ticks: wake-ups in 20 s", (after - before).to_string(), "0");
-    row("the same: RSS", megabytes(resident), "9 MiB");
+    row("between ticks: wake-ups in 20 s", &(after - before).to_string(), "0");
+    row("the same: RSS", &megabytes(resident), "9 MiB");
     idle.kill().and_then(|()| idle.wait()).expect("it can be ended");
 
     let size = std::fs::metadata(Path::new(&bench.program)).expect("the program").len();
     #[expect(clippy::cast_precision_loss, reason = "a program is smaller than 2^52 bytes")]
     let size = size as f64 / 1e6;
-    row("stripped binary", format!("{size:.1} MB"), "9.5 MB");
+    row("stripped binary", &format!("{size:.1} MB"), "9.5 MB");
 }

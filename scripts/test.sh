@@ -4,7 +4,7 @@
 #   scripts/test.sh [WORDS FOR CARGO TEST...]
 #
 # Formatting and lints of Rust and shell, the rules for dependencies, then every
-# test, LocalStack's among them. Without words it is what CI runs.
+# test, LocalStack's and MiniStack's among them. Without words it is what CI runs.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -17,7 +17,7 @@ need cargo "install Rust, https://rustup.rs"
 need cc "install a C compiler (Debian: apt install gcc, macOS: xcode-select --install)"
 need git "install it with your system's packages"
 
-run scripts/tools.sh lint deny localstack
+run scripts/tools.sh lint deny localstack ministack
 bin=$root/.tools/lint/bin
 scripts=()
 while IFS= read -r script; do scripts+=("$script"); done < <(git ls-files 'scripts/*.sh' .ci/run)

@@ -11,14 +11,13 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::RequestChecksumCalculation;
+use aws_sdk_s3::config::{IdentityCache, RequestChecksumCalculation};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_types::service_config::ServiceConfigKey;
 use url::Url;
 
-use crate::cli::Config;
 use crate::errors::one_line;
-use crate::identity::Watched;
+use crate::identity::steady::Steady;
 
 /// What S3 may take to answer once it has a picture, or a part.
 const ANSWER_TIME: Duration = Duration::from_mins(1);
@@ -34,10 +33,11 @@ pub fn region() -> io::Result<Option<Region>> {
     Ok(runtime.block_on(chain.region()))
 }
 
-/// The SDK's settings: all from its default chain, credentials included.
-pub async fn load(config: &Config) -> SdkConfig {
+/// The SDK's settings: all from its default chain, credentials included. `fetch_timeout` is the
+/// longest that a picture takes to arrive, and so a body to flow.
+pub async fn load(region: Option<&str>, fetch_timeout: Duration) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .region(Region::new(config.region.clone()))
+        .region(region.map(|region| Region::new(region.to_owned())))
         .retry_config(
             // A tick has time for one retry more than the SDK's standard, not for its 20 s pauses.
             RetryConfig::standard()
@@ -49,7 +49,7 @@ pub async fn load(config: &Config) -> SdkConfig {
             TimeoutConfig::builder()
                 .connect_timeout(Duration::from_secs(5))
                 // A body flows for as long as its picture arrives, so an attempt may take both.
-                .operation_attempt_timeout(config.fetch_timeout + ANSWER_TIME)
+                .operation_attempt_timeout(fetch_timeout + ANSWER_TIME)
                 .build(),
         );
     if let Ok(name) = AppName::new(env!("CARGO_PKG_NAME")) {
@@ -60,10 +60,12 @@ pub async fn load(config: &Config) -> SdkConfig {
 
 /// The S3 client, whose credentials come through `identity`.
 #[must_use]
-pub fn s3(sdk: &SdkConfig, identity: Watched) -> Client {
+pub fn s3(sdk: &SdkConfig, identity: Steady) -> Client {
     Client::from_conf(
         aws_sdk_s3::config::Builder::from(sdk)
             .credentials_provider(identity)
+            // It is a cache already, and a better one.
+            .identity_cache(IdentityCache::no_cache())
             // Every upload brings its own, as a header or as a trailer.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .force_path_style(endpoint(sdk).is_some_and(|url| !is_amazons(&url)))

@@ -1,15 +1,12 @@
 //! Flags and environment variables, checked all at once into a [`Config`].
 
-use std::io::{self, IsTerminal};
-use std::time::Duration;
-
 use aws_types::region::Region;
-use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand};
-use tracing_subscriber::filter::Targets;
-use url::Url;
 
-use crate::telemetry::LogFormat;
+use crate::config::{
+    Config, IdentityConfig, Problems, boolean, bucket, count, duration, image_url, key_prefix,
+    lanes, log_filter, log_format, region_name, size, timeout,
+};
 
 /// The program's words.
 #[derive(Debug, Parser)]
@@ -27,11 +24,22 @@ pub struct Cli {
     run: Settings,
 }
 
+/// What to do.
+#[derive(Clone, Debug)]
+pub enum Task {
+    /// Upload pictures.
+    Run(Box<Settings>),
+    /// Say who we are.
+    Identity(IdentityWords),
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Upload pictures until told to end (the default command)
     #[command(after_help = AFTER_HELP)]
-    Run(Settings),
+    Run(Box<Settings>),
+    /// Show what was injected, who answers and who that is; exit code 3 if not who is required
+    Identity(IdentityWords),
 }
 
 const AFTER_HELP: &str = "\
@@ -39,7 +47,8 @@ Credentials, region and endpoints are read by the AWS SDK's default chain: AWS_R
 AWS_PROFILE, AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_S3, the variables of Pod Identity and IRSA, and \
 all the others. HTTPS_PROXY, HTTP_PROXY and NO_PROXY hold for the image host.
 
-Exit codes: 0 COUNT was reached; 2 unusable settings; 130 after SIGINT; 143 after SIGTERM.";
+Exit codes: 0 COUNT was reached; 2 unusable settings; 3 not the identity that is required; 4 no \
+credentials or no access to S3 within STARTUP_GRACE; 130 after SIGINT; 143 after SIGTERM.";
 
 // Each value is taken as text, so that `check` can name every unusable one at once; clap's own
 // parsers would end the program at the first.
@@ -49,6 +58,18 @@ pub struct Settings {
     /// The bucket that pictures are uploaded to (required)
     #[arg(long, env = "S3_BUCKET_NAME", value_name = "NAME")]
     bucket: Option<String>,
+
+    /// The identity that must answer: any, pod-identity, irsa, container, environment, profile or
+    /// instance. If another does, nothing is uploaded and the exit code is 3: in a Job with
+    /// restartPolicy Never that makes a new pod, which passes admission again, and that is the one
+    /// thing that heals a missed injection
+    #[arg(long, env = "REQUIRE_IDENTITY", value_name = "IDENTITY", default_value = "any")]
+    require_identity: String,
+
+    /// How long, at the start, credentials and permissions may take to propagate; then the exit
+    /// code is 4
+    #[arg(long, env = "STARTUP_GRACE", value_name = "DURATION", default_value = "60s")]
+    startup_grace: String,
 
     /// Where a picture comes from, http or https; of several (repeated, or comma-separated) one is
     /// picked at random each time
@@ -126,51 +147,60 @@ pub struct Settings {
     log_filter: String,
 }
 
-/// Settings that can be worked with.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The bucket's name, or an access point's ARN.
-    pub bucket: String,
-    /// What every key begins with; may be empty.
-    pub key_prefix: String,
-    /// At least one; http or https.
-    pub image_urls: Vec<Url>,
-    /// From start to start; zero means at once.
-    pub interval: Duration,
-    /// How many uploads end the run, if any number does.
-    pub count: Option<u64>,
-    /// Pictures in flight, at least one.
-    pub concurrency: usize,
-    /// In bytes; at least one.
-    pub max_image_size: u64,
-    /// For one fetch with its retries.
-    pub fetch_timeout: Duration,
-    /// For one connection to the image host.
-    pub connect_timeout: Duration,
-    /// For silence between bytes.
-    pub read_timeout: Duration,
-    /// Whether the image host may be at a private address.
-    pub allow_private_source: bool,
-    /// What the picture in flight is given at the end.
-    pub shutdown_grace: Duration,
-    /// How log lines are written.
-    pub log_format: LogFormat,
-    /// `RUST_LOG`'s directives.
-    pub log_filter: Targets,
-    /// Where the bucket is.
-    pub region: String,
+/// The words of `identity`.
+#[derive(Args, Clone, Debug)]
+pub struct IdentityWords {
+    /// The identity that must answer, as for `run`
+    #[arg(long, env = "REQUIRE_IDENTITY", value_name = "IDENTITY", default_value = "any")]
+    require_identity: String,
+
+    /// Print one JSON document, for scripts
+    #[arg(long)]
+    json: bool,
+
+    /// Put a small object under the key prefix as well, to see whether that is allowed
+    #[arg(long)]
+    probe: bool,
+
+    /// The bucket, for --probe
+    #[arg(long, env = "S3_BUCKET_NAME", value_name = "NAME")]
+    bucket: Option<String>,
+
+    /// What the object's key begins with, for --probe
+    #[arg(long, env = "S3_KEY_PREFIX", value_name = "PREFIX", default_value = "")]
+    key_prefix: String,
 }
 
-/// S3's largest object: 5 TiB in every region and every compatible store.
-const LARGEST_OBJECT: u64 = 5 << 40;
+impl IdentityWords {
+    /// Checks every word. `region` is what the SDK's chain says of it.
+    ///
+    /// # Errors
+    /// One line for each that is unusable.
+    pub fn check(self, region: Option<Region>) -> Result<IdentityConfig, Vec<String>> {
+        let mut problems = Problems(Vec::new());
+        let p = &mut problems;
+        let require_identity = p.take(REQUIRE_IDENTITY, self.require_identity.parse());
+        let probe = self.probe.then(|| {
+            let bucket = p.take("--bucket / S3_BUCKET_NAME", bucket(self.bucket));
+            (bucket, p.take("--key-prefix / S3_KEY_PREFIX", key_prefix(self.key_prefix)))
+        });
+        let region = region_name(region);
+        let region = if self.probe { p.note("AWS_REGION", region) } else { region.ok() };
+        let config = IdentityConfig { require_identity, json: self.json, probe, region };
+        if problems.0.is_empty() { Ok(config) } else { Err(problems.0) }
+    }
+}
+
+const REQUIRE_IDENTITY: &str = "--require-identity / REQUIRE_IDENTITY";
 
 impl Cli {
-    /// The settings of the command that was asked for.
+    /// The command that was asked for, with its words.
     #[must_use]
-    pub fn into_settings(self) -> Settings {
+    pub fn into_task(self) -> Task {
         match self.command {
-            Some(Command::Run(settings)) => settings,
-            None => self.run,
+            Some(Command::Identity(words)) => Task::Identity(words),
+            Some(Command::Run(settings)) => Task::Run(settings),
+            None => Task::Run(Box::new(self.run)),
         }
     }
 }
@@ -186,6 +216,8 @@ impl Settings {
         let config = Config {
             bucket: p.take("--bucket / S3_BUCKET_NAME", bucket(self.bucket)),
             region: p.take("AWS_REGION", region_name(region)),
+            require_identity: p.take(REQUIRE_IDENTITY, self.require_identity.parse()),
+            startup_grace: p.take("--startup-grace / STARTUP_GRACE", duration(&self.startup_grace)),
             image_urls: self
                 .image_urls
                 .iter()
@@ -211,130 +243,4 @@ impl Settings {
         };
         if problems.0.is_empty() { Ok(config) } else { Err(problems.0) }
     }
-}
-
-/// What is wrong with the settings so far.
-struct Problems(Vec<String>);
-
-impl Problems {
-    fn note<T>(&mut self, setting: &str, checked: Result<T, String>) -> Option<T> {
-        checked.map_err(|why| self.0.push(format!("{setting}: {why}"))).ok()
-    }
-
-    /// The value, or one that stands in for it: with a problem noted it is not used.
-    fn take<T: Default>(&mut self, setting: &str, checked: Result<T, String>) -> T {
-        self.note(setting, checked).unwrap_or_default()
-    }
-}
-
-fn bucket(name: Option<String>) -> Result<String, String> {
-    let name =
-        name.filter(|name| !name.is_empty()).ok_or("not set: name the bucket to upload to")?;
-    let edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
-    let bytes = name.as_bytes();
-    let well_formed = (3..=63).contains(&bytes.len())
-        && bytes.iter().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-'))
-        && edge(bytes.first())
-        && edge(bytes.last());
-    if well_formed || name.starts_with("arn:") {
-        Ok(name)
-    } else {
-        Err(format!(
-            "{name:?} is no bucket name (3 to 63 of a-z, 0-9, '.' and '-', a letter or digit at both ends) and no ARN"
-        ))
-    }
-}
-
-fn region_name(region: Option<Region>) -> Result<String, String> {
-    region.map(|region| region.as_ref().to_owned()).filter(|name| !name.is_empty()).ok_or_else(
-        || "not set, and the profile has none: say which region the bucket is in".to_owned(),
-    )
-}
-
-fn image_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text.trim()).map_err(|why| {
-        // Not the text itself: what fails to parse may hold a password all the same.
-        format!("not a URL ({why}): give one such as https://picsum.photos/1920/1080")
-    })?;
-    match url.scheme() {
-        "http" | "https" => Ok(url),
-        scheme => Err(format!("{scheme}: is not fetched, only http and https are")),
-    }
-}
-
-fn key_prefix(prefix: String) -> Result<String, String> {
-    // Amazon S3's own list of characters that are safe in keys, less those that URLs escape.
-    let safe = |c: char| c.is_ascii_alphanumeric() || "/-_.!~*'()".contains(c);
-    match prefix.chars().find(|c| !safe(*c)) {
-        Some(c) => Err(format!("{c:?} is not safe in a URL: use letters, digits and /-_.!~*'()")),
-        None if prefix.starts_with('/') => {
-            Err("begins with '/': keys have no leading slash".to_owned())
-        }
-        None if prefix.len() > 512 => Err("longer than 512 characters".to_owned()),
-        None => Ok(prefix),
-    }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text.trim()).map_err(|why| {
-        format!("{text:?} is no duration ({why}): give one such as 30s, 500ms or 2m")
-    })
-}
-
-fn timeout(text: &str) -> Result<Duration, String> {
-    match duration(text)? {
-        Duration::ZERO => Err("0 leaves no time at all: give one such as 15s".to_owned()),
-        time => Ok(time),
-    }
-}
-
-fn count(text: Option<&str>) -> Result<Option<u64>, String> {
-    let Some(text) = text.filter(|text| !text.is_empty()) else {
-        return Ok(None);
-    };
-    match text.parse() {
-        Ok(0) => Err("0 uploads are none: give 1 or more, or leave it out".to_owned()),
-        Ok(count) => Ok(Some(count)),
-        Err(why) => Err(format!("{text:?} is no number of uploads ({why})")),
-    }
-}
-
-fn lanes(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(lanes @ 1..=1024) => Ok(lanes),
-        _ => Err(format!("{text:?} is no number from 1 to 1024")),
-    }
-}
-
-fn size(text: &str) -> Result<u64, String> {
-    let size: ByteSize = text
-        .parse()
-        .map_err(|why| format!("{text:?} is no size ({why}): give one such as 64MiB or 500kB"))?;
-    match size.as_u64() {
-        bytes @ 1..=LARGEST_OBJECT => Ok(bytes),
-        _ => Err(format!("{text} is not between 1 byte and 5 TiB, S3's largest object")),
-    }
-}
-
-fn boolean(text: &str) -> Result<bool, String> {
-    match text.to_ascii_lowercase().as_str() {
-        "true" | "yes" | "on" | "1" => Ok(true),
-        "false" | "no" | "off" | "0" | "" => Ok(false),
-        _ => Err(format!("{text:?} is neither true nor false")),
-    }
-}
-
-fn log_format(text: Option<&str>) -> Result<LogFormat, String> {
-    match text.filter(|text| !text.is_empty()) {
-        None if io::stderr().is_terminal() => Ok(LogFormat::Text),
-        None | Some("json") => Ok(LogFormat::Json),
-        Some("text") => Ok(LogFormat::Text),
-        Some(other) => Err(format!("{other:?} is neither text nor json")),
-    }
-}
-
-fn log_filter(text: &str) -> Result<Targets, String> {
-    text.parse().map_err(|why| {
-        format!("{text:?} is no filter ({why}): give a level such as info, or target=level")
-    })
 }

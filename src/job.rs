@@ -4,21 +4,19 @@ use std::pin::pin;
 use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::aws;
-use crate::cli::Config;
-use crate::errors::one_line;
-use crate::identity::Watched;
+use crate::config::Config;
+use crate::identity::diagnosis::{CREDENTIALS_REJECTED, Diagnosis, Evidence, Failure, diagnose};
+use crate::identity::steady::{NoCredentials, Steady};
+use crate::identity::{Requirement, Who};
 use crate::image_kind::ImageKind;
 use crate::shutdown::Signal;
 use crate::source::Source;
-use crate::upload::{UploadError, Uploaded, Uploader, without_secrets};
-
-/// The least pause after a failed picture, where the interval is shorter than that: nothing loops
-/// without a pause, however it is set.
-const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
+use crate::ticks::{Grace, Ticks};
+use crate::upload::{Destination, UploadError, Uploaded, Uploader, without_secrets};
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +25,24 @@ pub enum Ended {
     CountReached,
     /// A signal asked for it.
     Told(Signal),
+    /// Who answered is not who was required, or nobody can.
+    WrongIdentity,
+    /// Credentials or S3 were not to be had within the grace period at the start.
+    NotReady,
+}
+
+impl Ended {
+    /// The program's exit code. 3 makes a Job with `restartPolicy: Never` create a new pod, which
+    /// passes admission again: that heals a missed injection, and nothing else does.
+    #[must_use]
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::CountReached => 0,
+            Self::Told(signal) => signal.exit_code(),
+            Self::WrongIdentity => 3,
+            Self::NotReady => 4,
+        }
+    }
 }
 
 /// Why a run could not begin.
@@ -48,21 +64,24 @@ pub async fn run(
     config: Config,
     mut shutdown: impl AsyncFnMut() -> Signal,
 ) -> Result<Ended, StartError> {
-    let sdk = aws::load(&config).await;
-    let identity = Watched::new(&sdk).ok_or(StartError::NoChain)?;
-    let pod = pod_name();
+    let sdk = aws::load(Some(&config.region), config.fetch_timeout).await;
+    let chain = sdk.credentials_provider().ok_or(StartError::NoChain)?;
+    let identity = Steady::new(chain, config.require_identity);
+    let to = Destination::new(&config, &sdk);
     let worker = Worker {
         source: Source::new(&config)?,
-        uploader: Uploader::new(
-            aws::s3(&sdk, identity.clone()),
-            &config.bucket,
-            &config.key_prefix,
-            &pod,
-            config.max_image_size,
-        ),
+        uploader: Uploader::new(aws::s3(&sdk, identity.clone()), to.clone()),
+        identity,
+        required: config.require_identity,
         cancel: CancellationToken::new(),
     };
-    announce(&config, &pod, aws::endpoint(&sdk), &identity).await;
+    let started = tokio::select! {
+        ended = start(&config, &to, &worker) => ended,
+        signal = shutdown() => Some(Ended::Told(signal)),
+    };
+    if let Some(ended) = started {
+        return Ok(ended);
+    }
 
     let mut pictures = JoinSet::new();
     let ended = produce(&config, &worker, &mut pictures, &mut shutdown).await;
@@ -74,14 +93,48 @@ pub async fn run(
             _ = timeout(config.shutdown_grace, drain(&mut pictures)) => {}
             _ = shutdown() => {}
         }
-        worker.cancel.cancel();
-        drain(&mut pictures).await;
     }
+    worker.cancel.cancel();
+    drain(&mut pictures).await;
     tracing::info!(?ended, "ended");
     Ok(ended)
 }
 
-type Pictures = JoinSet<Result<Done, UploadError>>;
+/// The first line, and credentials: with backoff while they may still come. Says how it ended, if
+/// it did.
+async fn start(config: &Config, to: &Destination, worker: &Worker) -> Option<Ended> {
+    let mut grace = Grace::new(config.startup_grace);
+    let mut announced = false;
+    loop {
+        let error = match worker.identity.credentials().await {
+            Ok(credentials) => {
+                let who = Who::of(&credentials);
+                if announced {
+                    tracing::info!(provider = %who.provider, account = who.account, "with {who}");
+                } else {
+                    announce(config, to, &Ok(who));
+                }
+                return None;
+            }
+            Err(error) => error,
+        };
+        let diagnosis = worker.diagnose(&error).await;
+        if !announced {
+            announce(config, to, &Err(&diagnosis));
+            announced = true;
+        }
+        if let Some(pause) = grace.next().filter(|_| diagnosis.transient) {
+            sleep(pause).await;
+            continue;
+        }
+        let ended = if diagnosis.transient { Ended::NotReady } else { Ended::WrongIdentity };
+        let Diagnosis { id, cause, fix, .. } = diagnosis;
+        tracing::error!(diagnosis = id, cause, fix, ?ended, "no identity to work with");
+        return Some(ended);
+    }
+}
+
+type Pictures = JoinSet<Result<Done, Failed>>;
 
 /// Starts a picture at each tick, until there is a reason to end.
 async fn produce(
@@ -91,7 +144,10 @@ async fn produce(
     shutdown: &mut impl AsyncFnMut() -> Signal,
 ) -> Ended {
     let mut told = pin!(shutdown());
+    let mut refused = pin!(worker.identity.refused());
     let mut ticks = Ticks::new(config.interval, config.concurrency, config.count);
+    // Until the first success, what S3 refuses may be a policy that has not propagated yet.
+    let mut grace = Some(Grace::new(config.startup_grace));
     loop {
         if ticks.count_reached() {
             return Ended::CountReached;
@@ -99,7 +155,26 @@ async fn produce(
         tokio::select! {
             biased;
             signal = &mut told => return Ended::Told(signal),
-            Some(done) = pictures.join_next(), if !pictures.is_empty() => ticks.done(record(done)),
+            () = &mut refused => {
+                if let Err(error) = worker.identity.credentials().await {
+                    let Diagnosis { id, cause, fix, .. } = worker.diagnose(&error).await;
+                    tracing::error!(diagnosis = id, cause, fix, "the identity has changed");
+                }
+                return Ended::WrongIdentity;
+            }
+            Some(done) = pictures.join_next(), if !pictures.is_empty() => match record(done) {
+                Outcome::Uploaded => {
+                    grace = None;
+                    ticks.uploaded();
+                }
+                Outcome::Denied { transient } if grace.is_some() => {
+                    match grace.as_mut().and_then(Grace::next).filter(|_| transient) {
+                        Some(pause) => ticks.retry_in(pause),
+                        None => return Ended::NotReady,
+                    }
+                }
+                Outcome::Denied { .. } | Outcome::Failed => ticks.failed(),
+            },
             () = sleep_until(ticks.due), if ticks.awaited(pictures.len()) => {
                 if ticks.tick(pictures.len()) {
                     let worker = worker.clone();
@@ -118,58 +193,13 @@ async fn drain(pictures: &mut Pictures) {
     }
 }
 
-/// When the next picture is due, and whether one may start.
-struct Ticks {
-    due: Instant,
-    interval: Duration,
-    concurrency: usize,
-    wanted: Option<u64>,
-    uploaded: u64,
-}
-
-impl Ticks {
-    fn new(interval: Duration, concurrency: usize, wanted: Option<u64>) -> Self {
-        Self { due: Instant::now(), interval, concurrency, wanted, uploaded: 0 }
-    }
-
-    /// Whether there is a tick to wait for: not while those in flight may reach the count, nor, with
-    /// no interval between ticks, while no more may be in flight.
-    fn awaited(&self, in_flight: usize) -> bool {
-        let wanted = self.wanted.is_none_or(|wanted| self.uploaded + (in_flight as u64) < wanted);
-        wanted && (self.interval > Duration::ZERO || in_flight < self.concurrency)
-    }
-
-    /// Takes the tick that is due and sets the next one, in step with the first: ticks that are past
-    /// already are left out. Says whether a picture may start.
-    fn tick(&mut self, in_flight: usize) -> bool {
-        let late = Instant::now().saturating_duration_since(self.due);
-        if self.interval.is_zero() {
-            self.due += late;
-        } else {
-            let whole = late.as_nanos() / self.interval.as_nanos() + 1;
-            self.due += self.interval.saturating_mul(u32::try_from(whole).unwrap_or(u32::MAX));
-        }
-        in_flight < self.concurrency
-    }
-
-    fn done(&mut self, success: bool) {
-        if success {
-            self.uploaded += 1;
-        } else if self.interval < PAUSE_AFTER_FAILURE {
-            self.due = self.due.max(Instant::now() + PAUSE_AFTER_FAILURE);
-        }
-    }
-
-    fn count_reached(&self) -> bool {
-        self.wanted == Some(self.uploaded)
-    }
-}
-
 /// What it takes to make one picture an object. Cheap to clone.
 #[derive(Clone)]
 struct Worker {
     source: Source,
     uploader: Uploader,
+    identity: Steady,
+    required: Requirement,
     cancel: CancellationToken,
 }
 
@@ -180,8 +210,36 @@ struct Done {
     uploaded: Uploaded,
 }
 
+/// Why there is no object and, where it is a matter of identity or of S3, what mends it.
+struct Failed {
+    error: UploadError,
+    diagnosis: Option<Diagnosis>,
+}
+
 impl Worker {
-    async fn picture(&self) -> Result<Done, UploadError> {
+    async fn picture(&self) -> Result<Done, Failed> {
+        match self.attempt().await {
+            Ok(done) => Ok(done),
+            Err(error) => {
+                let diagnosis = match &error {
+                    UploadError::Fetch(_) | UploadError::Cancelled => None,
+                    UploadError::Credentials(error) => Some(self.diagnose(error).await),
+                    UploadError::S3(failure) => {
+                        let who = self.identity.in_hand();
+                        let failure = Failure::S3(failure.clone());
+                        let diagnosis = diagnose(&Evidence::gather(failure, who).await);
+                        if diagnosis.id == CREDENTIALS_REJECTED {
+                            self.identity.forget();
+                        }
+                        Some(diagnosis)
+                    }
+                };
+                Err(Failed { error, diagnosis })
+            }
+        }
+    }
+
+    async fn attempt(&self) -> Result<Done, UploadError> {
         let fetch = self.cancel.run_until_cancelled(self.source.fetch());
         let picture = fetch.await.ok_or(UploadError::Cancelled)??;
         Ok(Done {
@@ -191,10 +249,23 @@ impl Worker {
             uploaded: self.uploader.upload(picture, &self.cancel).await?,
         })
     }
+
+    async fn diagnose(&self, error: &NoCredentials) -> Diagnosis {
+        diagnose(&Evidence::gather(Failure::of(error, self.required), None).await)
+    }
 }
 
-/// Logs what became of a picture: one line. Says whether it is an object now.
-fn record(done: Result<Result<Done, UploadError>, JoinError>) -> bool {
+enum Outcome {
+    Uploaded,
+    /// By S3, or for want of credentials.
+    Denied {
+        transient: bool,
+    },
+    Failed,
+}
+
+/// Logs what became of a picture: one line.
+fn record(done: Result<Result<Done, Failed>, JoinError>) -> Outcome {
     match done {
         Ok(Ok(done)) => {
             let Uploaded { key, size, fetch_time, upload_time, attempts } = done.uploaded;
@@ -210,15 +281,19 @@ fn record(done: Result<Result<Done, UploadError>, JoinError>) -> bool {
                 upload_attempts = attempts,
                 "uploaded"
             );
-            true
+            Outcome::Uploaded
         }
-        Ok(Err(error)) => {
+        Ok(Err(Failed { error, diagnosis: None })) => {
             tracing::warn!(reason = error.reason(), %error, "no upload");
-            false
+            Outcome::Failed
+        }
+        Ok(Err(Failed { error, diagnosis: Some(Diagnosis { id, cause, fix, transient }) })) => {
+            tracing::warn!(reason = error.reason(), %error, diagnosis = id, cause, fix, "no upload");
+            Outcome::Denied { transient }
         }
         Err(panic) => {
             tracing::error!(reason = "bug", error = %panic, "no upload");
-            false
+            Outcome::Failed
         }
     }
 }
@@ -232,24 +307,16 @@ fn per_second(size: u64, time: Duration) -> u64 {
     u64::try_from(per_second).unwrap_or(u64::MAX)
 }
 
-/// This pod's name (a pod's host name), in characters that are safe in keys and URLs.
-fn pod_name() -> String {
-    gethostname::gethostname()
-        .to_string_lossy()
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' })
-        .collect()
-}
-
 /// The first line: what will happen, from where, to where, how often, and who we are.
-async fn announce(config: &Config, pod: &str, endpoint: Option<String>, identity: &Watched) {
+fn announce(config: &Config, to: &Destination, identity: &Result<Who, &Diagnosis>) {
     let sources: Vec<_> = config.image_urls.iter().map(without_secrets).collect();
     let sources = sources.join(" ");
-    let bucket = &config.bucket;
-    let destination = format!("s3://{bucket}/{}{pod}/", config.key_prefix);
-    let at = endpoint.unwrap_or_else(|| config.region.clone());
+    let destination = format!("s3://{}/{}{}/", to.bucket, to.prefix, to.pod);
+    let at = to.endpoint.as_ref().unwrap_or(&to.region);
     let interval = humantime::format_duration(config.interval);
-    match identity.who().await {
+    let plan =
+        format!("uploading a picture every {interval} from {sources} to {destination} at {at}");
+    match identity {
         Ok(who) => tracing::info!(
             version = crate::VERSION,
             sources,
@@ -260,18 +327,19 @@ async fn announce(config: &Config, pod: &str, endpoint: Option<String>, identity
             provider = %who.provider,
             account = who.account,
             access_key_ending = who.key_ending,
-            "uploading a picture every {interval} from {sources} to {destination} at {at}, with {who}"
+            "{plan}, with {who}"
         ),
-        Err(error) => tracing::warn!(
+        Err(diagnosis) => tracing::warn!(
             version = crate::VERSION,
             sources,
             destination,
             at,
             %interval,
             count = config.count,
-            error = one_line(&error),
-            "uploading a picture every {interval} from {sources} to {destination} at {at}, but there \
-             are no credentials yet"
+            diagnosis = diagnosis.id,
+            cause = diagnosis.cause,
+            fix = diagnosis.fix,
+            "{plan}, but there are no credentials yet"
         ),
     }
 }

@@ -4,23 +4,28 @@
 //! the AWS default credential chain finds. The way of one picture is one direction through the
 //! modules:
 //!
-//! [`cli`] → [`job`] → [`source`] → [`image_kind`] → [`upload`] (over [`replay`]) → S3.
+//! [`cli`] → [`config`] → [`job`] → [`source`] → [`picture`] ([`image_kind`]) → [`upload`] (over
+//! [`replay`]) → S3.
 //!
-//! [`identity`] stands beside that way: it answers who we are. [`aws`] holds the SDK's settings,
+//! [`identity`] stands beside that way: it answers who we are, and why we are nobody. [`aws`] holds the SDK's settings,
 //! [`address_guard`] what the image host may not point at.
 
 pub mod address_guard;
 pub mod aws;
 pub mod checksum_trailer;
 pub mod cli;
+pub mod config;
 pub mod errors;
 pub mod identity;
 pub mod image_kind;
 pub mod job;
+mod multipart;
+pub mod picture;
 pub mod replay;
 pub mod shutdown;
 pub mod source;
 pub mod telemetry;
+mod ticks;
 pub mod upload;
 
 /// Version and commit, as `--version` prints them.

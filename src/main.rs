@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use tokio::runtime::{Builder, Runtime};
 
-use pod_identity_demo::cli::{Cli, Config};
+use pod_identity_demo::cli::{Cli, Task};
+use pod_identity_demo::config::{Config, IdentityConfig};
+use pod_identity_demo::identity::report::Report;
 use pod_identity_demo::job::{self, Ended};
 use pod_identity_demo::shutdown::Signals;
 use pod_identity_demo::{aws, telemetry};
@@ -13,30 +15,40 @@ use pod_identity_demo::{aws, telemetry};
 /// Settings that cannot be worked with; clap's own code for words that it does not know.
 const UNUSABLE_SETTINGS: u8 = 2;
 
+/// The identity is not what was required.
+const WRONG_IDENTITY: u8 = 3;
+
 fn main() -> ExitCode {
-    let settings = Cli::parse().into_settings();
-    let config = match aws::region() {
-        Ok(region) => settings.check(region),
-        Err(error) => Err(vec![format!("AWS_REGION: cannot be read: {error}")]),
+    let task = Cli::parse().into_task();
+    let region = match aws::region() {
+        Ok(region) => region,
+        Err(error) => return unusable(vec![format!("AWS_REGION: cannot be read: {error}")]),
     };
-    let config = match config {
-        Ok(config) => config,
-        Err(problems) => {
-            for problem in problems {
-                eprintln!("error: {problem}");
+    match task {
+        Task::Run(settings) => settings.check(region).map_or_else(unusable, |config| {
+            telemetry::init(config.log_format, config.log_filter.clone());
+            match run(config) {
+                Ok(ended) => ended.exit_code().into(),
+                Err(error) => {
+                    tracing::error!(%error, "cannot run");
+                    ExitCode::FAILURE
+                }
             }
-            return UNUSABLE_SETTINGS.into();
-        }
-    };
-    telemetry::init(config.log_format, config.log_filter.clone());
-    match run(config) {
-        Ok(Ended::CountReached) => ExitCode::SUCCESS,
-        Ok(Ended::Told(signal)) => signal.exit_code().into(),
-        Err(error) => {
-            tracing::error!(%error, "cannot run");
-            ExitCode::FAILURE
-        }
+        }),
+        Task::Identity(words) => words.check(region).map_or_else(unusable, |config| {
+            identity(&config).unwrap_or_else(|error| {
+                eprintln!("error: {error}");
+                ExitCode::FAILURE
+            })
+        }),
     }
+}
+
+fn unusable(problems: Vec<String>) -> ExitCode {
+    for problem in problems {
+        eprintln!("error: {problem}");
+    }
+    UNUSABLE_SETTINGS.into()
 }
 
 fn run(config: Config) -> Result<Ended, Box<dyn std::error::Error>> {
@@ -44,6 +56,16 @@ fn run(config: Config) -> Result<Ended, Box<dyn std::error::Error>> {
         let mut signals = Signals::install()?;
         Ok(job::run(config, async || signals.next().await).await?)
     })
+}
+
+fn identity(config: &IdentityConfig) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let report = runtime(1)?.block_on(Report::make(config));
+    if config.json {
+        println!("{}", report.json()?);
+    } else {
+        print!("{report}");
+    }
+    Ok(if report.is_ok() { ExitCode::SUCCESS } else { WRONG_IDENTITY.into() })
 }
 
 /// One thread does for one picture at a time: it is the smallest and, with nothing to hand between

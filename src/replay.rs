@@ -17,7 +17,8 @@ use futures_util::Stream;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::checksum_trailer;
-use crate::source::{FetchError, Picture};
+use crate::picture::Picture;
+use crate::source::FetchError;
 
 /// The bytes of one object, or of one part, of known length. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -3,24 +3,18 @@
 //! The host is not trusted. Whatever it sends, what comes out of here is either exactly one whole
 //! picture or an error that says why not.
 
-use std::collections::VecDeque;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
 use backon::{BackoffBuilder, ExponentialBuilder, Retryable};
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
-use http_body::Body as _;
-use reqwest::header::{CONTENT_LENGTH, HeaderMap, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode, redirect};
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::{Client, StatusCode, redirect};
 use tokio::time::Instant;
 use url::Url;
 
 use crate::address_guard::{AddressGuard, AddressRefused};
-use crate::cli::Config;
+use crate::config::Config;
 use crate::errors::{causes, innermost};
-use crate::image_kind::{self, ImageKind, SNIFF_LENGTH};
+use crate::picture::Picture;
 
 /// Redirects that are followed for one picture.
 const MAX_REDIRECTS: usize = 5;
@@ -134,9 +128,9 @@ pub struct Source {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Limits {
-    size: u64,
-    fetch: Duration,
+pub(crate) struct Limits {
+    pub(crate) size: u64,
+    pub(crate) fetch: Duration,
     connect: Duration,
     read: Duration,
 }
@@ -264,7 +258,7 @@ impl BackoffBuilder for Backoff {
 
 impl Limits {
     /// What a transport error means. `received` is how much of the body came, if it had begun.
-    fn explain(
+    pub(crate) fn explain(
         self,
         error: reqwest::Error,
         deadline: Instant,
@@ -293,155 +287,6 @@ impl Limits {
         match received {
             Some(received) => FetchError::Broken { received, cause },
             None => FetchError::Connect(cause),
-        }
-    }
-}
-
-/// A picture on its way: a stream of its bytes that ends well only if the picture is whole.
-#[derive(Debug)]
-pub struct Picture {
-    /// Where it came from, after redirects.
-    pub url: Url,
-    /// What its first bytes say it is.
-    pub kind: ImageKind,
-    /// Its length in bytes, if the host declared it.
-    pub length: Option<u64>,
-    /// How often the host was asked for it.
-    pub attempts: u32,
-    /// When the first request for it was made.
-    pub started: Instant,
-    body: reqwest::Body,
-    limits: Limits,
-    deadline: Instant,
-    received: u64,
-    /// When the last byte came.
-    finished: Option<Instant>,
-    /// Bytes that have been read but not handed on yet.
-    held: VecDeque<Bytes>,
-}
-
-impl Picture {
-    async fn open(
-        response: Response,
-        limits: Limits,
-        attempts: u32,
-        deadline: Instant,
-    ) -> Result<Self, FetchError> {
-        // The header, not the framing: a chunked body that declares a length besides is held to it.
-        let length = response
-            .headers()
-            .get(CONTENT_LENGTH)
-            .and_then(|value| value.to_str().ok()?.parse().ok());
-        if length.is_some_and(|length| length > limits.size) {
-            return Err(FetchError::TooLarge { limit: limits.size });
-        }
-        let mut picture = Self {
-            url: response.url().clone(),
-            kind: ImageKind { media_type: "", extension: "" },
-            length,
-            attempts,
-            started: deadline - limits.fetch,
-            body: reqwest::Body::from(response),
-            limits,
-            deadline,
-            received: 0,
-            finished: None,
-            held: VecDeque::new(),
-        };
-        picture.kind = picture.sniff().await?;
-        Ok(picture)
-    }
-
-    async fn sniff(&mut self) -> Result<ImageKind, FetchError> {
-        let first = self.read(SNIFF_LENGTH as u64).await?;
-        let kind = match first.as_slice() {
-            [] => return Err(FetchError::Empty),
-            [chunk] => image_kind::of(chunk),
-            chunks => image_kind::of(&chunks.concat()),
-        };
-        self.put_back(first);
-        kind.map_err(FetchError::NotAnImage)
-    }
-
-    /// The next bytes, `n` of them, or fewer if the picture ends before.
-    pub async fn read(&mut self, n: u64) -> Result<Vec<Bytes>, FetchError> {
-        let mut taken = Vec::new();
-        let mut missing = n;
-        while missing > 0 {
-            let Some(mut chunk) = self.next().await.transpose()? else {
-                break;
-            };
-            if let Ok(cut) = usize::try_from(missing)
-                && cut < chunk.len()
-            {
-                self.held.push_front(chunk.split_off(cut));
-            }
-            missing -= chunk.len() as u64;
-            taken.push(chunk);
-        }
-        Ok(taken)
-    }
-
-    /// Makes `chunks` the next bytes again.
-    pub fn put_back(
-        &mut self,
-        chunks: impl IntoIterator<Item = Bytes, IntoIter: DoubleEndedIterator>,
-    ) {
-        for chunk in chunks.into_iter().rev() {
-            self.held.push_front(chunk);
-        }
-    }
-
-    /// From the first request to the last byte; up to now while bytes are still coming.
-    #[must_use]
-    pub fn fetch_time(&self) -> Duration {
-        self.finished.unwrap_or_else(Instant::now) - self.started
-    }
-
-    fn check_received(&mut self, more: usize) -> Result<(), FetchError> {
-        self.received += more as u64;
-        if self.received > self.limits.size {
-            return Err(FetchError::TooLarge { limit: self.limits.size });
-        }
-        match self.length {
-            Some(declared) if self.received > declared => {
-                Err(FetchError::Length { received: self.received, declared })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn check_end(&mut self) -> Option<FetchError> {
-        self.finished.get_or_insert_with(Instant::now);
-        self.length
-            .filter(|declared| self.received < *declared)
-            .map(|declared| FetchError::Length { received: self.received, declared })
-    }
-}
-
-impl Stream for Picture {
-    type Item = Result<Bytes, FetchError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(chunk) = self.held.pop_front() {
-            return Poll::Ready(Some(Ok(chunk)));
-        }
-        loop {
-            if self.finished.is_some() {
-                return Poll::Ready(None);
-            }
-            let next = match ready!(Pin::new(&mut self.body).poll_frame(context)) {
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) if data.is_empty() => continue,
-                    Ok(data) => Some(self.check_received(data.len()).map(|()| data)),
-                    Err(_trailers) => continue,
-                },
-                Some(Err(error)) => {
-                    Some(Err(self.limits.explain(error, self.deadline, Some(self.received))))
-                }
-                None => self.check_end().map(Err),
-            };
-            return Poll::Ready(next);
         }
     }
 }

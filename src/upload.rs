@@ -1,43 +1,33 @@
-//! One picture to one object: a single request while that is possible, several parts otherwise.
+//! One picture to one object: a single request while that is possible, several parts otherwise
+//! ([`crate::multipart`]).
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::ChecksumAlgorithm;
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt, StreamExt};
 use time::OffsetDateTime;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 use uuid::Uuid;
 
-use crate::aws::explain;
+use crate::aws::{self, explain};
 use crate::checksum_trailer::ChecksumTrailer;
+use crate::config::Config;
+use crate::identity::diagnosis::{S3Failure, no_credentials};
+use crate::identity::steady::NoCredentials;
+use crate::picture::Picture;
 use crate::replay::Replay;
-use crate::source::{FetchError, Picture};
+use crate::source::FetchError;
 
 /// Up to here one `PutObject` carries the picture, in bytes.
 pub const SINGLE_LIMIT: u64 = 8 << 20;
 
-/// S3's smallest part in bytes, but for the last:
-/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>.
-const MIN_PART_SIZE: u64 = 5 << 20;
-
-/// S3's limit, from the same page.
-const MAX_PARTS: u64 = 10_000;
-
-/// Parts that are being sent. One more is being filled: together they are what a picture of any
-/// size holds in memory.
-const PARTS_IN_FLIGHT: usize = 2;
-
-/// What aborting a multipart upload may take, when the program may be about to be killed.
-const ABORT_TIMEOUT: Duration = Duration::from_secs(5);
+/// What a probe's object says.
+const PROBE: &[u8] = b"put by `pod-identity-demo identity --probe`\n";
 
 /// Why there is no object.
 #[derive(Debug, thiserror::Error)]
@@ -45,14 +35,12 @@ pub enum UploadError {
     /// The picture did not arrive whole.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// There were no credentials to ask S3 with.
+    #[error(transparent)]
+    Credentials(#[from] NoCredentials),
     /// S3 refused, or could not be reached.
-    #[error("{operation} failed: {cause}")]
-    S3 {
-        /// The API operation.
-        operation: &'static str,
-        /// Code and message, or what kept the request from being answered.
-        cause: String,
-    },
+    #[error("{} failed: {}", .0.operation, .0.text)]
+    S3(S3Failure),
     /// The program is ending.
     #[error("cancelled: the program is ending")]
     Cancelled,
@@ -64,7 +52,8 @@ impl UploadError {
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Fetch(error) => error.reason(),
-            Self::S3 { .. } => "s3",
+            Self::Credentials(_) => "credentials",
+            Self::S3(_) => "s3",
             Self::Cancelled => "cancelled",
         }
     }
@@ -85,21 +74,109 @@ pub struct Uploaded {
     pub attempts: u32,
 }
 
-/// The bucket, and how objects in it are named. Cheap to clone.
+/// Where objects go, and how they are named.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    /// The bucket.
+    pub bucket: String,
+    /// What every key begins with.
+    pub prefix: String,
+    /// This pod, which is the next part of every key.
+    pub pod: String,
+    /// The region that S3 is asked in.
+    pub region: String,
+    /// The endpoint, where one is set.
+    pub endpoint: Option<String>,
+    /// The largest picture, in bytes.
+    pub max_size: u64,
+}
+
+impl Destination {
+    /// What the settings say, and the SDK's.
+    #[must_use]
+    pub fn new(config: &Config, sdk: &SdkConfig) -> Self {
+        Self {
+            bucket: config.bucket.clone(),
+            prefix: config.key_prefix.clone(),
+            pod: pod_name(),
+            region: config.region.clone(),
+            endpoint: aws::endpoint(sdk),
+            max_size: config.max_image_size,
+        }
+    }
+}
+
+/// This pod's name (a pod's host name), in characters that are safe in keys and URLs.
+#[must_use]
+pub fn pod_name() -> String {
+    gethostname::gethostname()
+        .to_string_lossy()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' })
+        .collect()
+}
+
+/// Puts objects into a bucket. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Uploader {
-    client: Client,
-    bucket: Arc<str>,
-    prefix: Arc<str>,
-    pod: Arc<str>,
-    max_size: u64,
+    pub(crate) client: Client,
+    pub(crate) to: Arc<Destination>,
 }
 
 impl Uploader {
-    /// Objects go to `bucket`, under `prefix` and this pod's name; none is larger than `max_size`.
+    /// Objects go to this destination.
     #[must_use]
-    pub fn new(client: Client, bucket: &str, prefix: &str, pod: &str, max_size: u64) -> Self {
-        Self { client, bucket: bucket.into(), prefix: prefix.into(), pod: pod.into(), max_size }
+    pub fn new(client: Client, to: Destination) -> Self {
+        Self { client, to: Arc::new(to) }
+    }
+
+    /// Puts a small object where pictures go, to see whether that is allowed; its key.
+    pub async fn probe(&self) -> Result<String, UploadError> {
+        let key = format!("{}{}/identity-probe.txt", self.to.prefix, self.to.pod);
+        let body = Replay::arrived(vec![Bytes::from_static(PROBE)], Duration::ZERO);
+        self.client
+            .put_object()
+            .bucket(&self.to.bucket)
+            .key(&key)
+            .content_type("text/plain")
+            .content_length(content_length(&body))
+            .checksum_crc32(body.crc32())
+            .body(body.plain())
+            .send()
+            .await
+            .map_err(self.failed("PutObject"))?;
+        Ok(key)
+    }
+
+    /// What is known of a request that failed.
+    pub(crate) fn failed<E>(
+        &self,
+        operation: &'static str,
+    ) -> impl FnOnce(SdkError<E>) -> UploadError
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        move |error| {
+            if let Some(none) = no_credentials(&error) {
+                return UploadError::Credentials(none.clone());
+            }
+            let response = error.raw_response();
+            UploadError::S3(S3Failure {
+                operation,
+                bucket: self.to.bucket.clone(),
+                endpoint: self.to.endpoint.clone(),
+                region: self.to.region.clone(),
+                code: error
+                    .code()
+                    .map(str::to_owned)
+                    .or_else(|| response.map(|response| response.status().to_string())),
+                bucket_region: response
+                    .and_then(|response| response.headers().get("x-amz-bucket-region"))
+                    .or_else(|| error.message()?.split("expecting '").nth(1)?.split('\'').next())
+                    .map(str::to_owned),
+                text: explain(&error),
+            })
+        }
     }
 
     /// Makes the picture an object, or leaves nothing of it: no object, no multipart upload.
@@ -143,8 +220,8 @@ impl Uploader {
             .date();
         format!(
             "{}{}/{:04}/{:02}/{:02}/{id}.{extension}",
-            self.prefix,
-            self.pod,
+            self.to.prefix,
+            self.to.pod,
             date.year(),
             u8::from(date.month()),
             date.day(),
@@ -167,22 +244,19 @@ pub fn without_secrets(url: &Url) -> String {
     text
 }
 
-struct Target<'a> {
-    uploader: &'a Uploader,
-    key: String,
-    content_type: &'static str,
-    source: String,
+/// One object to be.
+pub(crate) struct Target<'a> {
+    pub(crate) uploader: &'a Uploader,
+    pub(crate) key: String,
+    pub(crate) content_type: &'static str,
+    pub(crate) source: String,
 }
 
-/// A part that S3 has, and how often it was sent.
-type Sent = (CompletedPart, u32);
-
-type PartsInFlight<'t> = FuturesUnordered<BoxFuture<'t, Result<Sent, UploadError>>>;
-
-struct Done {
-    size: u64,
-    fetch_time: Duration,
-    attempts: u32,
+/// What it took to make a picture an object.
+pub(crate) struct Done {
+    pub(crate) size: u64,
+    pub(crate) fetch_time: Duration,
+    pub(crate) attempts: u32,
 }
 
 impl Target<'_> {
@@ -208,11 +282,11 @@ impl Target<'_> {
             .uploader
             .client
             .put_object()
-            .bucket(&*self.uploader.bucket)
+            .bucket(&self.uploader.to.bucket)
             .key(&self.key)
             .content_type(self.content_type)
             .metadata("source", &self.source)
-            .metadata("pod", &*self.uploader.pod)
+            .metadata("pod", &self.uploader.to.pod)
             .checksum_algorithm(ChecksumAlgorithm::Crc32);
         let sent = if arrived {
             let request = request.content_length(content_length(&body));
@@ -224,164 +298,18 @@ impl Target<'_> {
         };
         // A picture that broke off breaks the request too: the first is the cause.
         let fetch_time = body.fetch_time()?;
-        sent.map_err(failed("PutObject"))?;
+        sent.map_err(self.uploader.failed("PutObject"))?;
         Ok(Done { size: body.length(), fetch_time, attempts: body.attempts() })
-    }
-
-    async fn in_parts(
-        &self,
-        picture: Picture,
-        cancel: &CancellationToken,
-    ) -> Result<Done, UploadError> {
-        // Not to be cancelled: the answer has the only name by which the upload can be aborted.
-        let created = self
-            .uploader
-            .client
-            .create_multipart_upload()
-            .bucket(&*self.uploader.bucket)
-            .key(&self.key)
-            .content_type(self.content_type)
-            .metadata("source", &self.source)
-            .metadata("pod", &*self.uploader.pod)
-            .checksum_algorithm(ChecksumAlgorithm::Crc32)
-            .send()
-            .await
-            .map_err(failed("CreateMultipartUpload"))?;
-        let id = created.upload_id().unwrap_or_default();
-        let mut in_flight = PartsInFlight::new();
-        let done = unless(cancel, self.parts(id, picture, &mut in_flight)).await;
-        if done.is_err() {
-            // S3 may keep a part that it is still receiving when the abort comes.
-            let settle = async { while in_flight.next().await.is_some() {} };
-            let _ = timeout(ABORT_TIMEOUT, cancel.run_until_cancelled(settle)).await;
-            drop(in_flight);
-            self.abort(id).await;
-        }
-        done
-    }
-
-    async fn parts<'t>(
-        &'t self,
-        id: &'t str,
-        mut picture: Picture,
-        in_flight: &mut PartsInFlight<'t>,
-    ) -> Result<Done, UploadError> {
-        let part_size = part_size(picture.length.unwrap_or(self.uploader.max_size));
-        let mut sent = Vec::new();
-        let mut size = 0;
-        for number in 1.. {
-            let chunks = beside(in_flight, &mut sent, picture.read(part_size)).await?;
-            if chunks.is_empty() {
-                break;
-            }
-            let body = Replay::arrived(chunks, Duration::ZERO);
-            size += body.length();
-            in_flight.push(self.part(id, number, body).boxed());
-            while in_flight.len() >= PARTS_IN_FLIGHT
-                && let Some(part) = in_flight.next().await
-            {
-                sent.push(part?);
-            }
-        }
-        while let Some(part) = in_flight.next().await {
-            sent.push(part?);
-        }
-        let attempts = sent.iter().map(|(_, attempts)| *attempts).max().unwrap_or(0);
-        self.complete(id, sent.into_iter().map(|(part, _)| part).collect()).await?;
-        Ok(Done { size, fetch_time: picture.fetch_time(), attempts })
-    }
-
-    async fn part(&self, id: &str, number: i32, body: Replay) -> Result<Sent, UploadError> {
-        let crc32 = body.crc32();
-        let sent = self
-            .uploader
-            .client
-            .upload_part()
-            .bucket(&*self.uploader.bucket)
-            .key(&self.key)
-            .upload_id(id)
-            .part_number(number)
-            .content_length(content_length(&body))
-            .checksum_algorithm(ChecksumAlgorithm::Crc32)
-            .checksum_crc32(&crc32)
-            .body(body.plain())
-            .send()
-            .await
-            .map_err(failed("UploadPart"))?;
-        let part = CompletedPart::builder()
-            .part_number(number)
-            .checksum_crc32(crc32)
-            .set_e_tag(sent.e_tag)
-            .build();
-        Ok((part, body.attempts()))
-    }
-    async fn complete(&self, id: &str, mut parts: Vec<CompletedPart>) -> Result<(), UploadError> {
-        parts.sort_by_key(CompletedPart::part_number);
-        self.uploader
-            .client
-            .complete_multipart_upload()
-            .bucket(&*self.uploader.bucket)
-            .key(&self.key)
-            .upload_id(id)
-            .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts)).build())
-            .send()
-            .await
-            .map_err(failed("CompleteMultipartUpload"))?;
-        Ok(())
-    }
-
-    /// Leaves nothing behind, or says what could not be removed.
-    async fn abort(&self, id: &str) {
-        let aborted = self
-            .uploader
-            .client
-            .abort_multipart_upload()
-            .bucket(&*self.uploader.bucket)
-            .key(&self.key)
-            .upload_id(id)
-            .send();
-        let why = match timeout(ABORT_TIMEOUT, aborted).await {
-            Ok(Ok(_)) => return,
-            Ok(Err(error)) => explain(&error),
-            Err(_elapsed) => format!("no answer within {ABORT_TIMEOUT:?}"),
-        };
-        tracing::warn!(
-            key = self.key,
-            upload_id = id,
-            cause = why,
-            "a multipart upload could not be aborted: its parts stay until the bucket's lifecycle \
-             rule removes them, or `aws s3api abort-multipart-upload` does"
-        );
     }
 }
 
 /// As the SDK wants it; no body is longer than [`SINGLE_LIMIT`] or a part.
-fn content_length(body: &Replay) -> i64 {
+pub(crate) fn content_length(body: &Replay) -> i64 {
     i64::try_from(body.length()).unwrap_or(i64::MAX)
 }
 
-/// So large that [`MAX_PARTS`] suffice for a picture of `length` bytes.
-fn part_size(length: u64) -> u64 {
-    length.div_ceil(MAX_PARTS).max(MIN_PART_SIZE)
-}
-
-/// The result of `work`, while the parts in flight go on and those that are done are collected.
-async fn beside(
-    in_flight: &mut PartsInFlight<'_>,
-    done: &mut Vec<Sent>,
-    work: impl Future<Output = Result<Vec<Bytes>, FetchError>>,
-) -> Result<Vec<Bytes>, UploadError> {
-    let mut work = pin!(work);
-    loop {
-        tokio::select! {
-            result = &mut work => return Ok(result?),
-            Some(part) = in_flight.next(), if !in_flight.is_empty() => done.push(part?),
-        }
-    }
-}
-
 /// The result of `work`, unless the program ends first: then the work is dropped.
-async fn unless<T, E>(
+pub(crate) async fn unless<T, E>(
     cancel: &CancellationToken,
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, UploadError>
@@ -394,27 +322,9 @@ where
     }
 }
 
-fn failed<E>(operation: &'static str) -> impl FnOnce(SdkError<E>) -> UploadError
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-{
-    move |error| UploadError::S3 { operation, cause: explain(&error) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn parts_grow_so_that_ten_thousand_suffice() {
-        assert_eq!(part_size(9 << 20), MIN_PART_SIZE);
-        assert_eq!(part_size(MIN_PART_SIZE * MAX_PARTS), MIN_PART_SIZE);
-        for length in [MIN_PART_SIZE * MAX_PARTS + 1, 100 << 30, 5 << 40] {
-            let size = part_size(length);
-            assert!(size > MIN_PART_SIZE);
-            assert!(length.div_ceil(size) <= MAX_PARTS, "{length}");
-        }
-    }
 
     #[test]
     fn only_scheme_host_and_path_of_a_url_are_told() {

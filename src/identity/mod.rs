@@ -1,13 +1,23 @@
-//! Who we are: which provider of the default chain answered, and for which account.
+//! Who we are: which provider of the default chain answers, for which account, and if none does, why.
+
+pub mod agent;
+pub mod diagnosis;
+pub mod injected;
+pub mod report;
+mod rows;
+mod s3_rows;
+pub mod steady;
+
+#[cfg(test)]
+mod steady_tests;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::str::FromStr;
 
-use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::credential_feature::AwsCredentialFeature as Feature;
-use aws_credential_types::provider::error::CredentialsError;
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 
 /// A provider of the default credential chain, in the chain's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +42,10 @@ impl fmt::Display for Provider {
             Self::Environment => "environment variables",
             Self::Profile => "a profile",
             Self::WebIdentity => "web identity (IRSA)",
-            Self::Container => "the container provider (Pod Identity)",
+            Self::Container if injected::has_pod_identity() => {
+                "the container provider (Pod Identity)"
+            }
+            Self::Container => "the container provider (ECS)",
             Self::Instance => "the instance's metadata (the node's role)",
             Self::Unknown => "an unknown provider",
         })
@@ -41,24 +54,88 @@ impl fmt::Display for Provider {
 
 impl Provider {
     /// The provider that made these credentials: the SDK notes it on them.
-    fn of(credentials: &Credentials) -> Self {
+    #[must_use]
+    pub fn of(credentials: &Credentials) -> Self {
         let features = credentials.get_property::<Vec<Feature>>();
-        // A chain within the chain (a profile that names another source) leaves a trace of each
-        // link; what the outer chain asked is the first.
+        // A provider within a provider (a profile that names another source) leaves its trace first;
+        // the last is the one that the chain asked. aws-config 1.13 marks web identity from the
+        // environment as a profile's, and what a profile gives as `CredentialsProfile` besides.
         let known = |feature: &Feature| match feature {
             Feature::CredentialsEnvVars => Some(Self::Environment),
-            Feature::CredentialsEnvVarsStsWebIdToken => Some(Self::WebIdentity),
+            Feature::CredentialsEnvVarsStsWebIdToken | Feature::CredentialsProfileStsWebIdToken => {
+                Some(Self::WebIdentity)
+            }
+            Feature::CredentialsProfile => Some(Self::Profile),
             Feature::CredentialsHttp => Some(Self::Container),
             Feature::CredentialsImds => Some(Self::Instance),
-            Feature::CredentialsProfile
-            | Feature::CredentialsProfileSourceProfile
-            | Feature::CredentialsProfileNamedProvider
-            | Feature::CredentialsProfileStsWebIdToken
-            | Feature::CredentialsProfileSso
-            | Feature::CredentialsProfileProcess => Some(Self::Profile),
             _ => None,
         };
-        features.into_iter().flatten().find_map(known).unwrap_or(Self::Unknown)
+        features.into_iter().flatten().rev().find_map(known).unwrap_or(Self::Unknown)
+    }
+}
+
+/// Which identity is demanded: `--require-identity`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Requirement {
+    /// Whatever the chain finds.
+    #[default]
+    Any,
+    /// EKS Pod Identity: the container provider, with the variables that EKS's webhook injects.
+    PodIdentity,
+    /// IRSA: web identity.
+    Irsa,
+    /// The container provider, be it Pod Identity or ECS.
+    Container,
+    /// Environment variables.
+    Environment,
+    /// A profile.
+    Profile,
+    /// The instance's metadata.
+    Instance,
+}
+
+impl Requirement {
+    const NAMES: [(&'static str, Self); 7] = [
+        ("any", Self::Any),
+        ("pod-identity", Self::PodIdentity),
+        ("irsa", Self::Irsa),
+        ("container", Self::Container),
+        ("environment", Self::Environment),
+        ("profile", Self::Profile),
+        ("instance", Self::Instance),
+    ];
+
+    /// Whether an answer from this provider is what is demanded.
+    #[must_use]
+    pub fn is_met_by(self, provider: Provider) -> bool {
+        match self {
+            Self::Any => true,
+            Self::PodIdentity => provider == Provider::Container && injected::has_pod_identity(),
+            Self::Irsa => provider == Provider::WebIdentity,
+            Self::Container => provider == Provider::Container,
+            Self::Environment => provider == Provider::Environment,
+            Self::Profile => provider == Provider::Profile,
+            Self::Instance => provider == Provider::Instance,
+        }
+    }
+}
+
+impl fmt::Display for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Self::NAMES.iter().find(|(_, each)| each == self);
+        f.write_str(name.map_or("", |(name, _)| name))
+    }
+}
+
+impl FromStr for Requirement {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::NAMES.iter().find(|(name, _)| *name == text);
+        found.map(|(_, requirement)| *requirement).ok_or_else(|| {
+            let names = Self::NAMES.map(|(name, _)| name).join(", ");
+            format!("{text:?} is none of {names}")
+        })
     }
 }
 
@@ -74,7 +151,9 @@ pub struct Who {
 }
 
 impl Who {
-    fn of(credentials: &Credentials) -> Self {
+    /// What may be told of these.
+    #[must_use]
+    pub fn of(credentials: &Credentials) -> Self {
         let id = credentials.access_key_id();
         Self {
             provider: Provider::of(credentials),
@@ -91,44 +170,5 @@ impl fmt::Display for Who {
             write!(f, ", account {account}")?;
         }
         write!(f, ", access key …{}", self.key_ending)
-    }
-}
-
-/// The default chain, able to say who it found before the first request needs it.
-///
-/// What [`Watched::who`] resolves is what the first request gets: the chain is asked once, not
-/// twice. Later requests go through the SDK's cache, which asks again as credentials expire.
-#[derive(Clone, Debug)]
-pub struct Watched {
-    chain: SharedCredentialsProvider,
-    first: Arc<Mutex<Option<Credentials>>>,
-}
-
-impl Watched {
-    /// Watches the chain of these settings; `None` if they have none at all.
-    #[must_use]
-    pub fn new(sdk: &SdkConfig) -> Option<Self> {
-        Some(Self { chain: sdk.credentials_provider()?, first: Arc::default() })
-    }
-
-    /// Asks the chain. An error says that no provider answered, or how one failed.
-    pub async fn who(&self) -> Result<Who, CredentialsError> {
-        let credentials = self.chain.provide_credentials().await?;
-        let who = Who::of(&credentials);
-        *self.first.lock().unwrap_or_else(PoisonError::into_inner) = Some(credentials);
-        Ok(who)
-    }
-}
-
-impl ProvideCredentials for Watched {
-    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
-    where
-        Self: 'a,
-    {
-        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match first {
-            Some(credentials) => future::ProvideCredentials::ready(Ok(credentials)),
-            None => self.chain.provide_credentials(),
-        }
     }
 }

@@ -38,16 +38,17 @@ async fn the_rotated_token_file_is_read_at_each_refresh() {
 }
 
 #[tokio::test]
-async fn without_credentials_nothing_is_uploaded_and_with_them_it_goes_on() {
+async fn without_credentials_nothing_is_uploaded_and_with_them_it_begins() {
     let world = World::new().await;
     let agent = &world.sandbox.agent;
-    agent.set_answer(Answer::Status(400, "no association yet".to_owned()));
-    let job = world.job("/random", "--interval 100ms --count 2").start();
-    job.wrote("no upload", 1).await;
+    agent.set_answer(Answer::Status(500, "unable to fetch credentials from EKS Auth".to_owned()));
+    let job = world.job("/random", "--interval 100ms --count 2").without("RUST_LOG").start();
+    job.wrote("no credentials yet", 1).await;
     assert_eq!(world.objects().await.len(), 0);
     agent.set_answer(Answer::Normal);
     let done = job.finish().await.expect(0);
     assert!(done.lines[0].contains("no credentials yet"), "{}", done.lines[0]);
+    assert!(done.lines[0].contains("agent_service_error"), "{}", done.lines[0]);
     assert_eq!(world.objects().await.len(), 2);
 }
 

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// How long anything may take before a test fails for it; far longer than anything takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A local world, and how the program is started in it.
 pub struct World {
@@ -25,7 +25,7 @@ pub struct World {
 
 impl World {
     pub async fn new() -> Self {
-        Self::with_lifetime(Duration::from_secs(6 * 3600)).await
+        Self::with_lifetime(Duration::from_hours(6)).await
     }
 
     /// A world whose credentials last so long.
@@ -175,6 +175,10 @@ impl Running<'_> {
     /// Waits for the end, and looks for secrets in all that was written.
     pub async fn finish(mut self) -> Finished {
         let status = timeout(PATIENCE, self.child.wait()).await;
+        if status.is_err() {
+            // What it wrote ends with it.
+            self.child.start_kill().expect("it can be killed");
+        }
         for reader in self.readers {
             reader.await.expect("the output can be read");
         }
@@ -183,7 +187,10 @@ impl Running<'_> {
             let leak = lines.iter().find(|line| line.contains(&secret));
             assert!(leak.is_none(), "a secret was written: {leak:?}");
         }
-        let status = status.expect("the program ends").expect("it can be waited for");
+        let Ok(status) = status else {
+            panic!("it did not end in {PATIENCE:?}, but wrote\n{}", lines.join("\n"));
+        };
+        let status = status.expect("it can be waited for");
         Finished { code: status.code().unwrap_or_else(|| panic!("killed: {status}")), lines }
     }
 }

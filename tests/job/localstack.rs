@@ -101,5 +101,5 @@ async fn what_the_job_puts_into_localstack_the_aws_cli_reads_back() {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }

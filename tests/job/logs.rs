@@ -9,6 +9,7 @@ async fn the_first_line_says_what_will_happen_and_who_we_are() {
     let host = host.split_once('?').expect("a query").0.to_owned();
     let done = world
         .job("/random", "--count 1 --interval 45s --key-prefix demo/")
+        .without("RUST_LOG")
         .finish()
         .await
         .expect(0);

@@ -194,6 +194,12 @@ impl Agent {
         self.desk.answers.requests()
     }
 
+    /// The refusals so far, in order, each as `STATUS TEXT`.
+    #[must_use]
+    pub fn refusals(&self) -> Vec<String> {
+        self.desk.answers.refusals()
+    }
+
     /// The credentials given out, in order.
     #[must_use]
     pub fn issued(&self) -> Vec<Issued> {

@@ -23,11 +23,12 @@ pub enum Answer {
     CloseConnection,
 }
 
-/// The answer that was asked for, and the requests so far.
+/// The answer that was asked for, and the requests and refusals so far.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
     answer: Mutex<Answer>,
     requests: AtomicUsize,
+    refusals: Mutex<Vec<String>>,
 }
 
 impl Answers {
@@ -37,6 +38,17 @@ impl Answers {
 
     pub(crate) fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
+    }
+
+    /// Notes a refusal.
+    pub(crate) fn refused(&self, status: u16, text: &str) {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        refusals.push(format!("{status} {text}"));
+    }
+
+    /// Each as `STATUS TEXT`.
+    pub(crate) fn refusals(&self) -> Vec<String> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Counts a request. Gives the status and the text that it is to get, or

@@ -44,6 +44,11 @@ impl Desk {
         *self.lifetime.lock().unwrap_or_else(PoisonError::into_inner) = lifetime;
     }
 
+    fn refuse(&self, refusal: &Refusal) -> Response<Full<Bytes>> {
+        self.answers.refused(refusal.status, &refusal.text);
+        plain(refusal)
+    }
+
     /// Answers one request to the address `own`.
     pub(crate) async fn serve(
         &self,
@@ -51,9 +56,9 @@ impl Desk {
         own: &str,
     ) -> Result<Response<Full<Bytes>>, Hangup> {
         if let Some((status, text)) = self.answers.next().await? {
-            return Ok(plain(&Refusal { status, text }));
+            return Ok(self.refuse(&Refusal { status, text }));
         }
-        Ok(self.credentials(request, own).await.unwrap_or_else(|refusal| plain(&refusal)))
+        Ok(self.credentials(request, own).await.unwrap_or_else(|refusal| self.refuse(&refusal)))
     }
 
     async fn credentials(

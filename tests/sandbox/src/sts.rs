@@ -181,4 +181,10 @@ impl Sts {
     pub fn requests(&self) -> usize {
         self.counter.answers.requests()
     }
+
+    /// The refusals so far, in order, each as `STATUS CODE: MESSAGE`.
+    #[must_use]
+    pub fn refusals(&self) -> Vec<String> {
+        self.counter.answers.refusals()
+    }
 }

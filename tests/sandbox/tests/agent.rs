@@ -107,6 +107,7 @@ async fn without_an_association_there_are_no_credentials() {
     assert!(text.contains("]: (ResourceNotFoundException): No association found"), "{text}");
     assert!(text.ends_with(", fault: client\n"), "{text}");
     assert!(agent.issued().is_empty());
+    assert!(agent.refusals()[0].starts_with("404 ["), "{:?}", agent.refusals());
 
     agent.associate("demo", "demo");
     assert_eq!(ask(&agent, Some(&token), None).await.status(), 200);

@@ -56,11 +56,11 @@ impl Counter {
     ) -> Result<Response<Full<Bytes>>, Hangup> {
         if let Some((status, text)) = self.answers.next().await? {
             let (code, message) = text.split_once(": ").unwrap_or((&text, ""));
-            return Ok(QueryError::new(status, code, message).into_response());
+            return Ok(self.refuse(QueryError::new(status, code, message)));
         }
         let (head, body) = request.into_parts();
         if head.method != Method::POST || head.uri.path() != "/" {
-            return Ok(unknown_action("").into_response());
+            return Ok(self.refuse(unknown_action("")));
         }
         let body = Limited::new(body, LONGEST_REQUEST).collect().await;
         let form = body.map_err(|_| Hangup::Close)?.to_bytes();
@@ -70,7 +70,12 @@ impl Counter {
             "AssumeRoleWithWebIdentity" => self.web_identity(&parameters),
             other => Err(unknown_action(other)),
         };
-        Ok(answer.unwrap_or_else(QueryError::into_response))
+        Ok(answer.unwrap_or_else(|error| self.refuse(error)))
+    }
+
+    fn refuse(&self, error: QueryError) -> Response<Full<Bytes>> {
+        self.answers.refused(error.status, &error.text());
+        error.into_response()
     }
 
     fn caller_identity(&self, headers: &HeaderMap) -> Result<Response<Full<Bytes>>, QueryError> {

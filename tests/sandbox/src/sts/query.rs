@@ -41,7 +41,7 @@ impl Parameters {
 /// An error answer of STS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct QueryError {
-    status: u16,
+    pub(crate) status: u16,
     code: String,
     message: String,
 }
@@ -49,6 +49,11 @@ pub(crate) struct QueryError {
 impl QueryError {
     pub(crate) fn new(status: u16, code: &str, message: &str) -> Self {
         Self { status, code: code.to_owned(), message: message.to_owned() }
+    }
+
+    /// `CODE: MESSAGE`.
+    pub(crate) fn text(&self) -> String {
+        format!("{}: {}", self.code, self.message)
     }
 
     pub(crate) fn into_response(self) -> Response<Full<Bytes>> {

@@ -1,0 +1,101 @@
+//! The least privilege is enough, and nothing less is.
+
+use serde_json::json;
+
+use aws_sdk_s3::error::ProvideErrorMetadata;
+
+use crate::cloud::Cloud;
+
+/// A picture of several parts whose connection dies after two of them.
+const CUT: &str = "/large?size=30MiB&cut=17MiB&framing=chunked";
+const LEFT: &str = "a multipart upload could not be aborted";
+
+#[tokio::test]
+async fn another_bucket_is_refused() {
+    let cloud = Cloud::associated("mine").await;
+    cloud.admin.create_bucket("not-mine").await.expect("a bucket");
+    let job = cloud.job("/random", "").env("S3_BUCKET_NAME", "not-mine").start();
+    job.wrote("no upload", 1).await;
+    let done = job.terminate().await.expect(143);
+    let event = &done.events("no upload")[0];
+    assert_eq!(event["reason"], "s3");
+    let error = event["error"].as_str().expect("a text");
+    assert!(error.contains("AccessDenied") && error.contains("s3:PutObject"), "{error}");
+    assert!(cloud.admin.objects("not-mine").await.expect("a list").is_empty());
+}
+
+#[tokio::test]
+async fn the_roles_credentials_can_do_nothing_but_upload() {
+    let cloud = Cloud::associated("least").await;
+    cloud.job("/random", "--count 1").finish().await.expect(0);
+    let objects = cloud.admin.objects("least").await.expect("a list");
+    let (key, _) = &objects[0];
+    let s3 = cloud.admin.s3_as(&cloud.world.sandbox.agent.issued()[0]);
+    let (get, list) = (s3.get_object().bucket("least").key(key), s3.list_objects_v2());
+    let delete = s3.delete_object().bucket("least").key(key);
+    let refusals = [
+        get.send().await.expect_err("GetObject").code().map(str::to_owned),
+        list.bucket("least").send().await.expect_err("ListBucket").code().map(str::to_owned),
+        delete.send().await.expect_err("DeleteObject").code().map(str::to_owned),
+        s3.list_buckets().send().await.expect_err("ListBuckets").code().map(str::to_owned),
+    ];
+    for refusal in refusals {
+        assert_eq!(refusal.as_deref(), Some("AccessDenied"));
+    }
+}
+
+#[tokio::test]
+async fn without_abort_a_cut_upload_is_reported_and_with_it_nothing_stays() {
+    let cloud = Cloud::associated("cut").await;
+    let job = cloud.job(CUT, "").start();
+    job.wrote("no upload", 1).await;
+    let done = job.terminate().await.expect(143);
+    assert!(!done.lines.iter().any(|line| line.contains(LEFT)));
+    assert_eq!(cloud.admin.unfinished_uploads("cut").await.expect("a list"), 0);
+
+    let only_put = json!({ "Version": "2012-10-17", "Statement": [
+        { "Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::cut/*" }
+    ] });
+    cloud.admin.set_policy("cut", &only_put).await.expect("a policy");
+    let job = cloud.job(CUT, "").start();
+    job.wrote("no upload", 1).await;
+    let done = job.terminate().await.expect(143);
+    let said = done.lines.iter().find(|line| line.contains(LEFT)).expect("a warning");
+    assert!(said.contains("WARN") && said.contains("AccessDenied"), "{said}");
+    assert!(said.contains("s3:AbortMultipartUpload"), "{said}");
+    assert_eq!(cloud.admin.unfinished_uploads("cut").await.expect("a list"), 1);
+    assert!(cloud.lengths().await.is_empty());
+}
+
+#[tokio::test]
+async fn the_session_carries_the_six_tags_of_eks() {
+    let cloud = Cloud::associated("tagged").await;
+    let mut pod = None;
+    cloud.world.sandbox.agent.mint_token(|claims| pod = Some(claims.kubernetes.pod.clone()));
+    let pod = pod.expect("a pod");
+    let policy = |namespace: &str| {
+        json!({ "Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow",
+            "Action": "s3:PutObject",
+            "Resource": "arn:aws:s3:::tagged/*",
+            "Condition": { "StringEquals": {
+                "aws:PrincipalTag/eks-cluster-arn": "arn:aws:eks:us-east-1:123456789012:cluster/tagged",
+                "aws:PrincipalTag/eks-cluster-name": "tagged",
+                "aws:PrincipalTag/kubernetes-namespace": namespace,
+                "aws:PrincipalTag/kubernetes-service-account": "demo",
+                "aws:PrincipalTag/kubernetes-pod-name": pod.name,
+                "aws:PrincipalTag/kubernetes-pod-uid": pod.uid,
+            } }
+        }] })
+    };
+    cloud.admin.set_policy("tagged", &policy("elsewhere")).await.expect("a policy");
+    let job = cloud.job("/random", "").start();
+    job.wrote("no upload", 1).await;
+    let done = job.terminate().await.expect(143);
+    let error = done.events("no upload")[0]["error"].to_string();
+    assert!(error.contains("AccessDenied"), "{error}");
+
+    cloud.admin.set_policy("tagged", &policy("demo")).await.expect("a policy");
+    cloud.job("/random", "--count 2 --interval 0s").finish().await.expect(0);
+    assert_eq!(cloud.lengths().await.len(), 2);
+}

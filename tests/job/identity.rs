@@ -1,0 +1,256 @@
+//! `pod-identity-demo identity`: what it shows, its verdict, its exit code.
+
+use std::os::unix::fs::PermissionsExt;
+
+use sandbox::{Answer, Fault};
+use serde_json::Value;
+
+use crate::harness::{Finished, Job, World};
+
+async fn report(job: Job<'_>, code: i32) -> Value {
+    json(&job.finish().await.expect(code))
+}
+
+fn json(done: &Finished) -> Value {
+    serde_json::from_str(&done.lines.join("\n")).unwrap_or_else(|why| panic!("{why}: {done:?}"))
+}
+
+fn link<'r>(report: &'r Value, provider: &str) -> &'r Value {
+    let chain = report["chain"].as_array().expect("an array");
+    chain.iter().find(|link| link["provider"] == provider).expect(provider)
+}
+
+#[tokio::test]
+async fn a_pod_with_pod_identity_is_shown_in_full() {
+    let world = World::new().await;
+    let words = "identity --json --require-identity pod-identity --probe";
+    let report = report(world.job("/random", words), 0).await;
+
+    let variables = report["injected"]["variables"].to_string();
+    assert!(variables.contains(&world.sandbox.agent.uri()), "{variables}");
+    let claims = &report["injected"]["pod_identity_token"]["claims"];
+    assert_eq!(claims["audience"][0], "pods.eks.amazonaws.com");
+    assert!(claims["issuer"].as_str().is_some_and(|issuer| issuer.starts_with("https://")));
+    assert_eq!(claims["kubernetes.io"]["namespace"], "demo");
+    assert!(claims["kubernetes.io"]["pod"]["name"].is_string());
+
+    let order = report["chain"].as_array().expect("an array").iter();
+    let order: Vec<_> = order.map(|link| link["provider"].as_str().expect("a name")).collect();
+    assert_eq!(order, ["environment", "profile", "web_identity", "container", "instance"]);
+    assert_eq!(link(&report, "container")["state"], "answered");
+    assert_eq!(link(&report, "environment")["state"], "not_configured");
+
+    let principal = &report["principal"];
+    assert!(principal["arn"].as_str().is_some_and(|arn| arn.contains(":assumed-role/")));
+    assert!(principal["role"].is_string() && principal["session"].is_string(), "{principal}");
+    assert_eq!(principal["access_key_ending"].as_str().map(str::len), Some(4));
+    assert!(principal["expires_in_seconds"].as_u64().is_some_and(|left| left > 3600));
+
+    assert_eq!(report["access"]["allowed"], true);
+    let objects = world.objects().await;
+    assert_eq!(report["access"]["key"], objects[0].key);
+    assert_eq!(report["verdict"]["ok"], true);
+    assert_eq!(report["verdict"]["required"], "pod-identity");
+}
+
+#[tokio::test]
+async fn for_a_person_it_is_text_in_the_order_of_reading() {
+    let world = World::new().await;
+    let done = world.job("/random", "identity").finish().await.expect(0);
+    let heads = ["Injected", "Chain", "Principal", "Verdict"];
+    let lines = done.lines.iter().filter(|line| heads.contains(&line.as_str()));
+    assert_eq!(lines.collect::<Vec<_>>(), heads);
+    let text = done.lines.join("\n");
+    assert!(text.contains("decoded, not verified") && text.contains("ok: "), "{text}");
+    let key = &world.sandbox.agent.issued()[0].access_key_id;
+    assert!(!text.contains(key), "the access key id is masked");
+}
+
+#[tokio::test]
+async fn nothing_injected_is_code_3_with_cause_and_fix() {
+    let world = World::new().await;
+    let job = world
+        .job("/random", "identity --json --require-identity pod-identity")
+        .without("AWS_CONTAINER_CREDENTIALS_FULL_URI")
+        .without("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
+    let report = report(job, 3).await;
+    assert_eq!(report["verdict"]["ok"], false);
+    assert_eq!(report["verdict"]["diagnosis"]["id"], "not_injected");
+    assert_eq!(report["principal"], Value::Null);
+    assert!(
+        report["verdict"]["diagnosis"]["fix"].as_str().is_some_and(|fix| fix.contains("delete"))
+    );
+}
+
+#[tokio::test]
+async fn static_keys_that_shadow_pod_identity_are_said_and_refused() {
+    let world = World::new().await;
+    let job = world
+        .job("/random", "identity --json --require-identity pod-identity")
+        .env("AWS_ACCESS_KEY_ID", "AKIASHADOWSHADOWKEYS")
+        .env("AWS_SECRET_ACCESS_KEY", "shadow-secret");
+    let done = job.finish().await.expect(3);
+    let text = done.lines.join("\n");
+    assert!(!text.contains("shadow-secret") && !text.contains("AKIASHADOW"), "{text}");
+    let report = json(&done);
+    assert_eq!(link(&report, "environment")["state"], "answered");
+    assert_eq!(link(&report, "container")["state"], "would_answer");
+    assert!(report["notes"][0].as_str().is_some_and(|note| note.contains("shadows Pod Identity")));
+    assert_eq!(report["verdict"]["diagnosis"]["id"], "shadowed_by_static_keys");
+}
+
+#[tokio::test]
+async fn irsa_that_shadows_pod_identity_is_said_and_refused() {
+    let world = World::new().await;
+    let mut job = world.job("/random", "identity --json --require-identity pod-identity");
+    for (name, value) in world.sandbox.sts.env() {
+        job = job.env(&name, value);
+    }
+    let report = report(job, 3).await;
+    assert_eq!(link(&report, "web_identity")["state"], "answered", "{report:#}");
+    assert_eq!(link(&report, "container")["state"], "would_answer");
+    assert_eq!(report["verdict"]["diagnosis"]["id"], "shadowed_by_irsa");
+}
+
+#[tokio::test]
+async fn irsa_is_what_was_required() {
+    let world = World::new().await;
+    let mut job = world
+        .job("/random", "identity --json --require-identity irsa")
+        .without("AWS_CONTAINER_CREDENTIALS_FULL_URI")
+        .without("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
+    for (name, value) in world.sandbox.sts.env() {
+        job = job.env(&name, value);
+    }
+    let report = report(job, 0).await;
+    let audience = &report["injected"]["irsa_token"]["claims"]["audience"];
+    assert_eq!(audience[0], "sts.amazonaws.com");
+    assert!(report["principal"]["arn"].as_str().is_some_and(|arn| arn.contains("assumed-role")));
+}
+
+#[tokio::test]
+async fn an_sts_out_of_reach_is_said_and_not_fatal() {
+    let world = World::new().await;
+    world.sandbox.sts.set_answer(Answer::Status(400, "no".to_owned()));
+    let report = report(world.job("/random", "identity --json"), 0).await;
+    assert!(report["principal"]["sts_error"].is_string(), "{report:#}");
+    assert!(report["principal"]["account"].is_string());
+    assert_eq!(report["verdict"]["ok"], true);
+}
+
+#[tokio::test]
+async fn a_probe_that_is_denied_names_action_bucket_and_fix() {
+    let world = World::new().await;
+    world.sandbox.s3.fail("PutObject", 9, Fault::Status(403, "AccessDenied"));
+    let report = report(world.job("/random", "identity --json --probe"), 0).await;
+    assert_eq!(report["access"]["allowed"], false);
+    let diagnosis = &report["access"]["diagnosis"];
+    assert_eq!(diagnosis["id"], "s3_access_denied");
+    assert!(diagnosis["cause"].as_str().is_some_and(|cause| cause.contains("s3:PutObject")));
+}
+
+#[tokio::test]
+async fn without_a_region_the_rest_is_told_all_the_same() {
+    let world = World::new().await;
+    let job =
+        world.job("/random", "identity --json").without("AWS_REGION").without("AWS_DEFAULT_REGION");
+    let report = report(job, 0).await;
+    assert_eq!(link(&report, "container")["state"], "answered");
+    let job = world.job("/random", "identity --probe").without("AWS_REGION");
+    job.without("AWS_DEFAULT_REGION").finish().await.expect(2);
+}
+
+/// The verdict's diagnosis after `spoil` has been at the world.
+async fn verdict(spoil: impl FnOnce(&World)) -> Value {
+    let world = World::new().await;
+    spoil(&world);
+    let report = report(world.job("/random", "identity --json"), 3).await;
+    report["verdict"]["diagnosis"].clone()
+}
+
+fn answer(status: u16, text: &str) -> impl FnOnce(&World) {
+    let text = text.to_owned();
+    move |world| world.sandbox.agent.set_answer(Answer::Status(status, text))
+}
+
+#[tokio::test]
+async fn what_the_agent_says_is_told_apart() {
+    let exception = |code: &str| format!("[0f-1]: ({code}): Some text., fault: client");
+    for (status, text, id) in [
+        (404, exception("ResourceNotFoundException"), "no_association"),
+        (400, exception("AccessDeniedException"), "trust_policy"),
+        (400, exception("ExpiredTokenException"), "token_rejected"),
+        (400, exception("InvalidTokenException"), "token_rejected"),
+        (429, exception("ThrottlingException"), "agent_throttled"),
+        (500, exception("InternalServerException"), "agent_service_error"),
+        (500, "unable to fetch credentials from EKS Auth".to_owned(), "agent_service_error"),
+        (400, "Service account token cannot be empty".to_owned(), "agent_refuses_token"),
+        (
+            403,
+            "Access Denied. Called agent through invalid address".to_owned(),
+            "agent_refuses_address",
+        ),
+    ] {
+        let diagnosis = verdict(answer(status, &text)).await;
+        assert_eq!(diagnosis["id"], id, "{status} {text}: {diagnosis}");
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_association_is_named_with_namespace_and_service_account() {
+    let diagnosis = verdict(|world| world.sandbox.agent.dissociate("demo", "demo")).await;
+    assert_eq!(diagnosis["id"], "no_association", "{diagnosis}");
+    let cause = diagnosis["cause"].as_str().expect("a text");
+    assert!(cause.contains("namespace demo, service account demo"), "{cause}");
+}
+
+#[tokio::test]
+async fn a_token_file_in_any_bad_state_is_told_apart() {
+    let file = |world: &World| world.sandbox.agent.token_file();
+    let diagnosis = verdict(|world| std::fs::remove_file(file(world)).expect("removed")).await;
+    assert_eq!(diagnosis["id"], "token_missing");
+    let diagnosis = verdict(|world| std::fs::write(file(world), "").expect("written")).await;
+    assert_eq!(diagnosis["id"], "token_empty");
+    let diagnosis = verdict(|world| std::fs::write(file(world), "no.jwt").expect("written")).await;
+    assert_eq!(diagnosis["id"], "token_malformed");
+    let mint = |world: &World, change: fn(&mut sandbox::Claims)| {
+        let agent = &world.sandbox.agent;
+        agent.write_token(&agent.mint_token(change)).expect("written");
+    };
+    let expired = verdict(|world| mint(world, |claims| claims.exp = claims.iat - 60)).await;
+    assert_eq!(expired["id"], "token_expired");
+    let other =
+        verdict(|world| mint(world, |claims| claims.aud = vec!["sts.amazonaws.com".to_owned()]))
+            .await;
+    assert_eq!(other["id"], "token_wrong_audience");
+    // Root reads whatever its mode: as anybody else this is the state to tell.
+    if !rustix::process::geteuid().is_root() {
+        let unreadable = verdict(|world| {
+            let none = std::fs::Permissions::from_mode(0o000);
+            std::fs::set_permissions(file(world), none).expect("set");
+        });
+        assert_eq!(unreadable.await["id"], "token_unreadable");
+    }
+}
+
+#[tokio::test]
+async fn an_agent_that_is_not_there_or_does_not_answer_is_told_apart() {
+    let world = World::new().await;
+    let job = world
+        .job("/random", "identity --json")
+        .env("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/v1/credentials");
+    let gone = report(job, 3).await;
+    assert_eq!(gone["verdict"]["diagnosis"]["id"], "agent_not_running");
+    let silent = verdict(|world| world.sandbox.agent.set_answer(Answer::Hang)).await;
+    assert_eq!(silent["id"], "agent_timeout");
+    let rude = verdict(|world| world.sandbox.agent.set_answer(Answer::CloseConnection)).await;
+    assert_eq!(rude["id"], "agent_unreachable");
+}
+
+#[tokio::test]
+async fn a_proxy_before_the_agent_is_named() {
+    let world = World::new().await;
+    let job = world.job("/random", "identity --json").env("HTTP_PROXY", "http://127.0.0.1:1");
+    let report = report(job, 3).await;
+    assert_eq!(report["verdict"]["diagnosis"]["id"], "proxy", "{report:#}");
+}

@@ -1,0 +1,119 @@
+//! The guard: nothing is uploaded under an identity that was not required; and the start's grace.
+
+use sandbox::Fault;
+
+use crate::harness::World;
+
+const KEYS: [(&str, &str); 2] =
+    [("AWS_ACCESS_KEY_ID", "AKIASHADOWSHADOWKEYS"), ("AWS_SECRET_ACCESS_KEY", "shadow-secret")];
+
+#[tokio::test]
+async fn another_identity_uploads_nothing_and_ends_with_3_and_the_diagnosis() {
+    for (required, id) in [
+        ("pod-identity", "shadowed_by_static_keys"),
+        ("container", "shadowed_by_static_keys"),
+        ("irsa", "not_injected"),
+        ("profile", "wrong_identity"),
+        ("instance", "wrong_identity"),
+    ] {
+        let world = World::new().await;
+        let mut job = world.job("/random", "").env("REQUIRE_IDENTITY", required);
+        for (name, value) in KEYS {
+            job = job.env(name, value);
+        }
+        let done = job.finish().await.expect(3);
+        let text = done.lines.join("\n");
+        assert!(text.contains(&format!("\"diagnosis\":\"{id}\"")), "{required}: {text}");
+        assert!(!text.contains("shadow-secret"), "{text}");
+        assert!(world.sandbox.images.requests().is_empty(), "{required}: no picture is fetched");
+        assert!(world.sandbox.s3.requests().is_empty(), "{required}: nothing is uploaded");
+    }
+}
+
+#[tokio::test]
+async fn the_identity_that_is_required_works() {
+    for required in ["any", "pod-identity", "container"] {
+        let world = World::new().await;
+        let words = format!("--count 1 --require-identity {required}");
+        world.job("/random", &words).finish().await.expect(0);
+        assert_eq!(world.objects().await.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn nothing_injected_ends_at_once_with_3() {
+    let world = World::new().await;
+    let done = world
+        .job("/random", "--require-identity pod-identity --startup-grace 1h")
+        .without("AWS_CONTAINER_CREDENTIALS_FULL_URI")
+        .without("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
+        .finish()
+        .await
+        .expect(3);
+    let text = done.lines.join("\n");
+    assert!(text.contains("not_injected") && text.contains("delete the pod"), "{text}");
+}
+
+#[tokio::test]
+async fn an_association_that_comes_within_the_grace_is_waited_for() {
+    let world = World::new().await;
+    let agent = &world.sandbox.agent;
+    agent.dissociate("demo", "demo");
+    let job = world.job("/random", "--count 1").start();
+    job.wrote("no_association", 1).await;
+    agent.associate("demo", "demo");
+    job.finish().await.expect(0);
+    assert_eq!(world.objects().await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_association_that_does_not_come_ends_it_with_4_and_the_diagnosis() {
+    let world = World::new().await;
+    world.sandbox.agent.dissociate("demo", "demo");
+    let done = world.job("/random", "--startup-grace 2s").finish().await.expect(4);
+    let last = done.events("no identity to work with");
+    assert_eq!(last[0]["diagnosis"], "no_association");
+    assert!(last[0]["fix"].as_str().is_some_and(|fix| fix.contains("podidentityassociation")));
+}
+
+#[tokio::test]
+async fn a_policy_that_comes_within_the_grace_is_waited_for() {
+    for (status, code) in [(403, "AccessDenied"), (404, "NoSuchBucket")] {
+        let world = World::new().await;
+        world.sandbox.s3.fail("PutObject", 2, Fault::Status(status, code));
+        // The next tick is far off: what is waited for is not that.
+        let job = world.job("/random", "--count 1 --interval 1h");
+        let done = job.finish().await.expect(0);
+        assert_eq!(done.events("no upload").len(), 2);
+        assert_eq!(world.objects().await.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_s3_that_keeps_refusing_ends_it_with_4() {
+    for (status, code, id) in [
+        (403, "AccessDenied", "s3_access_denied"),
+        (404, "NoSuchBucket", "no_such_bucket"),
+        (301, "PermanentRedirect", "wrong_region"),
+        (403, "RequestTimeTooSkewed", "clock_skew"),
+        (400, "KMS.NotFoundException", "kms"),
+    ] {
+        let world = World::new().await;
+        world.sandbox.s3.fail("PutObject", 1000, Fault::Status(status, code));
+        let done = world.job("/random", "--startup-grace 1s").finish().await.expect(4);
+        let last = done.events("no upload").pop().expect("a line");
+        assert_eq!(last["diagnosis"], id, "{last}");
+    }
+}
+
+#[tokio::test]
+async fn after_the_first_success_failures_never_end_it() {
+    let world = World::new().await;
+    let job = world.job("/random", "--startup-grace 1s --interval 100ms").start();
+    job.wrote("\"uploaded\"", 1).await;
+    world.sandbox.s3.fail("PutObject", 3, Fault::Status(403, "AccessDenied"));
+    job.wrote("no upload", 3).await;
+    job.wrote("\"uploaded\"", 3).await;
+    let done = job.terminate().await.expect(143);
+    assert_eq!(done.events("no upload")[0]["diagnosis"], "s3_access_denied");
+}
