@@ -1,4 +1,4 @@
-//! Tells the program which commit it was built from, for `--version`.
+//! Tells the program which commit it was built from, for `--version`, and packs its relocations.
 //!
 //! `GIT_COMMIT` where the builder knows it (an image build has no `.git`), otherwise git's answer.
 
@@ -14,6 +14,16 @@ fn main() {
         .or_else(from_git)
         .unwrap_or_else(|| "unknown".to_owned());
     println!("cargo:rustc-env=GIT_COMMIT={commit}");
+
+    let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|found| found == value);
+    if is("PROFILE", "release")
+        && is("CARGO_CFG_TARGET_OS", "linux")
+        && is("CARGO_CFG_TARGET_ENV", "gnu")
+    {
+        // Half a megabyte less, on disk and resident: glibc reads them since 2.36 (2022), and an
+        // older linker ignores the option.
+        println!("cargo:rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
+    }
 }
 
 fn from_git() -> Option<String> {

@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::aws;
 use crate::config::Config;
-use crate::identity::diagnosis::{CREDENTIALS_REJECTED, Diagnosis, Evidence, Failure, diagnose};
+use crate::identity::diagnosis::{CREDENTIALS_REJECTED, Diagnosis, diagnose};
+use crate::identity::evidence::{Evidence, Failure};
 use crate::identity::steady::{NoCredentials, Steady};
 use crate::identity::{Requirement, Who};
 use crate::image_kind::ImageKind;

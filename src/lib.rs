@@ -16,6 +16,7 @@ pub mod checksum_trailer;
 pub mod cli;
 pub mod config;
 pub mod errors;
+pub mod fetch_error;
 pub mod identity;
 pub mod image_kind;
 pub mod job;

@@ -12,9 +12,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::explain;
+use crate::fetch_error::FetchError;
 use crate::picture::Picture;
 use crate::replay::Replay;
-use crate::source::FetchError;
 use crate::upload::{Done, Target, UploadError, content_length, unless};
 
 /// S3's smallest part in bytes, but for the last:

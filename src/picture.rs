@@ -13,8 +13,8 @@ use reqwest::header::CONTENT_LENGTH;
 use tokio::time::Instant;
 use url::Url;
 
+use crate::fetch_error::{FetchError, Limits};
 use crate::image_kind::{self, ImageKind, SNIFF_LENGTH};
-use crate::source::{FetchError, Limits};
 
 /// A picture on its way: a stream of its bytes that ends well only if the picture is whole.
 #[derive(Debug)]

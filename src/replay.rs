@@ -17,8 +17,8 @@ use futures_util::Stream;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::checksum_trailer;
+use crate::fetch_error::FetchError;
 use crate::picture::Picture;
-use crate::source::FetchError;
 
 /// The bytes of one object, or of one part, of known length. Cheap to clone.
 #[derive(Clone, Debug)]

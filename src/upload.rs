@@ -17,11 +17,11 @@ use uuid::Uuid;
 use crate::aws::{self, explain};
 use crate::checksum_trailer::ChecksumTrailer;
 use crate::config::Config;
-use crate::identity::diagnosis::{S3Failure, no_credentials};
+use crate::fetch_error::FetchError;
+use crate::identity::evidence::{S3Failure, no_credentials};
 use crate::identity::steady::NoCredentials;
 use crate::picture::Picture;
 use crate::replay::Replay;
-use crate::source::FetchError;
 
 /// Up to here one `PutObject` carries the picture, in bytes.
 pub const SINGLE_LIMIT: u64 = 8 << 20;

@@ -6,12 +6,8 @@
 
 use serde::Serialize;
 
-use super::agent::{self, Answer};
-use super::injected::{Injected, Token, has_irsa, has_pod_identity};
-use super::rows::ROWS;
-use super::steady::NoCredentials;
-use super::{Requirement, Who};
-use crate::errors::{causes, one_line};
+use super::evidence::{Evidence, Failure, Said};
+use super::{Provider, rows, s3_rows};
 
 /// What a failure comes from, and what mends it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -28,145 +24,6 @@ pub struct Diagnosis {
 
 /// The row that says that S3 does not accept the credentials in hand.
 pub const CREDENTIALS_REJECTED: &str = "credentials_rejected";
-
-/// What failed.
-#[derive(Clone, Debug)]
-pub enum Failure {
-    /// No provider of the chain had credentials, or the one that should have could not get them.
-    Chain {
-        /// Whether it is that none was set up at all.
-        none: bool,
-        /// What was required.
-        required: Requirement,
-        /// The SDK's words.
-        text: String,
-    },
-    /// Somebody answered who was not asked for.
-    Refused(Requirement, Who),
-    /// S3 said no, or nothing.
-    S3(S3Failure),
-}
-
-/// What is known of a request to S3 that failed.
-#[derive(Clone, Debug, Default)]
-pub struct S3Failure {
-    /// The API operation.
-    pub operation: &'static str,
-    /// The bucket that it was for.
-    pub bucket: String,
-    /// The endpoint that was set, if one was.
-    pub endpoint: Option<String>,
-    /// The region that was asked.
-    pub region: String,
-    /// S3's error code, if it answered.
-    pub code: Option<String>,
-    /// The region that S3 says the bucket is in.
-    pub bucket_region: Option<String>,
-    /// All of it in one line.
-    pub text: String,
-}
-
-/// All that the diagnosis is drawn from.
-#[derive(Clone, Debug)]
-pub struct Evidence {
-    /// What failed.
-    pub failure: Failure,
-    /// What was injected into this pod.
-    pub injected: Injected,
-    /// Whether Pod Identity's variables are there.
-    pub pod_identity: bool,
-    /// Whether IRSA's are.
-    pub irsa: bool,
-    /// Whether a proxy stands between this pod and the agent.
-    pub proxied: bool,
-    /// What the agent says, where it was asked.
-    pub agent: Option<Answer>,
-    /// Who the credentials in hand are from.
-    pub who: Option<Who>,
-}
-
-impl Evidence {
-    /// Looks at the pod, and asks the agent where that may help.
-    pub async fn gather(failure: Failure, who: Option<Who>) -> Self {
-        let ask = matches!(failure, Failure::Chain { .. }) && has_pod_identity();
-        Self {
-            failure,
-            injected: Injected::read(),
-            pod_identity: has_pod_identity(),
-            irsa: has_irsa(),
-            proxied: agent::is_proxied(),
-            agent: if ask { agent::ask().await } else { None },
-            who,
-        }
-    }
-
-    /// The chain's words, if it is the chain that failed.
-    pub(super) fn chain(&self) -> Option<&str> {
-        match &self.failure {
-            Failure::Chain { text, .. } => Some(text),
-            _ => None,
-        }
-    }
-
-    /// The agent's refusal, if it was the agent that refused.
-    pub(super) fn refusal(&self) -> Option<(u16, &str)> {
-        match &self.agent {
-            Some(Answer::Refusal { status, text }) => Some((*status, text)),
-            _ => None,
-        }
-    }
-
-    pub(super) fn s3(&self) -> Option<(&S3Failure, &str)> {
-        match &self.failure {
-            Failure::S3(failure) => Some((failure, failure.code.as_deref().unwrap_or_default())),
-            _ => None,
-        }
-    }
-
-    /// "namespace N, service account S", as the token has it.
-    pub(super) fn subject(&self) -> String {
-        let token = self.injected.pod_identity_token.as_ref().or(self.injected.irsa_token.as_ref());
-        match token.and_then(Token::claims) {
-            Some(claims) => format!(
-                "namespace {}, service account {}",
-                claims.kubernetes.namespace, claims.kubernetes.serviceaccount.name
-            ),
-            None => "this pod's namespace and service account".to_owned(),
-        }
-    }
-
-    /// Whose credentials were used, for a policy to be looked up.
-    pub(super) fn identity(&self) -> String {
-        self.who.as_ref().map_or_else(|| "unknown credentials".to_owned(), ToString::to_string)
-    }
-}
-
-impl Failure {
-    /// Why there are no credentials, where these were `required`.
-    #[must_use]
-    pub fn of(error: &NoCredentials, required: Requirement) -> Self {
-        match error {
-            NoCredentials::Refused { required, found } => Self::Refused(*required, found.clone()),
-            NoCredentials::Chain(error) => {
-                Self::Chain {
-                    none: matches!(
-                    **error,
-                    aws_credential_types::provider::error::CredentialsError::CredentialsNotLoaded(_)
-                ),
-                    required,
-                    text: one_line(&**error),
-                }
-            }
-        }
-    }
-}
-
-/// The reason inside an error of the SDK, if it is that there are no credentials.
-pub fn no_credentials<'a>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> Option<&'a NoCredentials> {
-    causes(error).find_map(|cause| cause.downcast_ref::<NoCredentials>())
-}
 
 /// What the evidence says. Always something: the last row takes the failure's own words.
 #[must_use]
@@ -186,3 +43,45 @@ pub fn diagnose(evidence: &Evidence) -> Diagnosis {
         transient: true,
     })
 }
+
+/// Its name, whether waiting may help, and the row itself.
+pub(super) type Row = (&'static str, bool, fn(&Evidence) -> Said);
+
+/// The order is that of certainty: who answered instead, what is wrong in the pod, what the agent
+/// says, what S3 says.
+pub(super) const ROWS: &[Row] = &[
+    ("shadowed_by_irsa", false, |e| rows::shadowed(e, Provider::WebIdentity)),
+    ("shadowed_by_static_keys", false, |e| rows::shadowed(e, Provider::Environment)),
+    ("shadowed_by_profile", false, |e| rows::shadowed(e, Provider::Profile)),
+    ("node_role_fallback", false, rows::node_role_fallback),
+    ("not_injected", false, rows::not_injected),
+    ("wrong_identity", false, rows::wrong_identity),
+    ("no_identity", false, rows::no_identity),
+    ("token_missing", false, rows::token_missing),
+    ("token_unreadable", false, rows::token_unreadable),
+    ("token_empty", true, rows::token_empty),
+    ("token_malformed", false, rows::token_malformed),
+    ("token_wrong_audience", false, rows::token_wrong_audience),
+    ("token_expired", true, rows::token_expired),
+    ("proxy", false, rows::proxy),
+    ("agent_not_running", true, rows::agent_not_running),
+    ("agent_timeout", true, rows::agent_timeout),
+    ("agent_unreachable", true, rows::agent_unreachable),
+    ("no_association", true, rows::no_association),
+    ("trust_policy", true, rows::trust_policy),
+    ("token_rejected", true, rows::token_rejected),
+    ("agent_throttled", true, rows::agent_throttled),
+    ("agent_refuses_address", false, rows::agent_refuses_address),
+    ("agent_refuses_token", true, rows::agent_refuses_token),
+    ("agent_service_error", true, rows::agent_service_error),
+    ("irsa_provider", true, rows::irsa_provider),
+    ("irsa_trust_policy", true, rows::irsa_trust_policy),
+    ("kms", true, s3_rows::kms),
+    ("s3_access_denied", true, s3_rows::s3_access_denied),
+    ("no_such_bucket", true, s3_rows::no_such_bucket),
+    ("wrong_region", false, s3_rows::wrong_region),
+    ("clock_skew", false, s3_rows::clock_skew),
+    (CREDENTIALS_REJECTED, true, s3_rows::credentials_rejected),
+    ("s3_service_error", true, s3_rows::s3_service_error),
+    ("endpoint_unreachable", true, s3_rows::endpoint_unreachable),
+];

@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod diagnosis;
+pub mod evidence;
 pub mod injected;
 pub mod report;
 mod rows;

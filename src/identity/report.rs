@@ -18,7 +18,8 @@ use futures_util::future::join_all;
 use serde::Serialize;
 use tokio::time::timeout;
 
-use super::diagnosis::{Diagnosis, Evidence, Failure, diagnose};
+use super::diagnosis::{Diagnosis, diagnose};
+use super::evidence::{Evidence, Failure};
 use super::injected::{Injected, Token};
 use super::steady::{NoCredentials, Steady};
 use super::{Requirement, Who};
@@ -160,7 +161,13 @@ impl Report {
             }
             _ => None,
         };
-        Self { notes: notes(&chain), injected, chain, principal, access, verdict }
+        let mut notes = notes(&chain);
+        if config.region.is_none() {
+            notes.push(
+                "no region is set, so neither STS nor S3 can be asked: set AWS_REGION".to_owned(),
+            );
+        }
+        Self { injected, chain, notes, principal, access, verdict }
     }
 
     /// Whether the identity is what was required.

@@ -1,71 +1,20 @@
-//! The table of causes and fixes. A row looks at the evidence and says both, or nothing.
+//! The rows of the table that are about having credentials. A row looks at the evidence and says
+//! cause and fix, or nothing.
 //!
-//! The order is that of certainty: who answered instead, what is wrong in the pod, what the agent
-//! says, what S3 says. Texts of the agent are those of `aws/eks-pod-identity-agent` 0.1.37.
+//! Texts of the agent are those of `aws/eks-pod-identity-agent` 0.1.37.
 
 use super::agent::Answer;
-use super::diagnosis::{CREDENTIALS_REJECTED, Evidence, Failure};
+use super::evidence::{Evidence, Failure, Said, say};
 use super::injected::{Content, Token};
-use super::s3_rows::{
-    clock_skew, credentials_rejected, endpoint_unreachable, kms, no_such_bucket, s3_access_denied,
-    s3_service_error, wrong_region,
-};
 use super::{Provider, Requirement};
-
-/// Cause and fix, one line each.
-pub(super) type Said = Option<(String, String)>;
-
-/// Its name, whether waiting may help, and the row itself.
-pub(super) type Row = (&'static str, bool, fn(&Evidence) -> Said);
 
 const AUDIENCE: &str = "pods.eks.amazonaws.com";
 const IRSA_AUDIENCE: &str = "sts.amazonaws.com";
 const ANEW: &str = "then delete the pod, do not restart it: only a new pod passes admission again";
 
-pub(super) const ROWS: &[Row] = &[
-    ("shadowed_by_irsa", false, |e| shadowed(e, Provider::WebIdentity)),
-    ("shadowed_by_static_keys", false, |e| shadowed(e, Provider::Environment)),
-    ("shadowed_by_profile", false, |e| shadowed(e, Provider::Profile)),
-    ("node_role_fallback", false, node_role_fallback),
-    ("not_injected", false, not_injected),
-    ("wrong_identity", false, wrong_identity),
-    ("no_identity", false, no_identity),
-    ("token_missing", false, token_missing),
-    ("token_unreadable", false, token_unreadable),
-    ("token_empty", true, token_empty),
-    ("token_malformed", false, token_malformed),
-    ("token_wrong_audience", false, token_wrong_audience),
-    ("token_expired", true, token_expired),
-    ("proxy", false, proxy),
-    ("agent_not_running", true, agent_not_running),
-    ("agent_timeout", true, agent_timeout),
-    ("agent_unreachable", true, agent_unreachable),
-    ("no_association", true, no_association),
-    ("trust_policy", true, trust_policy),
-    ("token_rejected", true, token_rejected),
-    ("agent_throttled", true, agent_throttled),
-    ("agent_refuses_address", false, agent_refuses_address),
-    ("agent_refuses_token", true, agent_refuses_token),
-    ("agent_service_error", true, agent_service_error),
-    ("irsa_provider", true, irsa_provider),
-    ("irsa_trust_policy", true, irsa_trust_policy),
-    ("kms", true, kms),
-    ("s3_access_denied", true, s3_access_denied),
-    ("no_such_bucket", true, no_such_bucket),
-    ("wrong_region", false, wrong_region),
-    ("clock_skew", false, clock_skew),
-    (CREDENTIALS_REJECTED, true, credentials_rejected),
-    ("s3_service_error", true, s3_service_error),
-    ("endpoint_unreachable", true, endpoint_unreachable),
-];
-
-pub(super) fn say(cause: impl Into<String>, fix: impl Into<String>) -> (String, String) {
-    (cause.into(), fix.into())
-}
-
 // Who answered instead.
 
-fn shadowed(e: &Evidence, by: Provider) -> Said {
+pub(super) fn shadowed(e: &Evidence, by: Provider) -> Said {
     let Failure::Refused(Requirement::PodIdentity | Requirement::Container, found) = &e.failure
     else {
         return None;
@@ -88,7 +37,7 @@ fn shadowed(e: &Evidence, by: Provider) -> Said {
     ))
 }
 
-fn node_role_fallback(e: &Evidence) -> Said {
+pub(super) fn node_role_fallback(e: &Evidence) -> Said {
     match &e.failure {
         Failure::Refused(required, found)
             if found.provider == Provider::Instance && *required != Requirement::Instance =>
@@ -107,7 +56,7 @@ fn node_role_fallback(e: &Evidence) -> Said {
     }
 }
 
-fn not_injected(e: &Evidence) -> Said {
+pub(super) fn not_injected(e: &Evidence) -> Said {
     let wanted = match &e.failure {
         Failure::Refused(required, _) | Failure::Chain { none: true, required, .. } => *required,
         _ => return None,
@@ -131,7 +80,7 @@ fn not_injected(e: &Evidence) -> Said {
     ))
 }
 
-fn wrong_identity(e: &Evidence) -> Said {
+pub(super) fn wrong_identity(e: &Evidence) -> Said {
     let Failure::Refused(required, found) = &e.failure else { return None };
     Some(say(
         format!("{} answered, but --require-identity demands {required}", found.provider),
@@ -139,7 +88,7 @@ fn wrong_identity(e: &Evidence) -> Said {
     ))
 }
 
-fn no_identity(e: &Evidence) -> Said {
+pub(super) fn no_identity(e: &Evidence) -> Said {
     match &e.failure {
         Failure::Chain { none: true, .. } if !e.pod_identity && !e.irsa => Some(say(
             "no provider of the chain has credentials: no keys, no profile, no IRSA, no Pod Identity, \
@@ -161,7 +110,7 @@ fn token(e: &Evidence) -> Option<&Token> {
     e.injected.irsa_token.as_ref().or(e.injected.pod_identity_token.as_ref())
 }
 
-fn token_missing(e: &Evidence) -> Said {
+pub(super) fn token_missing(e: &Evidence) -> Said {
     let token = token(e)?;
     matches!(token.content, Content::Missing).then_some(())?;
     Some(say(
@@ -170,7 +119,7 @@ fn token_missing(e: &Evidence) -> Said {
     ))
 }
 
-fn token_unreadable(e: &Evidence) -> Said {
+pub(super) fn token_unreadable(e: &Evidence) -> Said {
     let token = token(e)?;
     let Content::Unreadable(why) = &token.content else { return None };
     Some(say(
@@ -179,7 +128,7 @@ fn token_unreadable(e: &Evidence) -> Said {
     ))
 }
 
-fn token_empty(e: &Evidence) -> Said {
+pub(super) fn token_empty(e: &Evidence) -> Said {
     let token = token(e)?;
     matches!(token.content, Content::Empty).then_some(())?;
     Some(say(
@@ -188,7 +137,7 @@ fn token_empty(e: &Evidence) -> Said {
     ))
 }
 
-fn token_malformed(e: &Evidence) -> Said {
+pub(super) fn token_malformed(e: &Evidence) -> Said {
     let token = token(e)?;
     matches!(token.content, Content::Malformed).then_some(())?;
     Some(say(
@@ -197,7 +146,7 @@ fn token_malformed(e: &Evidence) -> Said {
     ))
 }
 
-fn token_wrong_audience(e: &Evidence) -> Said {
+pub(super) fn token_wrong_audience(e: &Evidence) -> Said {
     let token = token(e)?;
     let claims = token.claims()?;
     let wanted = if e.irsa { IRSA_AUDIENCE } else { AUDIENCE };
@@ -211,7 +160,7 @@ fn token_wrong_audience(e: &Evidence) -> Said {
     ))
 }
 
-fn token_expired(e: &Evidence) -> Said {
+pub(super) fn token_expired(e: &Evidence) -> Said {
     let token = token(e)?;
     let since = token.claims()?.time_left().err()?;
     Some(say(
@@ -222,7 +171,7 @@ fn token_expired(e: &Evidence) -> Said {
 
 // The way to the agent, and what it says.
 
-fn proxy(e: &Evidence) -> Said {
+pub(super) fn proxy(e: &Evidence) -> Said {
     e.chain()?;
     (e.proxied && e.pod_identity).then_some(())?;
     Some(say(
@@ -232,7 +181,7 @@ fn proxy(e: &Evidence) -> Said {
     ))
 }
 
-fn agent_not_running(e: &Evidence) -> Said {
+pub(super) fn agent_not_running(e: &Evidence) -> Said {
     (e.agent == Some(Answer::ConnectionRefused)).then_some(())?;
     Some(say(
         "the Pod Identity Agent refuses connections: it is not running on this node",
@@ -240,7 +189,7 @@ fn agent_not_running(e: &Evidence) -> Said {
     ))
 }
 
-fn agent_timeout(e: &Evidence) -> Said {
+pub(super) fn agent_timeout(e: &Evidence) -> Said {
     (e.agent == Some(Answer::Timeout)).then_some(())?;
     Some(say(
         "the Pod Identity Agent does not answer in time",
@@ -248,7 +197,7 @@ fn agent_timeout(e: &Evidence) -> Said {
     ))
 }
 
-fn agent_unreachable(e: &Evidence) -> Said {
+pub(super) fn agent_unreachable(e: &Evidence) -> Said {
     let Some(Answer::Unreachable(why)) = &e.agent else { return None };
     Some(say(
         format!("the Pod Identity Agent cannot be reached: {why}"),
@@ -263,7 +212,7 @@ fn relayed<'a>(e: &'a Evidence, codes: &[&str]) -> Option<&'a str> {
     codes.iter().any(|code| text.contains(&format!("({code})"))).then_some(text)
 }
 
-fn no_association(e: &Evidence) -> Said {
+pub(super) fn no_association(e: &Evidence) -> Said {
     relayed(e, &["ResourceNotFoundException"])?;
     Some(say(
         format!("there is no association for {} in this cluster", e.subject()),
@@ -272,7 +221,7 @@ fn no_association(e: &Evidence) -> Said {
     ))
 }
 
-fn trust_policy(e: &Evidence) -> Said {
+pub(super) fn trust_policy(e: &Evidence) -> Said {
     relayed(e, &["AccessDeniedException"])?;
     Some(say(
         format!("EKS may not assume the role associated with {}", e.subject()),
@@ -281,7 +230,7 @@ fn trust_policy(e: &Evidence) -> Said {
     ))
 }
 
-fn token_rejected(e: &Evidence) -> Said {
+pub(super) fn token_rejected(e: &Evidence) -> Said {
     let text = relayed(e, &["ExpiredTokenException", "InvalidTokenException"])?;
     Some(say(
         format!("EKS Auth rejects this pod's token: {text}"),
@@ -289,7 +238,7 @@ fn token_rejected(e: &Evidence) -> Said {
     ))
 }
 
-fn agent_throttled(e: &Evidence) -> Said {
+pub(super) fn agent_throttled(e: &Evidence) -> Said {
     relayed(e, &["ThrottlingException"])?;
     Some(say(
         "EKS Auth throttles: too many pods ask for credentials at once",
@@ -297,7 +246,7 @@ fn agent_throttled(e: &Evidence) -> Said {
     ))
 }
 
-fn agent_refuses_address(e: &Evidence) -> Said {
+pub(super) fn agent_refuses_address(e: &Evidence) -> Said {
     let (status, _) = e.refusal().filter(|(status, _)| *status == 403)?;
     Some(say(
         format!("the agent answered {status}: it was called by another address than its own"),
@@ -306,7 +255,7 @@ fn agent_refuses_address(e: &Evidence) -> Said {
     ))
 }
 
-fn agent_refuses_token(e: &Evidence) -> Said {
+pub(super) fn agent_refuses_token(e: &Evidence) -> Said {
     let (status, text) = e.refusal().filter(|(status, _)| (400..500).contains(status))?;
     Some(say(
         format!("the agent answered {status}: {text}"),
@@ -314,7 +263,7 @@ fn agent_refuses_token(e: &Evidence) -> Said {
     ))
 }
 
-fn agent_service_error(e: &Evidence) -> Said {
+pub(super) fn agent_service_error(e: &Evidence) -> Said {
     let (status, text) = e.refusal()?;
     Some(say(
         format!("the agent answered {status}: {text}"),
@@ -324,7 +273,7 @@ fn agent_service_error(e: &Evidence) -> Said {
 
 // IRSA.
 
-fn irsa_provider(e: &Evidence) -> Said {
+pub(super) fn irsa_provider(e: &Evidence) -> Said {
     let text = e.chain().filter(|text| e.irsa && text.contains("InvalidIdentityToken"))?;
     Some(say(
         format!("STS rejects IRSA's token: {text}"),
@@ -332,7 +281,7 @@ fn irsa_provider(e: &Evidence) -> Said {
     ))
 }
 
-fn irsa_trust_policy(e: &Evidence) -> Said {
+pub(super) fn irsa_trust_policy(e: &Evidence) -> Said {
     e.chain().filter(|text| e.irsa && text.contains("AccessDenied"))?;
     Some(say(
         format!("STS does not let {} assume the role of IRSA", e.subject()),

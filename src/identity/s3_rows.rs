@@ -1,7 +1,6 @@
 //! The rows of the table that S3's answers decide.
 
-use super::diagnosis::Evidence;
-use super::rows::{Said, say};
+use super::evidence::{Evidence, Said, say};
 
 pub(super) fn kms(e: &Evidence) -> Said {
     let (s3, code) = e.s3()?;

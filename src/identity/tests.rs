@@ -1,9 +1,9 @@
 //! A test for each row of the table: the evidence by which it is told apart from the others.
 
 use super::agent::Answer;
-use super::diagnosis::{Evidence, Failure, S3Failure, diagnose};
+use super::diagnosis::{ROWS, diagnose};
+use super::evidence::{Evidence, Failure, S3Failure};
 use super::injected::{Audience, Binding, Claims, Content, Injected, Named, Token};
-use super::rows::ROWS;
 use super::{Provider, Requirement, Who};
 
 fn who(provider: Provider) -> Who {

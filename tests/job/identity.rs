@@ -156,6 +156,7 @@ async fn without_a_region_the_rest_is_told_all_the_same() {
         world.job("/random", "identity --json").without("AWS_REGION").without("AWS_DEFAULT_REGION");
     let report = report(job, 0).await;
     assert_eq!(link(&report, "container")["state"], "answered");
+    assert!(report["notes"][0].as_str().is_some_and(|note| note.contains("AWS_REGION")));
     let job = world.job("/random", "identity --probe").without("AWS_REGION");
     job.without("AWS_DEFAULT_REGION").finish().await.expect(2);
 }

@@ -41,6 +41,30 @@ async fn the_identity_that_is_required_works() {
 }
 
 #[tokio::test]
+async fn irsa_runs_the_same_job_and_wins_where_both_are_injected() {
+    for both in [false, true] {
+        let world = World::new().await;
+        let mut job = world.job("/random", "--count 2 --interval 10ms --require-identity irsa");
+        for (name, value) in world.sandbox.sts.env() {
+            job = job.env(&name, value);
+        }
+        if !both {
+            job = job
+                .without("AWS_CONTAINER_CREDENTIALS_FULL_URI")
+                .without("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
+        }
+        let done = job.finish().await.expect(0);
+        assert!(
+            done.lines
+                .iter()
+                .any(|line| line.contains("with credentials from web identity (IRSA)"))
+        );
+        assert_eq!(world.objects().await.len(), 2);
+        assert_eq!(world.sandbox.agent.requests(), 0);
+    }
+}
+
+#[tokio::test]
 async fn nothing_injected_ends_at_once_with_3() {
     let world = World::new().await;
     let done = world
