@@ -56,6 +56,14 @@ pub enum FetchError {
         /// Bytes declared.
         declared: u64,
     },
+    /// All that was declared came, and yet the picture's end did not.
+    #[error("{received} bytes came, as declared, but the {kind} is not all there")]
+    Truncated {
+        /// Bytes that came.
+        received: u64,
+        /// The picture's media type.
+        kind: &'static str,
+    },
     /// The connection died half-way.
     #[error("the connection broke after {received} bytes: {cause}")]
     Broken {
@@ -80,6 +88,7 @@ impl FetchError {
             Self::NotAnImage(_) => "not_an_image",
             Self::TooLarge { .. } => "too_large",
             Self::Length { .. } => "length",
+            Self::Truncated { .. } => "truncated",
             Self::Broken { .. } => "broken",
         }
     }

@@ -1,4 +1,6 @@
-//! What a picture's first bytes say it is.
+//! What a picture's first bytes say it is, and its last ones that it is all there.
+
+use memchr::memmem;
 
 /// How many bytes are enough to tell every kind apart.
 ///
@@ -32,9 +34,63 @@ pub fn of(first_bytes: &[u8]) -> Result<ImageKind, &'static str> {
     }
 }
 
+/// Watches a picture's bytes for what says that its end is there.
+///
+/// A host that declares too small a Content-Length cuts its own picture short, and HTTP/1.1 ends the
+/// body there without a word. The JPEG and PNG formats end with a mark, WebP begins with its length;
+/// of other kinds nothing is demanded. What follows the mark is the picture's own affair.
+#[derive(Clone, Debug)]
+pub struct EndWatch {
+    mark: &'static [u8],
+    seen: bool,
+    /// The last bytes so far, one fewer than the mark has: it may lie across two chunks.
+    before: Vec<u8>,
+    least: u64,
+}
+
+impl EndWatch {
+    /// For a picture of this kind that begins with these bytes.
+    #[must_use]
+    pub fn new(kind: ImageKind, first_bytes: &[u8]) -> Self {
+        let (mark, least): (&[u8], u64) = match (kind.media_type, first_bytes) {
+            ("image/jpeg", _) => (b"\xff\xd9", 0),            // EOI
+            ("image/png", _) => (b"IEND\xae\x42\x60\x82", 0), // the last chunk's type and CRC
+            // RIFF, then the length of all that follows these eight bytes.
+            ("image/webp", &[_, _, _, _, a, b, c, d, ..]) => {
+                (b"", u64::from(u32::from_le_bytes([a, b, c, d])) + 8)
+            }
+            _ => (b"", 0),
+        };
+        Self { mark, seen: mark.is_empty(), before: Vec::new(), least }
+    }
+
+    /// Looks at the next bytes.
+    pub fn see(&mut self, chunk: &[u8]) {
+        if self.seen {
+            return;
+        }
+        let overlap = self.mark.len() - 1;
+        self.before.extend_from_slice(&chunk[..overlap.min(chunk.len())]);
+        self.seen = memmem::find(&self.before, self.mark).is_some()
+            || memmem::find(chunk, self.mark).is_some();
+        if chunk.len() >= overlap {
+            self.before.clear();
+            self.before.extend_from_slice(&chunk[chunk.len() - overlap..]);
+        } else {
+            self.before.drain(..self.before.len().saturating_sub(overlap));
+        }
+    }
+
+    /// Whether a picture that ends after `length` bytes is all there.
+    #[must_use]
+    pub fn is_whole(&self, length: u64) -> bool {
+        self.seen && length >= self.least
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::of;
+    use super::*;
 
     #[test]
     fn each_accepted_kind_is_told_by_its_first_bytes() {
@@ -61,5 +117,34 @@ mod tests {
         assert_eq!(of(b"%PDF-1.7"), Err("application/pdf"));
         assert_eq!(of(b"{\"AccessKeyId\":\"x\"}"), Err("unknown data"));
         assert_eq!(of(b""), Err("unknown data"));
+    }
+
+    #[test]
+    fn the_end_is_seen_wherever_the_chunks_are_cut() {
+        let png = b"\x89PNG\r\n\x1a\n....IEND\xae\x42\x60\x82trailer";
+        let jpeg = b"\xff\xd8\xff\xe0....\xff\xd9";
+        let webp = b"RIFF\x10\0\0\0WEBPVP8 12345678";
+        for picture in [&png[..], &jpeg[..], &webp[..]] {
+            let kind = of(picture).expect("a picture");
+            for size in 1..=picture.len() {
+                let mut watch = EndWatch::new(kind, picture);
+                picture.chunks(size).for_each(|chunk| watch.see(chunk));
+                assert!(watch.is_whole(picture.len() as u64), "{kind:?} in chunks of {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_picture_without_its_end_is_not_whole() {
+        let cut: [&[u8]; 3] = [
+            b"\x89PNG\r\n\x1a\n....IEND\xae\x42\x60",
+            b"\xff\xd8\xff\xe0....\xff",
+            b"RIFF\x10\0\0\0WEBPVP8 1234567",
+        ];
+        for picture in cut {
+            let mut watch = EndWatch::new(of(picture).expect("a picture"), picture);
+            watch.see(picture);
+            assert!(!watch.is_whole(picture.len() as u64), "{picture:?}");
+        }
     }
 }

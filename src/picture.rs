@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::fetch_error::{FetchError, Limits};
-use crate::image_kind::{self, ImageKind, SNIFF_LENGTH};
+use crate::image_kind::{self, EndWatch, ImageKind, SNIFF_LENGTH};
 
 /// A picture on its way: a stream of its bytes that ends well only if the picture is whole.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub struct Picture {
     finished: Option<Instant>,
     /// Bytes that have been read but not handed on yet.
     held: VecDeque<Bytes>,
+    /// Looks for its end, once its kind is known.
+    end: Option<EndWatch>,
 }
 
 impl Picture {
@@ -67,20 +69,30 @@ impl Picture {
             received: 0,
             finished: None,
             held: VecDeque::new(),
+            end: None,
         };
-        picture.kind = picture.sniff().await?;
+        picture.sniff().await?;
         Ok(picture)
     }
 
-    async fn sniff(&mut self) -> Result<ImageKind, FetchError> {
-        let first = self.read(SNIFF_LENGTH as u64).await?;
-        let kind = match first.as_slice() {
+    /// Reads as much as tells the picture's kind.
+    async fn sniff(&mut self) -> Result<(), FetchError> {
+        let chunks = self.read(SNIFF_LENGTH as u64).await?;
+        let first = match chunks.as_slice() {
             [] => return Err(FetchError::Empty),
-            [chunk] => image_kind::of(chunk),
-            chunks => image_kind::of(&chunks.concat()),
+            [chunk] => chunk.clone(),
+            chunks => chunks.concat().into(),
         };
-        self.put_back(first);
-        kind.map_err(FetchError::NotAnImage)
+        self.put_back(chunks);
+        self.kind = image_kind::of(&first).map_err(FetchError::NotAnImage)?;
+        let mut end = EndWatch::new(self.kind, &first);
+        self.held.iter().for_each(|chunk| end.see(chunk));
+        self.end = Some(end);
+        // It may have been all.
+        match self.finished.and_then(|_| self.check_end()) {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
     }
 
     /// The next bytes, `n` of them, or fewer if the picture ends before.
@@ -118,8 +130,11 @@ impl Picture {
         self.finished.unwrap_or_else(Instant::now) - self.started
     }
 
-    fn check_received(&mut self, more: usize) -> Result<(), FetchError> {
-        self.received += more as u64;
+    fn check_received(&mut self, chunk: &[u8]) -> Result<(), FetchError> {
+        self.received += chunk.len() as u64;
+        if let Some(end) = &mut self.end {
+            end.see(chunk);
+        }
         if self.received > self.limits.size {
             return Err(FetchError::TooLarge { limit: self.limits.size });
         }
@@ -133,9 +148,16 @@ impl Picture {
 
     fn check_end(&mut self) -> Option<FetchError> {
         self.finished.get_or_insert_with(Instant::now);
-        self.length
-            .filter(|declared| self.received < *declared)
-            .map(|declared| FetchError::Length { received: self.received, declared })
+        let received = self.received;
+        match (self.length, &self.end) {
+            (Some(declared), _) if received < declared => {
+                Some(FetchError::Length { received, declared })
+            }
+            (_, Some(end)) if !end.is_whole(received) => {
+                Some(FetchError::Truncated { received, kind: self.kind.media_type })
+            }
+            _ => None,
+        }
     }
 }
 
@@ -153,7 +175,7 @@ impl Stream for Picture {
             let next = match ready!(Pin::new(&mut self.body).poll_frame(context)) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) if data.is_empty() => continue,
-                    Ok(data) => Some(self.check_received(data.len()).map(|()| data)),
+                    Ok(data) => Some(self.check_received(&data).map(|()| data)),
                     Err(_trailers) => continue,
                 },
                 Some(Err(error)) => {
