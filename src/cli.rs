@@ -59,12 +59,8 @@ pub struct Settings {
     #[arg(long, env = "S3_BUCKET_NAME", value_name = "NAME")]
     bucket: Option<String>,
 
-    /// The identity that must answer: any, pod-identity, irsa, container, environment, profile or
-    /// instance. If another does, nothing is uploaded and the exit code is 3: in a Job with
-    /// restartPolicy Never that makes a new pod, which passes admission again, and that is the one
-    /// thing that heals a missed injection
-    #[arg(long, env = "REQUIRE_IDENTITY", value_name = "IDENTITY", default_value = "any")]
-    require_identity: String,
+    #[command(flatten)]
+    guard: Guard,
 
     /// How long, at the start, credentials and permissions may take to propagate; then the exit
     /// code is 4
@@ -147,12 +143,22 @@ pub struct Settings {
     log_filter: String,
 }
 
+/// The identity that is demanded, of `run` and of `identity` alike.
+#[derive(Args, Clone, Debug)]
+struct Guard {
+    /// The identity that must answer: any, pod-identity, irsa, container, environment, profile or
+    /// instance. If another does, nothing is uploaded and the exit code is 3: in a Job with
+    /// restartPolicy Never that makes a new pod, which passes admission again, and that is the one
+    /// thing that heals a missed injection
+    #[arg(long, env = "REQUIRE_IDENTITY", value_name = "IDENTITY", default_value = "any")]
+    require_identity: String,
+}
+
 /// The words of `identity`.
 #[derive(Args, Clone, Debug)]
 pub struct IdentityWords {
-    /// The identity that must answer, as for `run`
-    #[arg(long, env = "REQUIRE_IDENTITY", value_name = "IDENTITY", default_value = "any")]
-    require_identity: String,
+    #[command(flatten)]
+    guard: Guard,
 
     /// Print one JSON document, for scripts
     #[arg(long)]
@@ -179,7 +185,7 @@ impl IdentityWords {
     pub fn check(self, region: Option<Region>) -> Result<IdentityConfig, Vec<String>> {
         let mut problems = Problems(Vec::new());
         let p = &mut problems;
-        let require_identity = p.take(REQUIRE_IDENTITY, self.require_identity.parse());
+        let require_identity = p.take(REQUIRE_IDENTITY, self.guard.require_identity.parse());
         let probe = self.probe.then(|| {
             let bucket = p.take("--bucket / S3_BUCKET_NAME", bucket(self.bucket));
             (bucket, p.take("--key-prefix / S3_KEY_PREFIX", key_prefix(self.key_prefix)))
@@ -216,7 +222,7 @@ impl Settings {
         let config = Config {
             bucket: p.take("--bucket / S3_BUCKET_NAME", bucket(self.bucket)),
             region: p.take("AWS_REGION", region_name(region)),
-            require_identity: p.take(REQUIRE_IDENTITY, self.require_identity.parse()),
+            require_identity: p.take(REQUIRE_IDENTITY, self.guard.require_identity.parse()),
             startup_grace: p.take("--startup-grace / STARTUP_GRACE", duration(&self.startup_grace)),
             image_urls: self
                 .image_urls

@@ -315,32 +315,24 @@ fn announce(config: &Config, to: &Destination, identity: &Result<Who, &Diagnosis
     let destination = format!("s3://{}/{}{}/", to.bucket, to.prefix, to.pod);
     let at = to.endpoint.as_ref().unwrap_or(&to.region);
     let interval = humantime::format_duration(config.interval);
-    let plan =
-        format!("uploading a picture every {interval} from {sources} to {destination} at {at}");
-    match identity {
-        Ok(who) => tracing::info!(
-            version = crate::VERSION,
-            sources,
-            destination,
-            at,
-            %interval,
-            count = config.count,
-            provider = %who.provider,
-            account = who.account,
-            access_key_ending = who.key_ending,
-            "{plan}, with {who}"
-        ),
-        Err(diagnosis) => tracing::warn!(
-            version = crate::VERSION,
-            sources,
-            destination,
-            at,
-            %interval,
-            count = config.count,
-            diagnosis = diagnosis.id,
-            cause = diagnosis.cause,
-            fix = diagnosis.fix,
-            "{plan}, but there are no credentials yet"
-        ),
-    }
+    let (who, diagnosis) = (identity.as_ref().ok(), identity.as_ref().err());
+    let identity = match who {
+        Some(who) => format!("with {who}"),
+        None => "but there are no credentials yet".to_owned(),
+    };
+    tracing::info!(
+        version = crate::VERSION,
+        sources,
+        destination,
+        at,
+        %interval,
+        count = config.count,
+        provider = who.map(|who| who.provider.to_string()),
+        account = who.and_then(|who| who.account.as_deref()),
+        access_key_ending = who.map(|who| who.key_ending.as_str()),
+        diagnosis = diagnosis.map(|diagnosis| diagnosis.id),
+        cause = diagnosis.map(|diagnosis| diagnosis.cause.as_str()),
+        fix = diagnosis.map(|diagnosis| diagnosis.fix.as_str()),
+        "uploading a picture every {interval} from {sources} to {destination} at {at}, {identity}"
+    );
 }
