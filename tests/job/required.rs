@@ -1,6 +1,6 @@
 //! The guard: nothing is uploaded under an identity that was not required; and the start's grace.
 
-use sandbox::Fault;
+use sandbox::{ErrorAnswer, Fault};
 
 use crate::harness::World;
 
@@ -115,19 +115,42 @@ async fn a_policy_that_comes_within_the_grace_is_waited_for() {
 
 #[tokio::test]
 async fn an_s3_that_keeps_refusing_ends_it_with_4() {
-    for (status, code, id) in [
-        (403, "AccessDenied", "s3_access_denied"),
-        (404, "NoSuchBucket", "no_such_bucket"),
-        (301, "PermanentRedirect", "wrong_region"),
-        (403, "RequestTimeTooSkewed", "clock_skew"),
-        (400, "KMS.NotFoundException", "kms"),
+    let key = "arn:aws:kms:us-east-1:123456789012:key/1";
+    for (answer, id, cause) in [
+        (
+            ErrorAnswer::new(403, "AccessDenied"),
+            "s3_access_denied",
+            "s3:PutObject on bucket pictures",
+        ),
+        (ErrorAnswer::new(404, "NoSuchBucket"), "no_such_bucket", "no bucket pictures"),
+        (ErrorAnswer::permanent_redirect("eu-west-1"), "wrong_region", "in eu-west-1"),
+        (ErrorAnswer::wrong_region("us-east-1", "eu-west-1"), "wrong_region", "in eu-west-1"),
+        (ErrorAnswer::clock_skew(), "clock_skew", "clock"),
+        (
+            ErrorAnswer::kms_denied("arn:aws:sts::1:assumed-role/r/s", key),
+            "kms",
+            "kms:GenerateDataKey",
+        ),
+        (ErrorAnswer::kms_not_found(key), "kms", "KMS"),
     ] {
         let world = World::new().await;
-        world.sandbox.s3.fail("PutObject", 1000, Fault::Status(status, code));
+        world.sandbox.s3.fail("PutObject", 1000, Fault::Error(answer));
         let done = world.job("/random", "--startup-grace 1s").finish().await.expect(4);
         let last = done.events("no upload").pop().expect("a line");
         assert_eq!(last["diagnosis"], id, "{last}");
+        assert!(last["cause"].as_str().is_some_and(|said| said.contains(cause)), "{last}");
+        assert!(last["fix"].is_string());
     }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_not_there_ends_it_with_4() {
+    let world = World::new().await;
+    let job = world.job("/random", "--startup-grace 1s");
+    let done = job.env("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1").finish().await.expect(4);
+    let last = done.events("no upload").pop().expect("a line");
+    assert_eq!(last["diagnosis"], "endpoint_unreachable", "{last}");
+    assert!(last["cause"].as_str().is_some_and(|cause| cause.contains("http://127.0.0.1:1")));
 }
 
 #[tokio::test]

@@ -51,7 +51,7 @@ async fn a_failed_tick_is_logged_and_the_next_one_comes_at_its_time() {
     assert_eq!(done.events("no upload").len(), 2);
     let arrivals = world.sandbox.images.arrivals();
     for pair in arrivals.windows(2) {
-        assert!(pair[1].at - pair[0].at >= Duration::from_millis(900), "{arrivals:?}");
+        assert!(pair[1].at - pair[0].at >= Duration::from_millis(600), "{arrivals:?}");
     }
 }
 
