@@ -99,6 +99,11 @@ impl<'w> Job<'w> {
         self
     }
 
+    pub fn run_by(mut self, id: u32) -> Self {
+        self.command.uid(id).gid(id);
+        self
+    }
+
     pub fn start(mut self) -> Running<'w> {
         let mut child = self.command.spawn().expect("the program starts");
         let written = Arc::new(Written::default());

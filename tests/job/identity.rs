@@ -224,14 +224,23 @@ async fn a_token_file_in_any_bad_state_is_told_apart() {
         verdict(|world| mint(world, |claims| claims.aud = vec!["sts.amazonaws.com".to_owned()]))
             .await;
     assert_eq!(other["id"], "token_wrong_audience");
-    // Root reads whatever its mode: as anybody else this is the state to tell.
-    if !rustix::process::geteuid().is_root() {
-        let unreadable = verdict(|world| {
-            let none = std::fs::Permissions::from_mode(0o000);
-            std::fs::set_permissions(file(world), none).expect("set");
-        });
-        assert_eq!(unreadable.await["id"], "token_unreadable");
+}
+
+#[tokio::test]
+async fn a_token_file_that_may_not_be_read_is_told_with_what_to_do() {
+    let world = World::new().await;
+    let mut job = world.job("/random", "identity --json");
+    if rustix::process::geteuid().is_root() {
+        // Root reads anything: the program runs as nobody then, and the file is root's alone.
+        job = job.run_by(65534);
+    } else {
+        let none = std::fs::Permissions::from_mode(0o000);
+        std::fs::set_permissions(world.sandbox.agent.token_file(), none).expect("set");
     }
+    let report = report(job, 3).await;
+    let diagnosis = &report["verdict"]["diagnosis"];
+    assert_eq!(diagnosis["id"], "token_unreadable", "{report:#}");
+    assert!(diagnosis["fix"].as_str().is_some_and(|fix| fix.contains("fsGroup")));
 }
 
 #[tokio::test]

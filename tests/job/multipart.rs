@@ -37,7 +37,10 @@ async fn an_upload_that_the_end_cuts_off_is_aborted() {
     until("parts are on their way", || world.s3_requests("UploadPart") >= 2).await;
     let done = job.terminate().await.expect(143);
     assert_eq!(done.events("no upload")[0]["reason"], "cancelled");
-    assert_eq!(world.s3_requests("AbortMultipartUpload"), 1, "{:#?}", world.sandbox.s3.requests());
+    // Twice where S3 was still busy with a part: what counts is the last answer.
+    let requests = world.sandbox.s3.requests();
+    let aborted = requests.iter().rfind(|request| request.operation == "AbortMultipartUpload");
+    assert_eq!(aborted.expect("an abort").status, Some(204), "{requests:#?}");
     assert_eq!(world.objects().await.len(), 0);
 }
 
