@@ -357,12 +357,12 @@ fn write_token(f: &mut fmt::Formatter<'_>, name: &str, token: &Token) -> fmt::Re
         ("issuer", claims.iss.as_str()),
         ("audience", &claims.aud.all().join(", ")),
         ("namespace", &bound.namespace),
-        ("account", &bound.serviceaccount.name),
+        ("service account", &bound.serviceaccount.name),
         ("pod", &bound.pod.name),
         ("node", &bound.node.name),
         ("expires", &left),
     ] {
-        writeln!(f, "    {claim:<10} {value}")?;
+        writeln!(f, "    {claim:<15} {value}")?;
     }
     Ok(())
 }
