@@ -108,7 +108,8 @@ where
     E: ProvideErrorMetadata + Error + 'static,
 {
     if let Some(code) = error.code() {
-        return format!("{code}: {}", error.message().unwrap_or("no message"));
+        let message = error.message().unwrap_or("no message");
+        return format!("{code}: {}", message.replace(['\n', '\r'], " "));
     }
     if let Some(response) = error.raw_response() {
         return format!("HTTP status {}, without an error code", response.status());

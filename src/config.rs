@@ -63,6 +63,9 @@ pub struct IdentityConfig {
     pub region: Option<String>,
 }
 
+/// No clock overflows by it, and nobody waits longer.
+const LONGEST: Duration = Duration::from_hours(366 * 24);
+
 /// S3's largest object: 5 TiB in every region and every compatible store.
 const LARGEST_OBJECT: u64 = 5 << 40;
 
@@ -129,9 +132,13 @@ pub(crate) fn key_prefix(prefix: String) -> Result<String, String> {
 }
 
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text.trim()).map_err(|why| {
-        format!("{text:?} is no duration ({why}): give one such as 30s, 500ms or 2m")
-    })
+    match humantime::parse_duration(text.trim()) {
+        Ok(time) if time <= LONGEST => Ok(time),
+        Ok(_) => Err(format!("{text} is longer than a year")),
+        Err(why) => {
+            Err(format!("{text:?} is no duration ({why}): give one such as 30s, 500ms or 2m"))
+        }
+    }
 }
 
 pub(crate) fn timeout(text: &str) -> Result<Duration, String> {

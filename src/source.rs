@@ -74,7 +74,7 @@ impl Source {
             .adjust(|error, backoff| {
                 let pause = error.retry_after().max(backoff)?;
                 tracing::debug!(%error, ?pause, "asking the image host again");
-                (Instant::now() + pause < deadline).then_some(pause)
+                (pause < deadline.saturating_duration_since(Instant::now())).then_some(pause)
             })
             .await
     }

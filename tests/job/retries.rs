@@ -35,12 +35,16 @@ async fn retry_after_is_respected() {
 
 #[tokio::test]
 async fn a_retry_after_beyond_the_ticks_time_is_not_waited_for() {
-    let world = World::new().await;
-    let job = world.job("/x?status=503&retry_after=3600", "").start();
-    job.wrote("no upload", 1).await;
-    let done = job.terminate().await.expect(143);
-    assert_eq!(done.events("no upload")[0]["reason"], "status");
-    assert_eq!(world.sandbox.images.requests().len(), 1);
+    // Seconds, the most that the field can hold, and a date.
+    for after in ["3600", "18446744073709551615", "Fri,%2031%20Dec%209999%2023:59:59%20GMT"] {
+        let world = World::new().await;
+        let target = format!("/x?status=503&retry_after={}", after.replace(',', "%2C"));
+        let job = world.job(&target, "").start();
+        job.wrote("no upload", 1).await;
+        let done = job.terminate().await.expect(143);
+        assert_eq!(done.events("no upload")[0]["reason"], "status");
+        assert_eq!(world.sandbox.images.requests().len(), 1, "{after}");
+    }
 }
 
 #[tokio::test]
