@@ -68,7 +68,7 @@ pub async fn run(
     let sdk = aws::load(Some(&config.region), config.fetch_timeout).await;
     let chain = sdk.credentials_provider().ok_or(StartError::NoChain)?;
     let identity = Steady::new(chain, config.require_identity);
-    let to = Destination::new(&config, &sdk);
+    let to = Destination::new(&config.bucket, &config.key_prefix, &sdk);
     let worker = Worker {
         source: Source::new(&config)?,
         uploader: Uploader::new(aws::s3(&sdk, identity.clone()), to.clone()),

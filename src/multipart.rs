@@ -76,7 +76,7 @@ impl Target<'_> {
         mut picture: Picture,
         in_flight: &mut PartsInFlight<'t>,
     ) -> Result<Done, UploadError> {
-        let part_size = part_size(picture.length.unwrap_or(self.uploader.to.max_size));
+        let part_size = part_size(picture.length.unwrap_or(picture.largest()));
         let mut sent = Vec::new();
         let mut size = 0;
         for number in 1.. {

@@ -95,6 +95,12 @@ impl Picture {
         }
     }
 
+    /// What it may come to at most, in bytes.
+    #[must_use]
+    pub fn largest(&self) -> u64 {
+        self.limits.size
+    }
+
     /// The next bytes, `n` of them, or fewer if the picture ends before.
     pub async fn read(&mut self, n: u64) -> Result<Vec<Bytes>, FetchError> {
         let mut taken = Vec::new();

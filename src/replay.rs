@@ -101,6 +101,12 @@ impl Replay {
         }))
     }
 
+    /// Whether all the bytes are here, and with them their checksum.
+    #[must_use]
+    pub fn has_arrived(&self) -> bool {
+        matches!(self.0.state().rest, Rest::Complete { .. })
+    }
+
     /// How often the bytes were sent, or begun to be.
     #[must_use]
     pub fn attempts(&self) -> u32 {

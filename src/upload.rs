@@ -16,7 +16,6 @@ use uuid::Uuid;
 
 use crate::aws::{self, explain};
 use crate::checksum_trailer::ChecksumTrailer;
-use crate::config::Config;
 use crate::fetch_error::FetchError;
 use crate::identity::evidence::{S3Failure, no_credentials};
 use crate::identity::steady::NoCredentials;
@@ -87,28 +86,24 @@ pub struct Destination {
     pub region: String,
     /// The endpoint, where one is set.
     pub endpoint: Option<String>,
-    /// The largest picture, in bytes.
-    pub max_size: u64,
 }
 
 impl Destination {
-    /// What the settings say, and the SDK's.
+    /// This bucket, as the SDK's settings reach it, and this pod's own place in it.
     #[must_use]
-    pub fn new(config: &Config, sdk: &SdkConfig) -> Self {
+    pub fn new(bucket: &str, prefix: &str, sdk: &SdkConfig) -> Self {
         Self {
-            bucket: config.bucket.clone(),
-            prefix: config.key_prefix.clone(),
+            bucket: bucket.to_owned(),
+            prefix: prefix.to_owned(),
             pod: pod_name(),
-            region: config.region.clone(),
+            region: sdk.region().map(ToString::to_string).unwrap_or_default(),
             endpoint: aws::endpoint(sdk),
-            max_size: config.max_image_size,
         }
     }
 }
 
 /// This pod's name (a pod's host name), in characters that are safe in keys and URLs.
-#[must_use]
-pub fn pod_name() -> String {
+fn pod_name() -> String {
     gethostname::gethostname()
         .to_string_lossy()
         .chars()
@@ -196,7 +191,7 @@ impl Uploader {
             Some(length) if length > SINGLE_LIMIT => target.in_parts(picture, cancel).await,
             Some(length) => {
                 let body = Replay::flowing(picture, length);
-                unless(cancel, target.put(body, false)).await
+                unless(cancel, target.put(body)).await
             }
             None => target.of_unknown_length(picture, cancel).await,
         }?;
@@ -269,7 +264,7 @@ impl Target<'_> {
         let beyond = unless(cancel, picture.read(1)).await?;
         if beyond.is_empty() {
             let body = Replay::arrived(first, picture.fetch_time());
-            unless(cancel, self.put(body, true)).await
+            unless(cancel, self.put(body)).await
         } else {
             picture.put_back(first.into_iter().chain(beyond));
             self.in_parts(picture, cancel).await
@@ -277,7 +272,7 @@ impl Target<'_> {
     }
 
     /// One request. Its checksum is a header if all has arrived, otherwise a trailer.
-    async fn put(&self, body: Replay, arrived: bool) -> Result<Done, UploadError> {
+    async fn put(&self, body: Replay) -> Result<Done, UploadError> {
         let request = self
             .uploader
             .client
@@ -288,7 +283,7 @@ impl Target<'_> {
             .metadata("source", &self.source)
             .metadata("pod", &self.uploader.to.pod)
             .checksum_algorithm(ChecksumAlgorithm::Crc32);
-        let sent = if arrived {
+        let sent = if body.has_arrived() {
             let request = request.content_length(content_length(&body));
             request.checksum_crc32(body.crc32()).body(body.plain()).send().await
         } else {

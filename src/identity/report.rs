@@ -26,7 +26,7 @@ use super::{Requirement, Who};
 use crate::aws;
 use crate::config::IdentityConfig;
 use crate::errors::one_line;
-use crate::upload::{Destination, UploadError, Uploader, pod_name};
+use crate::upload::{Destination, UploadError, Uploader};
 
 /// What one provider, or STS, may take to answer before it counts as silent.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -149,14 +149,7 @@ impl Report {
         };
         let access = match (&config.probe, steady) {
             (Some((bucket, prefix)), Some(steady)) if verdict.ok => {
-                let to = Destination {
-                    bucket: bucket.clone(),
-                    prefix: prefix.clone(),
-                    pod: pod_name(),
-                    region: config.region.clone().unwrap_or_default(),
-                    endpoint: aws::endpoint(sdk),
-                    max_size: 0,
-                };
+                let to = Destination::new(bucket, prefix, sdk);
                 Some(access(&Uploader::new(aws::s3(sdk, steady), to), who).await)
             }
             _ => None,
