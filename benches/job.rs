@@ -33,6 +33,8 @@ impl Bench {
             .envs(self.sandbox.env())
             .envs(guard_env(self.no_profile.path()))
             .env("IMAGE_URL", self.sandbox.images.url(target))
+            // Served as ever, at a port that nothing else has.
+            .env("LISTEN_ADDR", "127.0.0.1:0")
             // As in an image, where the CA certificates are one file, not a folder of hundreds.
             .env("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt")
             .stdin(Stdio::null())

@@ -22,6 +22,18 @@ use crate::identity::steady::Steady;
 /// What S3 may take to answer once it has a picture, or a part.
 const ANSWER_TIME: Duration = Duration::from_mins(1);
 
+/// What S3 is asked at most, for one answer, and the longest pause in between.
+const ATTEMPTS: u32 = 4;
+const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
+
+/// The longest that a picture can take, all timeouts and retries used up: it is fetched, the last
+/// part is sent, and the upload is completed or aborted.
+#[must_use]
+pub fn longest_picture(fetch_timeout: Duration) -> Duration {
+    let request = (fetch_timeout + ANSWER_TIME + LONGEST_BACKOFF).saturating_mul(ATTEMPTS);
+    fetch_timeout + request.saturating_mul(3)
+}
+
 /// The region, from the environment or the profile.
 ///
 /// These are the default chain's, less its last resort, the instance's metadata: nothing is
@@ -41,9 +53,9 @@ pub async fn load(region: Option<&str>, fetch_timeout: Duration) -> SdkConfig {
         .retry_config(
             // A tick has time for one retry more than the SDK's standard, not for its 20 s pauses.
             RetryConfig::standard()
-                .with_max_attempts(4)
+                .with_max_attempts(ATTEMPTS)
                 .with_initial_backoff(Duration::from_millis(200))
-                .with_max_backoff(Duration::from_secs(5)),
+                .with_max_backoff(LONGEST_BACKOFF),
         )
         .timeout_config(
             TimeoutConfig::builder()

@@ -5,7 +5,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{
     Config, IdentityConfig, Problems, boolean, bucket, count, duration, image_url, key_prefix,
-    lanes, log_filter, log_format, region_name, size, timeout,
+    lanes, listen, log_filter, log_format, region_name, size, timeout,
 };
 
 /// The program's words.
@@ -134,6 +134,10 @@ pub struct Settings {
     #[arg(long, env = "SHUTDOWN_GRACE", value_name = "DURATION", default_value = "20s")]
     shutdown_grace: String,
 
+    /// Where /livez, /readyz and /metrics are served: an IP address and a port, or off
+    #[arg(long, env = "LISTEN_ADDR", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    listen: String,
+
     /// text or json [default: text on a terminal, json otherwise]
     #[arg(long, env = "LOG_FORMAT", value_name = "FORMAT")]
     log_format: Option<String>,
@@ -197,6 +201,9 @@ impl IdentityWords {
     }
 }
 
+/// The setting that may prove unusable only once it is used.
+pub const LISTEN: &str = "--listen / LISTEN_ADDR";
+
 const REQUIRE_IDENTITY: &str = "--require-identity / REQUIRE_IDENTITY";
 
 impl Cli {
@@ -244,6 +251,7 @@ impl Settings {
             ),
             shutdown_grace: p
                 .take("--shutdown-grace / SHUTDOWN_GRACE", duration(&self.shutdown_grace)),
+            listen: p.take(LISTEN, listen(&self.listen)),
             log_format: p.take("--log-format / LOG_FORMAT", log_format(self.log_format.as_deref())),
             log_filter: p.take("--log / RUST_LOG", log_filter(&self.log_filter)),
         };

@@ -1,6 +1,7 @@
 //! Settings that can be worked with, and what makes them so.
 
 use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use aws_types::region::Region;
@@ -38,6 +39,8 @@ pub struct Config {
     pub allow_private_source: bool,
     /// What the picture in flight is given at the end.
     pub shutdown_grace: Duration,
+    /// Where health and metrics are served, if they are.
+    pub listen: Option<SocketAddr>,
     /// How log lines are written.
     pub log_format: LogFormat,
     /// `RUST_LOG`'s directives.
@@ -181,6 +184,15 @@ pub(crate) fn boolean(text: &str) -> Result<bool, String> {
         "true" | "yes" | "on" | "1" => Ok(true),
         "false" | "no" | "off" | "0" | "" => Ok(false),
         _ => Err(format!("{text:?} is neither true nor false")),
+    }
+}
+
+pub(crate) fn listen(text: &str) -> Result<Option<SocketAddr>, String> {
+    match text.trim() {
+        "off" | "" => Ok(None),
+        address => address.parse().map(Some).map_err(|_| {
+            format!("{text:?} is no IP address with a port: give one such as 0.0.0.0:8080, or off")
+        }),
     }
 }
 

@@ -75,6 +75,21 @@ pub enum FetchError {
 }
 
 impl FetchError {
+    /// Every word that [`Self::reason`] has.
+    pub const REASONS: [&str; 11] = [
+        "status",
+        "connect",
+        "timeout",
+        "address",
+        "redirect",
+        "empty",
+        "not_an_image",
+        "too_large",
+        "length",
+        "truncated",
+        "broken",
+    ];
+
     /// A word for the kind of failure, from a closed set.
     #[must_use]
     pub const fn reason(&self) -> &'static str {

@@ -1,23 +1,30 @@
 //! The loop: a picture at each tick, until the count is reached or the program is told to end.
 
+use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
+use aws_config::SdkConfig;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::aws;
 use crate::config::Config;
-use crate::identity::diagnosis::{CREDENTIALS_REJECTED, Diagnosis, diagnose};
-use crate::identity::evidence::{Evidence, Failure};
-use crate::identity::steady::{NoCredentials, Steady};
-use crate::identity::{Requirement, Who};
-use crate::image_kind::ImageKind;
+use crate::identity::Who;
+use crate::identity::caller::Caller;
+use crate::identity::diagnosis::Diagnosis;
+use crate::identity::steady::Steady;
+use crate::server::Server;
 use crate::shutdown::Signal;
 use crate::source::Source;
+use crate::status::Status;
 use crate::ticks::{Grace, Ticks};
-use crate::upload::{Destination, UploadError, Uploaded, Uploader, without_secrets};
+use crate::upload::{Destination, Uploaded, Uploader, without_secrets};
+use crate::worker::{Done, Failed, Worker};
+
+/// What the chain may take to answer, all its providers and retries together.
+const CHAIN_TIME: Duration = Duration::from_mins(3);
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,19 +62,33 @@ pub enum StartError {
     /// The SDK came without a credential chain.
     #[error("the AWS SDK has no credential chain")]
     NoChain,
+    /// The server's thread.
+    #[error("cannot serve health and metrics: {0}")]
+    Serve(#[from] io::Error),
 }
 
 /// Uploads pictures until the count is reached or `shutdown` comes.
 ///
 /// `shutdown` is asked for the next signal, twice: after the first, pictures in flight may finish
 /// within the grace period; the second cuts that short. Either way nothing half-done stays in S3.
+/// Meanwhile `server`, if there is one, tells how it goes.
 pub async fn run(
     config: Config,
+    server: Option<Server>,
     mut shutdown: impl AsyncFnMut() -> Signal,
 ) -> Result<Ended, StartError> {
     let sdk = aws::load(Some(&config.region), config.fetch_timeout).await;
     let chain = sdk.credentials_provider().ok_or(StartError::NoChain)?;
     let identity = Steady::new(chain, config.require_identity);
+    let status = Status::new(identity.clone(), config.interval);
+    let mut watched = JoinSet::new();
+    let _serving = match server {
+        Some(server) => {
+            watched.spawn(name_the_role(sdk.clone(), identity.clone(), status.clone()));
+            Some(server.serve(status.clone())?)
+        }
+        None => None,
+    };
     let to = Destination::new(&config.bucket, &config.key_prefix, &sdk);
     let worker = Worker {
         source: Source::new(&config)?,
@@ -77,7 +98,7 @@ pub async fn run(
         cancel: CancellationToken::new(),
     };
     let started = tokio::select! {
-        ended = start(&config, &to, &worker) => ended,
+        ended = start(&config, &to, &worker, &status) => ended,
         signal = shutdown() => Some(Ended::Told(signal)),
     };
     if let Some(ended) = started {
@@ -85,30 +106,53 @@ pub async fn run(
     }
 
     let mut pictures = JoinSet::new();
-    let ended = produce(&config, &worker, &mut pictures, &mut shutdown).await;
+    let ended = produce(&config, &worker, &status, &mut pictures, &mut shutdown).await;
+    status.ending();
+    status.alive_until(Instant::now() + config.shutdown_grace);
     if let Ended::Told(signal) = ended
         && !pictures.is_empty()
     {
         tracing::info!(?signal, grace = ?config.shutdown_grace, "ending: pictures in flight may finish");
         tokio::select! {
-            _ = timeout(config.shutdown_grace, drain(&mut pictures)) => {}
+            _ = timeout(config.shutdown_grace, drain(&mut pictures, &status)) => {}
             _ = shutdown() => {}
         }
     }
     worker.cancel.cancel();
-    drain(&mut pictures).await;
+    drain(&mut pictures, &status).await;
     tracing::info!(?ended, "ended");
     Ok(ended)
 }
 
+/// Has STS name the role for those who watch, at each change of the credentials.
+async fn name_the_role(sdk: SdkConfig, identity: Steady, status: Status) {
+    loop {
+        identity.renewed().await;
+        let Ok(credentials) = identity.credentials().await else {
+            continue;
+        };
+        match Caller::ask(&sdk, &credentials).await {
+            Ok(caller) => status.known_as(caller),
+            Err(error) => tracing::debug!(error, "STS does not say which role this is"),
+        }
+    }
+}
+
 /// The first line, and credentials: with backoff while they may still come. Says how it ended, if
 /// it did.
-async fn start(config: &Config, to: &Destination, worker: &Worker) -> Option<Ended> {
+async fn start(
+    config: &Config,
+    to: &Destination,
+    worker: &Worker,
+    status: &Status,
+) -> Option<Ended> {
     let mut grace = Grace::new(config.startup_grace);
     let mut announced = false;
     loop {
+        status.alive_until(Instant::now() + CHAIN_TIME);
         let error = match worker.identity.credentials().await {
             Ok(credentials) => {
+                status.running();
                 let who = Who::of(&credentials);
                 if announced {
                     tracing::info!(provider = %who.provider, account = who.account, "with {who}");
@@ -120,6 +164,7 @@ async fn start(config: &Config, to: &Destination, worker: &Worker) -> Option<End
             Err(error) => error,
         };
         let diagnosis = worker.diagnose(&error).await;
+        status.waiting(&diagnosis);
         if !announced {
             announce(config, to, &Err(&diagnosis));
             announced = true;
@@ -141,6 +186,7 @@ type Pictures = JoinSet<Result<Done, Failed>>;
 async fn produce(
     config: &Config,
     worker: &Worker,
+    status: &Status,
     pictures: &mut Pictures,
     shutdown: &mut impl AsyncFnMut() -> Signal,
 ) -> Ended {
@@ -153,6 +199,12 @@ async fn produce(
         if ticks.count_reached() {
             return Ended::CountReached;
         }
+        status.in_flight(pictures.len());
+        status.alive_until(if ticks.awaited(pictures.len()) {
+            ticks.due
+        } else {
+            Instant::now() + aws::longest_picture(config.fetch_timeout)
+        });
         tokio::select! {
             biased;
             signal = &mut told => return Ended::Told(signal),
@@ -163,7 +215,7 @@ async fn produce(
                 }
                 return Ended::WrongIdentity;
             }
-            Some(done) = pictures.join_next(), if !pictures.is_empty() => match record(done) {
+            Some(done) = pictures.join_next(), if !pictures.is_empty() => match record(done, status) {
                 Outcome::Uploaded => {
                     grace = None;
                     ticks.uploaded();
@@ -181,6 +233,7 @@ async fn produce(
                     let worker = worker.clone();
                     pictures.spawn(async move { worker.picture().await });
                 } else {
+                    status.skipped();
                     tracing::debug!("tick skipped: the last picture is still in flight");
                 }
             }
@@ -188,71 +241,10 @@ async fn produce(
     }
 }
 
-async fn drain(pictures: &mut Pictures) {
+async fn drain(pictures: &mut Pictures, status: &Status) {
     while let Some(done) = pictures.join_next().await {
-        record(done);
-    }
-}
-
-/// What it takes to make one picture an object. Cheap to clone.
-#[derive(Clone)]
-struct Worker {
-    source: Source,
-    uploader: Uploader,
-    identity: Steady,
-    required: Requirement,
-    cancel: CancellationToken,
-}
-
-struct Done {
-    kind: ImageKind,
-    source: String,
-    fetch_attempts: u32,
-    uploaded: Uploaded,
-}
-
-/// Why there is no object and, where it is a matter of identity or of S3, what mends it.
-struct Failed {
-    error: UploadError,
-    diagnosis: Option<Diagnosis>,
-}
-
-impl Worker {
-    async fn picture(&self) -> Result<Done, Failed> {
-        match self.attempt().await {
-            Ok(done) => Ok(done),
-            Err(error) => {
-                let diagnosis = match &error {
-                    UploadError::Fetch(_) | UploadError::Cancelled => None,
-                    UploadError::Credentials(error) => Some(self.diagnose(error).await),
-                    UploadError::S3(failure) => {
-                        let who = self.identity.in_hand();
-                        let failure = Failure::S3(failure.clone());
-                        let diagnosis = diagnose(&Evidence::gather(failure, who).await);
-                        if diagnosis.id == CREDENTIALS_REJECTED {
-                            self.identity.forget();
-                        }
-                        Some(diagnosis)
-                    }
-                };
-                Err(Failed { error, diagnosis })
-            }
-        }
-    }
-
-    async fn attempt(&self) -> Result<Done, UploadError> {
-        let fetch = self.cancel.run_until_cancelled(self.source.fetch());
-        let picture = fetch.await.ok_or(UploadError::Cancelled)??;
-        Ok(Done {
-            kind: picture.kind,
-            source: without_secrets(&picture.url),
-            fetch_attempts: picture.attempts,
-            uploaded: self.uploader.upload(picture, &self.cancel).await?,
-        })
-    }
-
-    async fn diagnose(&self, error: &NoCredentials) -> Diagnosis {
-        diagnose(&Evidence::gather(Failure::of(error, self.required), None).await)
+        record(done, status);
+        status.in_flight(pictures.len());
     }
 }
 
@@ -265,10 +257,11 @@ enum Outcome {
     Failed,
 }
 
-/// Logs what became of a picture: one line.
-fn record(done: Result<Result<Done, Failed>, JoinError>) -> Outcome {
+/// Logs what became of a picture, in one line, and counts it.
+fn record(done: Result<Result<Done, Failed>, JoinError>, status: &Status) -> Outcome {
     match done {
         Ok(Ok(done)) => {
+            status.uploaded(&done.uploaded);
             let Uploaded { key, size, fetch_time, upload_time, attempts } = done.uploaded;
             tracing::info!(
                 key,
@@ -285,14 +278,18 @@ fn record(done: Result<Result<Done, Failed>, JoinError>) -> Outcome {
             Outcome::Uploaded
         }
         Ok(Err(Failed { error, diagnosis: None })) => {
+            status.failed(&error, None);
             tracing::warn!(reason = error.reason(), %error, "no upload");
             Outcome::Failed
         }
-        Ok(Err(Failed { error, diagnosis: Some(Diagnosis { id, cause, fix, transient }) })) => {
+        Ok(Err(Failed { error, diagnosis: Some(diagnosis) })) => {
+            status.failed(&error, Some(&diagnosis));
+            let Diagnosis { id, cause, fix, transient } = diagnosis;
             tracing::warn!(reason = error.reason(), %error, diagnosis = id, cause, fix, "no upload");
             Outcome::Denied { transient }
         }
         Err(panic) => {
+            status.broken(format!("a bug: {panic}"));
             tracing::error!(reason = "bug", error = %panic, "no upload");
             Outcome::Failed
         }

@@ -1,14 +1,16 @@
 //! Words in, exit code out.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::Parser;
 use tokio::runtime::{Builder, Runtime};
 
-use pod_identity_demo::cli::{Cli, Task};
+use pod_identity_demo::cli::{Cli, LISTEN, Task};
 use pod_identity_demo::config::{Config, IdentityConfig};
 use pod_identity_demo::identity::report::Report;
 use pod_identity_demo::job::{self, Ended};
+use pod_identity_demo::server::Server;
 use pod_identity_demo::shutdown::Signals;
 use pod_identity_demo::{aws, telemetry};
 
@@ -27,7 +29,11 @@ fn main() -> ExitCode {
     match task {
         Task::Run(settings) => settings.check(region).map_or_else(unusable, |config| {
             telemetry::init(config.log_format, config.log_filter.clone());
-            match run(config) {
+            let server = match config.listen.map(listen).transpose() {
+                Ok(server) => server,
+                Err(problem) => return unusable(vec![problem]),
+            };
+            match run(config, server) {
                 Ok(ended) => ended.exit_code().into(),
                 Err(error) => {
                     tracing::error!(%error, "cannot run");
@@ -51,10 +57,16 @@ fn unusable(problems: Vec<String>) -> ExitCode {
     UNUSABLE_SETTINGS.into()
 }
 
-fn run(config: Config) -> Result<Ended, Box<dyn std::error::Error>> {
+fn listen(address: SocketAddr) -> Result<Server, String> {
+    Server::bind(address).map_err(|error| {
+        format!("{LISTEN}: cannot listen on {address}: {error}; give another address, or off")
+    })
+}
+
+fn run(config: Config, server: Option<Server>) -> Result<Ended, Box<dyn std::error::Error>> {
     runtime(config.concurrency)?.block_on(async {
         let mut signals = Signals::install()?;
-        Ok(job::run(config, async || signals.next().await).await?)
+        Ok(job::run(config, server, async || signals.next().await).await?)
     })
 }
 

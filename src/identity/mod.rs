@@ -1,6 +1,7 @@
 //! Who we are: which provider of the default chain answers, for which account, and if none does, why.
 
 pub mod agent;
+pub mod caller;
 pub mod diagnosis;
 pub mod evidence;
 pub mod injected;
@@ -54,6 +55,20 @@ impl fmt::Display for Provider {
 }
 
 impl Provider {
+    /// A word for it, from a closed set.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Environment => "environment",
+            Self::Profile => "profile",
+            Self::WebIdentity => "irsa",
+            Self::Container if injected::has_pod_identity() => "pod-identity",
+            Self::Container => "container",
+            Self::Instance => "instance",
+            Self::Unknown => "unknown",
+        }
+    }
+
     /// The provider that made these credentials: the SDK notes it on them.
     #[must_use]
     pub fn of(credentials: &Credentials) -> Self {

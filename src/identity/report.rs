@@ -13,11 +13,11 @@ use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::error::CredentialsError;
-use aws_sdk_sts::Client as Sts;
 use futures_util::future::join_all;
 use serde::Serialize;
 use tokio::time::timeout;
 
+use super::caller::Caller;
 use super::diagnosis::{Diagnosis, diagnose};
 use super::evidence::{Evidence, Failure};
 use super::injected::{Injected, Token};
@@ -28,7 +28,7 @@ use crate::config::IdentityConfig;
 use crate::errors::one_line;
 use crate::upload::{Destination, UploadError, Uploader};
 
-/// What one provider, or STS, may take to answer before it counts as silent.
+/// What one provider may take to answer before it counts as silent.
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// All of it, in the order in which a person would want to read it. Its JSON is documented in
@@ -65,7 +65,7 @@ enum State {
 }
 
 /// Who the credentials stand for.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 struct Principal {
     account: Option<String>,
     arn: Option<String>,
@@ -234,31 +234,22 @@ fn notes(chain: &[Link]) -> Vec<String> {
 }
 
 async fn principal(sdk: &SdkConfig, credentials: &Credentials) -> Principal {
-    let mut principal = Principal {
-        account: credentials.account_id().map(|id| id.as_str().to_owned()),
-        access_key_ending: Who::of(credentials).key_ending,
+    let (caller, sts_error) = match Caller::ask(sdk, credentials).await {
+        Ok(caller) => (caller, None),
+        Err(error) => (Caller::default(), Some(error)),
+    };
+    let Who { account, key_ending, .. } = Who::of(credentials);
+    Principal {
+        account: caller.account.or(account),
+        arn: caller.arn,
+        role: caller.role,
+        session: caller.session,
+        access_key_ending: key_ending,
         expires_in_seconds: credentials
             .expiry()
             .map(|expiry| expiry.duration_since(SystemTime::now()).unwrap_or_default().as_secs()),
-        ..Principal::default()
-    };
-    let config =
-        aws_sdk_sts::config::Builder::from(sdk).credentials_provider(credentials.clone()).build();
-    match timeout(PATIENCE, Sts::from_conf(config).get_caller_identity().send()).await {
-        Ok(Ok(identity)) => {
-            principal.account = identity.account().map(str::to_owned).or(principal.account);
-            principal.arn = identity.arn().map(str::to_owned);
-            // arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION
-            let mut parts = identity.arn().unwrap_or_default().split('/').map(str::to_owned);
-            if parts.next().is_some_and(|first| first.ends_with(":assumed-role")) {
-                principal.role = parts.next();
-                principal.session = parts.next();
-            }
-        }
-        Ok(Err(error)) => principal.sts_error = Some(aws::explain(&error)),
-        Err(_elapsed) => principal.sts_error = Some(format!("no answer within {PATIENCE:?}")),
+        sts_error,
     }
-    principal
 }
 
 async fn access(uploader: &Uploader, who: Option<Who>) -> Access {

@@ -15,6 +15,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -55,6 +56,7 @@ struct Inner {
     chain: SharedCredentialsProvider,
     required: Requirement,
     refused: CancellationToken,
+    renewed: Notify,
     state: Mutex<State>,
 }
 
@@ -64,6 +66,30 @@ struct State {
     refresh: Option<Refresh>,
     failures: u32,
     not_before: Option<Instant>,
+    refreshes: Refreshes,
+}
+
+/// How often the chain was asked for credentials.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Refreshes {
+    /// And gave some that could be used.
+    pub succeeded: u64,
+    /// And did not.
+    pub failed: u64,
+}
+
+/// How the credentials stand, for those who watch.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// Who those in hand are from.
+    pub who: Option<Who>,
+    /// When they end; static ones do not.
+    pub expiry: Option<SystemTime>,
+    /// Whether requests can be signed: there are some, and if they have ended while nothing was to
+    /// be done, the next request is the first to ask for others.
+    pub in_hand: bool,
+    /// So far.
+    pub refreshes: Refreshes,
 }
 
 type Refresh = Shared<BoxFuture<'static, Result<Credentials, NoCredentials>>>;
@@ -115,6 +141,7 @@ impl Steady {
             chain,
             required,
             refused: CancellationToken::new(),
+            renewed: Notify::new(),
             state: Mutex::default(),
         }))
     }
@@ -155,6 +182,24 @@ impl Steady {
         self.0.state().held.as_ref().map(|held| Who::of(&held.credentials))
     }
 
+    /// How they stand.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let state = self.0.state();
+        let held = state.held.as_ref();
+        Standing {
+            who: held.map(|held| Who::of(&held.credentials)),
+            expiry: held.and_then(|held| held.credentials.expiry()),
+            in_hand: held.is_some_and(|held| state.failures == 0 || !held.is_dead()),
+            refreshes: state.refreshes,
+        }
+    }
+
+    /// Ends when credentials have come since it last ended. For one who waits.
+    pub async fn renewed(&self) {
+        self.0.renewed.notified().await;
+    }
+
     #[cfg(test)]
     pub(super) fn step_wall_clock_past_expiry(&self) {
         if let Some(ends) = self.0.state().held.as_mut().and_then(|held| held.ends.as_mut()) {
@@ -188,9 +233,12 @@ impl Inner {
                 tracing::debug!(expiry = ?credentials.expiry(), "credentials refreshed");
                 state.failures = 0;
                 state.not_before = None;
+                state.refreshes.succeeded += 1;
                 state.held = Some(Held::new(credentials.clone()));
+                self.renewed.notify_one();
             }
             Err(error) => {
+                state.refreshes.failed += 1;
                 if matches!(error, NoCredentials::Refused { .. }) {
                     state.held = None;
                     self.refused.cancel();

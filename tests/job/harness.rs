@@ -58,6 +58,8 @@ impl World {
             .envs(self.sandbox.env())
             .envs(guard_env(self.no_profile.path()))
             .env("IMAGE_URL", url)
+            // Tests run beside each other; those of the server set an address of their own.
+            .env("LISTEN_ADDR", "off")
             // The most that it can be made to write, so that a secret would show.
             .env("RUST_LOG", "trace")
             .stdin(Stdio::null())
@@ -163,6 +165,14 @@ impl Running<'_> {
             let lines = self.written.lines.lock().expect("no panic").join("\n");
             panic!("{count} × {text:?} was not written in {PATIENCE:?}, but\n{lines}");
         }
+    }
+
+    /// Waits for the first of the log's events with this message.
+    pub async fn event(&self, message: &str) -> Value {
+        self.wrote(&format!("\"message\":\"{message}\""), 1).await;
+        let lines = self.written.lines.lock().expect("no panic");
+        let mut events = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        events.find(|event| event["message"] == message).expect("it was written")
     }
 
     pub fn signal(&self, signal: rustix::process::Signal) {

@@ -19,5 +19,6 @@ mod required;
 mod retries;
 mod scripts;
 mod settings;
+mod status;
 mod steady;
 mod tls;

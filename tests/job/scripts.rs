@@ -18,6 +18,7 @@ fn local(words: &str) -> Command {
         .env("AWS_SECRET_ACCESS_KEY", "laptop-secret")
         .env("AWS_PROFILE", "work")
         .env("RUST_LOG", "info")
+        .env("LISTEN_ADDR", "127.0.0.1:0")
         .stdin(Stdio::null())
         .process_group(0)
         .kill_on_drop(true);

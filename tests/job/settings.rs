@@ -15,6 +15,7 @@ async fn every_unusable_setting_is_named_at_once_before_anything_is_contacted() 
         .env("READ_TIMEOUT", "")
         .env("ALLOW_PRIVATE_SOURCE", "maybe")
         .env("SHUTDOWN_GRACE", "1000y")
+        .env("LISTEN_ADDR", "localhost")
         .env("LOG_FORMAT", "xml")
         .env("RUST_LOG", "a=b=c")
         .without("AWS_REGION")
@@ -37,13 +38,14 @@ async fn every_unusable_setting_is_named_at_once_before_anything_is_contacted() 
         "--read-timeout / READ_TIMEOUT",
         "--allow-private-source / ALLOW_PRIVATE_SOURCE",
         "--shutdown-grace / SHUTDOWN_GRACE",
+        "--listen / LISTEN_ADDR",
         "--log-format / LOG_FORMAT",
         "--log / RUST_LOG",
     ] {
         let said = done.lines.iter().filter(|line| line.starts_with(&format!("error: {setting}")));
         assert_eq!(said.count(), 1, "{setting}\n{}", done.lines.join("\n"));
     }
-    assert_eq!(done.lines.len(), 16, "{}", done.lines.join("\n"));
+    assert_eq!(done.lines.len(), 17, "{}", done.lines.join("\n"));
     assert_eq!(world.sandbox.agent.requests(), 0);
     assert!(world.sandbox.images.requests().is_empty());
     assert!(world.sandbox.s3.requests().is_empty());

@@ -1,0 +1,157 @@
+//! What has happened so far, over HTTP: `/livez`, `/healthz`, `/readyz` and `/metrics`.
+//!
+//! It has a thread of its own, so that nobody who asks, however often, takes time from the job; and
+//! no client, slow or hostile, keeps others out: each connection answers one request within seconds,
+//! headers are few and short, and of too many connections the oldest goes.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics;
+use crate::status::Status;
+
+/// At once; of more, the oldest is dropped.
+const CONNECTIONS: usize = 32;
+
+/// For a connection, from its first byte to its last.
+const CONNECTION_TIME: Duration = Duration::from_secs(5);
+
+/// For a request's headers, of which a kubelet and Prometheus send about ten.
+const HEADER_TIME: Duration = Duration::from_secs(2);
+const HEADERS: usize = 64;
+const HEADER_BYTES: usize = 8 << 10;
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// An address that is listened on, and not served yet.
+#[derive(Debug)]
+pub struct Server(TcpListener);
+
+/// A server at work, until this is dropped.
+#[derive(Debug)]
+pub struct Serving {
+    end: CancellationToken,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Listens on an address. Fails if another does, or if the address is not this machine's.
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(Self(listener))
+    }
+
+    /// Serves this status. Fails if there can be no more threads or files.
+    pub fn serve(self, status: Status) -> io::Result<Serving> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        tracing::info!(address = %self.0.local_addr()?, "health and metrics are served");
+        let listener = {
+            let _inside = runtime.enter();
+            tokio::net::TcpListener::from_std(self.0)?
+        };
+        let end = CancellationToken::new();
+        let ended = end.clone();
+        let thread = thread::Builder::new().name("server".to_owned()).spawn(move || {
+            runtime.block_on(ended.run_until_cancelled(accept(&listener, &status)));
+        })?;
+        Ok(Serving { end, thread: Some(thread) })
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.end.cancel();
+        if let Some(thread) = self.thread.take() {
+            // It cannot have panicked in a way that matters any more.
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn accept(listener: &tokio::net::TcpListener, status: &Status) {
+    let mut connections: VecDeque<AbortHandle> = VecDeque::new();
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of files, say: others may close theirs.
+            sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        connections.retain(|connection| !connection.is_finished());
+        if connections.len() >= CONNECTIONS
+            && let Some(oldest) = connections.pop_front()
+        {
+            oldest.abort();
+        }
+        let answered = timeout(CONNECTION_TIME, converse(stream, status.clone()));
+        connections.push_back(tokio::spawn(answered).abort_handle());
+    }
+}
+
+/// One request and its answer; what goes wrong is the client's own affair.
+async fn converse(stream: TcpStream, status: Status) {
+    let answer = service_fn(|request: Request<Incoming>| {
+        let response = respond(&request, &status);
+        async { Ok::<_, Infallible>(response) }
+    });
+    let _ = http1::Builder::new()
+        .keep_alive(false)
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIME)
+        .max_headers(HEADERS)
+        .max_buf_size(HEADER_BYTES)
+        .serve_connection(TokioIo::new(stream), answer)
+        .await;
+}
+
+fn respond<B>(request: &Request<B>, status: &Status) -> Response<String> {
+    let (code, kind, body) = match request.uri().path() {
+        "/livez" | "/healthz" => state(status.is_alive(), "alive"),
+        "/readyz" => state(status.is_ready(), "ready"),
+        "/metrics" => match status.metrics() {
+            Ok(text) => (StatusCode::OK, metrics::CONTENT_TYPE, text),
+            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("{error}\n")),
+        },
+        _ => {
+            let there = "there are /livez, /healthz, /readyz and /metrics\n".to_owned();
+            (StatusCode::NOT_FOUND, TEXT, there)
+        }
+    };
+    let read = matches!(*request.method(), Method::GET | Method::HEAD);
+    let (code, kind, body) = if read {
+        (code, kind, body)
+    } else {
+        (StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD\n".to_owned())
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = code;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if !read {
+        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
+    response
+}
+
+fn state(state: Result<(), String>, good: &str) -> (StatusCode, &'static str, String) {
+    match state {
+        Ok(()) => (StatusCode::OK, TEXT, format!("{good}\n")),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("not {good}: {why}\n")),
+    }
+}

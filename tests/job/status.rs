@@ -1,0 +1,381 @@
+//! Health and metrics, as a kubelet, Prometheus and a hostile neighbour meet them.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use sandbox::{Answer, Fault};
+use serde::Deserialize;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::harness::{Running, World, until};
+
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Reads the text with the parser that Prometheus' own Python client has for `OpenMetrics`.
+const PARSER: &str = "
+import json, sys
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
+families = [
+    {'name': f.name, 'kind': f.type, 'unit': f.unit, 'help': f.documentation,
+     'samples': [{'name': s.name, 'labels': s.labels, 'value': s.value} for s in f.samples]}
+    for f in parse(sys.stdin.read())
+]
+json.dump(families, sys.stdout)
+";
+
+#[derive(Debug, Deserialize)]
+struct Family {
+    name: String,
+    kind: String,
+    unit: String,
+    help: String,
+    samples: Vec<Sample>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Sample {
+    name: String,
+    labels: HashMap<String, String>,
+    value: f64,
+}
+
+/// A job that serves, and where.
+struct Served<'w> {
+    world: &'w World,
+    job: Running<'w>,
+    at: SocketAddr,
+}
+
+impl<'w> Served<'w> {
+    async fn start(world: &'w World, target: &str, words: &str) -> Self {
+        let job = world.job(target, words).env("LISTEN_ADDR", "127.0.0.1:0").start();
+        let event = job.event("health and metrics are served").await;
+        let at = event["address"].as_str().and_then(|at| at.parse().ok()).expect("an address");
+        Self { world, job, at }
+    }
+
+    /// Status and body, in which no secret is.
+    async fn get(&self, path: &str) -> (u16, String) {
+        let url = format!("http://{}{path}", self.at);
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let answer = client.get(url).timeout(PATIENCE).send().await.expect("an answer");
+        let status = answer.status().as_u16();
+        let kind = answer.headers()["content-type"].to_str().expect("text").to_owned();
+        let metrics = path == "/metrics";
+        assert_eq!(kind.starts_with("application/openmetrics-text; version=1.0.0"), metrics);
+        let body = answer.text().await.expect("text");
+        for secret in self.world.sandbox.agent.secrets() {
+            assert!(!body.contains(&secret), "{path} tells a secret: {body}");
+        }
+        (status, body)
+    }
+
+    async fn becomes(&self, path: &str, status: u16) -> String {
+        let poll = async {
+            loop {
+                let (now, body) = self.get(path).await;
+                if now == status {
+                    return body;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, poll).await.unwrap_or_else(|_| panic!("{path} never was {status}"))
+    }
+
+    async fn metrics(&self) -> Vec<Family> {
+        let (status, text) = self.get("/metrics").await;
+        assert_eq!(status, 200);
+        parse(&text).await
+    }
+
+    async fn value(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        value(&self.metrics().await, name, labels)
+    }
+}
+
+async fn parse(text: &str) -> Vec<Family> {
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/lint/bin/python");
+    assert!(python.exists(), "the parser is missing: run scripts/tools.sh lint");
+    let mut child = Command::new(python)
+        .args(["-c", PARSER])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("Python starts");
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all(text.as_bytes()).await.expect("it reads");
+    drop(stdin);
+    let output = child.wait_with_output().await.expect("it ends");
+    assert!(output.status.success(), "not OpenMetrics:\n{text}");
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+/// The one sample with this name and these labels among its own.
+#[track_caller]
+fn value(families: &[Family], name: &str, labels: &[(&str, &str)]) -> f64 {
+    let samples = families.iter().flat_map(|family| &family.samples);
+    let mut found = samples.filter(|sample| {
+        sample.name == name
+            && labels
+                .iter()
+                .all(|(label, value)| sample.labels.get(*label).is_some_and(|v| v == value))
+    });
+    let sample = found.next().unwrap_or_else(|| panic!("no {name} {labels:?} in {families:#?}"));
+    assert!(found.next().is_none(), "{name} {labels:?} more than once");
+    sample.value
+}
+
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64()
+}
+
+#[tokio::test]
+async fn a_job_that_works_is_alive_and_ready_and_counts_what_it_does() {
+    let world = World::new().await;
+    let served = Served::start(&world, "/random", "--interval 1h").await;
+    served.job.wrote("\"uploaded\"", 1).await;
+    assert_eq!(served.get("/livez").await, (200, "alive\n".to_owned()));
+    assert_eq!(served.get("/healthz").await, (200, "alive\n".to_owned()));
+    assert_eq!(served.get("/readyz").await, (200, "ready\n".to_owned()));
+
+    let object = world.objects().await.pop().expect("an object");
+    let metrics = served.metrics().await;
+    let value = |name: &str, labels: &[(&str, &str)]| {
+        value(&metrics, &format!("pod_identity_demo_{name}"), labels)
+    };
+    for (name, labels, expected) in [
+        ("uploads_total", &[("result", "success")][..], 1.0),
+        ("uploads_total", &[("result", "failure")], 0.0),
+        ("uploads_total", &[("result", "cancelled")], 0.0),
+        ("fetch_failures_total", &[("reason", "not_an_image")], 0.0),
+        ("skipped_ticks_total", &[], 0.0),
+        ("fetch_seconds_count", &[], 1.0),
+        ("upload_seconds_count", &[], 1.0),
+        ("fetch_seconds_bucket", &[("le", "60.0")], 1.0),
+        ("in_flight", &[], 0.0),
+        ("consecutive_failures", &[], 0.0),
+        ("interval_seconds", &[], 3600.0),
+        ("credentials_refreshes_total", &[("result", "success")], 1.0),
+        ("credentials_refreshes_total", &[("result", "failure")], 0.0),
+        ("build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1.0),
+    ] {
+        assert!((value(name, labels) - expected).abs() < f64::EPSILON, "{name} {labels:?}");
+    }
+    let size = u32::try_from(object.len).expect("a small picture");
+    assert!((value("bytes_uploaded_total", &[]) - f64::from(size)).abs() < f64::EPSILON);
+    assert!((now() - value("last_success_timestamp_seconds", &[])).abs() < 60.0);
+    let left = value("credentials_expiry_timestamp_seconds", &[]) - now();
+    assert!((left - 6.0 * 3600.0).abs() < 60.0, "{left}");
+    served.job.terminate().await.expect(143);
+}
+
+#[tokio::test]
+async fn the_metrics_say_whose_credentials_these_are() {
+    let world = World::new().await;
+    let served = Served::start(&world, "/random", "--interval 1h").await;
+    let issued = || world.sandbox.agent.issued().into_iter().next();
+    until("credentials", || issued().is_some()).await;
+    let poll = async {
+        loop {
+            let metrics = served.metrics().await;
+            let all = metrics.iter().find(|family| family.name == "pod_identity_demo_identity");
+            let sample = &all.expect("an identity").samples[0];
+            if !sample.labels["role"].is_empty() {
+                return sample.labels.clone();
+            }
+        }
+    };
+    let labels = timeout(PATIENCE, poll).await.expect("STS names the role");
+    let mut names: Vec<_> = labels.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["account", "provider", "role"]);
+    assert_eq!(labels["provider"], "pod-identity");
+    assert_eq!(labels["account"], "123456789012");
+    assert!(world.sandbox.sts.requests() > 0);
+    served.job.terminate().await.expect(143);
+}
+
+#[tokio::test]
+async fn names_are_as_prometheus_wants_them() {
+    let world = World::new().await;
+    let served = Served::start(&world, "/random", "--interval 1h").await;
+    served.job.wrote("\"uploaded\"", 1).await;
+    let metrics = served.metrics().await;
+    let mut process = Vec::new();
+    for Family { name, kind, unit, help, samples } in &metrics {
+        assert!(!help.is_empty() && !samples.is_empty(), "{name}");
+        assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
+        assert!(unit.is_empty() || name.ends_with(unit), "{name} is in {unit}");
+        assert!(["counter", "gauge", "histogram", "info"].contains(&kind.as_str()), "{name}");
+        match name.strip_prefix("process_") {
+            Some(rest) => process.push(rest),
+            None => assert!(name.starts_with("pod_identity_demo_"), "{name}"),
+        }
+    }
+    if cfg!(target_os = "linux") {
+        process.sort_unstable();
+        assert_eq!(process, ["cpu_seconds", "resident_memory_bytes"]);
+        assert!(value(&metrics, "process_resident_memory_bytes", &[]) > 1e6);
+    }
+    served.job.terminate().await.expect(143);
+}
+
+#[tokio::test]
+async fn without_credentials_it_is_alive_but_not_ready_and_says_why() {
+    let world = World::new().await;
+    world.sandbox.agent.set_answer(Answer::Status(500, "down".to_owned()));
+    let served = Served::start(&world, "/random", "--interval 10ms").await;
+    served.job.wrote("no credentials yet", 1).await;
+    let (status, why) = served.get("/readyz").await;
+    assert_eq!(status, 503);
+    assert!(why.starts_with("not ready: no credentials yet: agent_service_error: "), "{why}");
+    assert_eq!(served.get("/livez").await.0, 200);
+    assert!(
+        served
+            .value("pod_identity_demo_credentials_refreshes_total", &[("result", "failure")])
+            .await
+            > 0.0
+    );
+    world.sandbox.agent.set_answer(Answer::Normal);
+    served.becomes("/readyz", 200).await;
+    served.job.terminate().await.expect(143);
+}
+
+#[tokio::test]
+async fn what_s3_refuses_is_counted_by_diagnosis_and_the_next_success_mends_it() {
+    let world = World::new().await;
+    let served = Served::start(&world, "/random", "--interval 100ms").await;
+    served.job.wrote("\"uploaded\"", 1).await;
+    world.sandbox.s3.fail("PutObject", usize::MAX, Fault::Status(404, "NoSuchBucket"));
+    let why = served.becomes("/readyz", 503).await;
+    assert!(why.starts_with("not ready: the last picture failed: no_such_bucket: "), "{why}");
+    let labels = [("reason", "no_such_bucket")];
+    let failures = served.value("pod_identity_demo_upload_failures_total", &labels).await;
+    assert!(failures >= 1.0);
+    assert!(served.value("pod_identity_demo_consecutive_failures", &[]).await >= 1.0);
+    world.sandbox.s3.stop_failing();
+    served.becomes("/readyz", 200).await;
+    assert!(served.value("pod_identity_demo_consecutive_failures", &[]).await < 1.0);
+    served.job.terminate().await.expect(143);
+}
+
+#[tokio::test]
+async fn what_the_image_host_does_not_give_is_counted_by_reason() {
+    let world = World::new().await;
+    let served = Served::start(&world, "/x?status=404", "--interval 1h").await;
+    served.job.wrote("no upload", 1).await;
+    let (status, why) = served.get("/readyz").await;
+    assert_eq!(status, 503);
+    assert!(why.starts_with("not ready: the last picture failed: status: "), "{why}");
+    let metrics = served.metrics().await;
+    let count = |name: &str, label: &str, of: &str| {
+        value(&metrics, &format!("pod_identity_demo_{name}_total"), &[(label, of)])
+    };
+    assert!((count("fetch_failures", "reason", "status") - 1.0).abs() < f64::EPSILON);
+    assert!((count("uploads", "result", "failure") - 1.0).abs() < f64::EPSILON);
+    served.job.terminate().await.expect(143);
+}
+
+#[tokio::test]
+async fn skipped_ticks_and_pictures_in_flight_are_told_and_so_is_the_end() {
+    let world = World::new().await;
+    world.sandbox.s3.fail("PutObject", usize::MAX, Fault::Hang);
+    let served = Served::start(&world, "/random", "--interval 50ms --concurrency 2").await;
+    served.job.wrote("tick skipped", 3).await;
+    assert!(served.value("pod_identity_demo_skipped_ticks_total", &[]).await >= 3.0);
+    assert!(served.value("pod_identity_demo_in_flight", &[]).await > 1.0);
+    assert_eq!(served.get("/livez").await.0, 200);
+    served.job.signal(rustix::process::Signal::TERM);
+    assert_eq!(served.becomes("/readyz", 503).await, "not ready: ending\n");
+    served.job.terminate().await.expect(143);
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_one_clear_line_and_exit_code_2() {
+    let world = World::new().await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let done = world.job("/random", "--count 1").env("LISTEN_ADDR", &address).finish().await;
+    let done = done.expect(2);
+    assert_eq!(done.lines.len(), 1, "{:?}", done.lines);
+    let line = &done.lines[0];
+    assert!(line.starts_with("error: --listen / LISTEN_ADDR: cannot listen on "), "{line}");
+    assert!(line.contains(&address) && line.contains("another address, or off"), "{line}");
+    assert_eq!(world.sandbox.agent.requests(), 0);
+    assert!(world.sandbox.images.requests().is_empty());
+}
+
+#[tokio::test]
+async fn only_what_is_there_is_answered_and_only_to_those_who_read() {
+    let world = World::new().await;
+    let served = Served::start(&world, "/random", "--interval 1h").await;
+    let (status, text) = served.get("/../../etc/passwd?x=y").await;
+    assert_eq!((status, text.contains("/readyz")), (404, true), "{text}");
+    for (request, answer) in [
+        ("POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 405 "),
+        ("HEAD /livez HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 200 "),
+        ("GET /livez HTTP/1.0\r\n\r\n", "HTTP/1.0 200 "),
+        ("complete nonsense\r\n\r\n", "HTTP/1.1 400 "),
+    ] {
+        let said = talk(served.at, request.as_bytes()).await;
+        assert!(said.starts_with(answer), "{request:?}: {said:?}");
+    }
+    served.job.terminate().await.expect(143);
+}
+
+#[tokio::test]
+async fn slow_greedy_and_countless_clients_keep_neither_the_job_nor_others() {
+    let world = World::new().await;
+    let served = Served::start(&world, "/random", "--interval 50ms").await;
+    let mut headers = b"GET /metrics HTTP/1.1\r\nHost: x\r\n".to_vec();
+    headers.extend("X-Much: of it\r\n".repeat(100_000).bytes());
+    let said = talk(served.at, &headers).await;
+    assert!(said.is_empty() || said.starts_with("HTTP/1.1 431 "), "{said:?}");
+
+    // Many that begin a request and never end it; each new one is held open with the others.
+    let mut slow = Vec::new();
+    for _ in 0..200 {
+        let mut stream = TcpStream::connect(served.at).await.expect("a connection");
+        stream.write_all(b"GET /metrics HTT").await.expect("it is taken");
+        slow.push(stream);
+    }
+    let before = world.sandbox.s3.objects().len();
+    assert_eq!(served.get("/livez").await.0, 200);
+    assert_eq!(served.get("/metrics").await.0, 200);
+    until("uploads go on", || world.sandbox.s3.objects().len() > before + 5).await;
+    for mut stream in slow {
+        let mut rest = Vec::new();
+        let ended = timeout(PATIENCE, stream.read_to_end(&mut rest)).await;
+        assert!(ended.is_ok(), "a slow client is kept for ever");
+    }
+    let done = served.job.terminate().await.expect(143);
+    assert!(done.events("no upload").is_empty());
+}
+
+/// All that the server says to these bytes until it closes the connection; a reset is an end too.
+async fn talk(at: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(at).await.expect("a connection");
+    let mut said = Vec::new();
+    let (mut read, mut write) = stream.split();
+    let _ = timeout(PATIENCE, async {
+        tokio::join!(write.write_all(bytes), read.read_to_end(&mut said))
+    })
+    .await
+    .expect("the server closes it");
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+#[tokio::test]
+async fn off_serves_nothing() {
+    let world = World::new().await;
+    let done = world.job("/random", "--count 1 --listen off").finish().await.expect(0);
+    assert!(done.events("health and metrics are served").is_empty());
+    assert_eq!(world.sandbox.sts.requests(), 0, "nobody asks for the role's name");
+}
