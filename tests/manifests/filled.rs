@@ -1,0 +1,107 @@
+//! `scripts/manifests.sh`: what it fills in, and what it refuses.
+
+use crate::built::{SETTINGS, all, fill, kustomize, text};
+
+/// The settings, with one of them changed.
+fn with<'v>(name: &'v str, value: &'v str) -> Vec<(&'v str, &'v str)> {
+    let others = SETTINGS.iter().copied().filter(|(setting, _)| *setting != name);
+    others.chain([(name, value)]).collect()
+}
+
+/// What it says when it refuses, in one line.
+fn refusal(words: &[&str], settings: &[(&str, &str)]) -> String {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = fill(folder.path(), words, settings);
+    let said = text(&output.stderr);
+    assert!(!output.status.success() && output.stdout.is_empty(), "{words:?}: {said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    let written = std::fs::read_dir(folder.path()).expect("a folder").count();
+    assert_eq!(written, 0, "{words:?}");
+    said
+}
+
+#[test]
+fn all_settings_are_filled_in() {
+    for built in all().iter().filter(|built| built.components.is_some()) {
+        assert_eq!(built.only("Namespace")["metadata"]["name"], "pictures");
+        let environment = built.environment(built.job_container());
+        assert_eq!(environment["S3_BUCKET_NAME"], "my-bucket");
+        assert_eq!(environment["AWS_REGION"], "eu-west-1");
+        let image = &built.job_container()["image"];
+        assert_eq!(image, "registry.example:5000/team/pod-identity-demo:0.1.0-abc");
+    }
+}
+
+#[test]
+fn an_image_may_have_a_tag_or_a_digest_or_both_or_neither() {
+    let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
+    for (image, expected) in [
+        ("localhost:5000/a".to_owned(), "localhost:5000/a:latest".to_owned()),
+        ("a:1.2".to_owned(), "a:1.2".to_owned()),
+        (format!("r.example/a@{digest}"), format!("r.example/a@{digest}")),
+        // The digest decides, and kustomize has no place for both.
+        (format!("r.example:5000/a:1@{digest}"), format!("r.example:5000/a@{digest}")),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let output = fill(folder.path(), &["eks"], &with("IMAGE", &image));
+        let filled = text(&output.stdout);
+        let yaml = kustomize(filled.trim().as_ref());
+        assert!(yaml.contains(&format!("image: {expected}\n")), "{image}:\n{yaml}");
+    }
+}
+
+#[test]
+fn without_an_account_localstack_has_a_bucket_and_an_image_of_its_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let none = [("AWS_REGION", "us-east-1"), ("WITH", "aws")];
+    let output = fill(folder.path(), &["localstack"], &none);
+    let yaml = kustomize(text(&output.stdout).trim().as_ref());
+    assert!(yaml.contains("S3_BUCKET_NAME: pod-identity-demo\n"), "{yaml}");
+    let image = format!("image: pod-identity-demo:{}-", env!("CARGO_PKG_VERSION"));
+    assert!(yaml.contains(&image), "{yaml}");
+}
+
+#[test]
+fn run_again_it_says_the_same_and_run_otherwise_it_forgets_what_was() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("eks/kustomization.yaml");
+    let read = || std::fs::read_to_string(&file).expect("it was written");
+    fill(folder.path(), &["eks", "monitoring"], &SETTINGS);
+    let first = read();
+    fill(folder.path(), &["eks", "monitoring"], &SETTINGS);
+    assert_eq!(read(), first);
+    fill(folder.path(), &["eks"], &SETTINGS);
+    assert!(first.contains("monitoring") && !read().contains("monitoring"));
+    assert_eq!(std::fs::read_dir(file.parent().expect("a folder")).expect("a folder").count(), 1);
+}
+
+#[test]
+fn what_cannot_be_is_refused_in_one_line_before_anything_is_written() {
+    for (words, expected) in [
+        (&[][..], "which overlay?"),
+        (&["gke"], "there is no overlay gke"),
+        (&["eks", "service-mesh"], "there is no component 'service-mesh'"),
+        (&["eks", ""], "there is no component ''"),
+        (&["eks", "../base"], "there is no component '../base'"),
+        (&["irsa", "require-pod-identity"], "is for eks and fleet"),
+        (&["localstack", "require-pod-identity"], "is for eks and fleet"),
+        (&["localstack", "network-policy"], "nobody reach LocalStack"),
+    ] {
+        let said = refusal(words, &SETTINGS);
+        assert!(said.contains(expected), "{words:?}: {said}");
+    }
+    for (name, value) in [
+        ("NAMESPACE", "Pictures"),
+        ("SERVICE_ACCOUNT", "a b"),
+        ("IRSA_SERVICE_ACCOUNT", "-a"),
+        ("BUCKET", "a\"\n  b: c"),
+        ("AWS_REGION", "Dublin"),
+        ("IMAGE", "a:1 b"),
+        ("IMAGE", "a@sha256:123"),
+        ("FLEET_SIZE", "0"),
+    ] {
+        let said = refusal(&["fleet"], &with(name, value));
+        let expected = [format!("{name} is "), "it must be like".to_owned()];
+        assert!(expected.iter().all(|words| said.contains(words)), "{said}");
+    }
+}

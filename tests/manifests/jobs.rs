@@ -1,0 +1,89 @@
+//! The Jobs: what tells the overlays apart.
+
+use serde_json::{Value, json};
+
+use crate::built::{INDEX, NAME, all, filled, list};
+
+/// The value of a variable in the container's own list, as it is written.
+fn variable<'b>(container: &'b Value, name: &str) -> &'b Value {
+    let mut entries = list(&container["env"]).iter();
+    entries.find(|entry| entry["name"] == name).map_or(&Value::Null, |entry| &entry["value"])
+}
+
+#[test]
+fn each_overlay_is_a_job_with_its_name_its_label_its_account_and_its_guard() {
+    for (overlay, name, account, identity) in [
+        ("eks", NAME, "uploader", "pod-identity"),
+        ("irsa", "pod-identity-demo-irsa", "uploader-irsa", "irsa"),
+        ("fleet", "pod-identity-demo-fleet", "uploader", "pod-identity"),
+        ("localstack", NAME, "uploader", "irsa"),
+    ] {
+        let built = filled(overlay);
+        let job = built.only("Job");
+        assert_eq!(job["metadata"]["name"], name);
+        assert_eq!(built.job_pod()["spec"]["serviceAccountName"], account);
+        assert_eq!(built.job_container()["name"], NAME);
+        for labels in [&job["metadata"]["labels"], &built.job_pod()["metadata"]["labels"]] {
+            assert_eq!(labels["app.kubernetes.io/name"], NAME);
+            assert_eq!(labels["app.kubernetes.io/instance"], overlay);
+        }
+        assert_eq!(variable(built.job_container(), "REQUIRE_IDENTITY"), identity);
+        // IRSA's is made by eksctl, and must not be made here too.
+        let accounts: Vec<&Value> =
+            built.of_kind("ServiceAccount").map(|account| &account["metadata"]["name"]).collect();
+        assert_eq!(accounts, if overlay == "irsa" { vec![] } else { vec![account] });
+    }
+}
+
+#[test]
+fn disruptions_do_not_count_and_everything_else_makes_a_new_pod() {
+    for built in all() {
+        let job = &built.only("Job")["spec"];
+        let rules = list(&job["podFailurePolicy"]["rules"]);
+        assert_eq!(rules.len(), 2);
+        let disrupted = json!([{ "type": "DisruptionTarget", "status": "True" }]);
+        assert_eq!(rules[1], json!({ "action": "Ignore", "onPodConditions": disrupted }));
+        let fleet = built.overlay == "fleet";
+        assert_eq!(job["backoffLimit"].is_u64(), !fleet);
+        assert_eq!(job["backoffLimitPerIndex"].is_u64(), fleet);
+        assert!(job["ttlSecondsAfterFinished"].as_u64() >= Some(3600));
+        assert!(job["activeDeadlineSeconds"].is_null());
+    }
+}
+
+#[test]
+fn the_webhook_leaves_the_region_alone() {
+    // It looks for AWS_REGION in `env`, not in `envFrom`, and would add the cluster's.
+    for built in all() {
+        let mut entries = list(&built.job_container()["env"]).iter();
+        assert!(entries.any(|entry| entry["name"] == "AWS_REGION"), "{}", built.name());
+    }
+}
+
+#[test]
+fn the_fleet_is_spread_and_each_pod_has_a_prefix_of_its_own() {
+    let built = filled("fleet");
+    let job = &built.only("Job")["spec"];
+    assert_eq!(job["completionMode"], "Indexed");
+    assert_eq!((&job["completions"], &job["parallelism"]), (&json!(7), &json!(7)));
+
+    // $(NAME) is expanded only where NAME stands before it.
+    let entries = list(&built.job_container()["env"]);
+    let position = |name: &str| entries.iter().position(|entry| entry["name"] == name);
+    assert!(position("JOB_COMPLETION_INDEX") < position("S3_KEY_PREFIX"));
+    let index = &entries[position("JOB_COMPLETION_INDEX").expect("it is there")];
+    let annotation = "metadata.annotations['batch.kubernetes.io/job-completion-index']";
+    assert_eq!(index["valueFrom"]["fieldRef"]["fieldPath"], annotation);
+    let prefix = &built.environment(built.job_container())["S3_KEY_PREFIX"];
+    assert_eq!(prefix, &format!("{INDEX}/"));
+
+    let labels = &built.job_pod()["metadata"]["labels"];
+    let constraints = list(&built.job_pod()["spec"]["topologySpreadConstraints"]);
+    let keys: Vec<&Value> =
+        constraints.iter().map(|constraint| &constraint["topologyKey"]).collect();
+    assert_eq!(keys, ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]);
+    for constraint in constraints {
+        let selector = constraint["labelSelector"]["matchLabels"].as_object().expect("labels");
+        assert!(selector.iter().all(|(label, value)| labels[label] == *value), "{selector:?}");
+    }
+}

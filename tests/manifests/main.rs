@@ -1,0 +1,18 @@
+//! The manifests, as `kubectl kustomize` builds them after `scripts/manifests.sh` has filled them
+//! in: valid for Kubernetes, within the restricted Pod Security Standard, and in step with the
+//! program.
+
+mod admission;
+mod built;
+mod cluster;
+mod filled;
+#[allow(dead_code, reason = "the harness is the job tests', and not all of it is needed here")]
+#[path = "../job/harness.rs"]
+mod harness;
+mod jobs;
+mod localstack;
+mod monitoring;
+mod network;
+mod program;
+mod restricted;
+mod valid;

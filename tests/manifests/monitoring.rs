@@ -1,0 +1,156 @@
+//! `PodMonitor` and `PrometheusRule`, which no schema of Kubernetes covers: their shape, the query
+//! language, and the metrics that are asked for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::{Command, Stdio};
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::built::{NAME, filled, tool};
+use crate::harness::World;
+
+/// The fields that are used here, of `monitoring.coreos.com/v1`; any other is a mistake.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct PodMonitor {
+    selector: Selector,
+    pod_target_labels: Vec<String>,
+    pod_metrics_endpoints: Vec<Endpoint>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Selector {
+    match_labels: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Endpoint {
+    port: String,
+    path: String,
+    interval: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PrometheusRule {
+    groups: Vec<Group>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Group {
+    #[serde(rename = "name")]
+    _name: String,
+    rules: Vec<Rule>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rule {
+    alert: String,
+    expr: String,
+    #[serde(rename = "for")]
+    pending: String,
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+}
+
+fn spec<T: DeserializeOwned>(kind: &str) -> T {
+    let object = filled("eks").only(kind);
+    assert_eq!(object["apiVersion"], "monitoring.coreos.com/v1");
+    serde_json::from_value(object["spec"].clone()).expect(kind)
+}
+
+fn rules() -> Vec<Rule> {
+    let rule: PrometheusRule = spec("PrometheusRule");
+    rule.groups.into_iter().flat_map(|group| group.rules).collect()
+}
+
+/// Whether Prometheus would take all of these, by its own grammar.
+fn parses(expressions: &[&str]) -> bool {
+    let script = "import sys, promql_parser\nfor text in sys.argv[1:]: promql_parser.parse(text)";
+    let mut command = Command::new(tool("python"));
+    command.args(["-c", script]).args(expressions).stderr(Stdio::null());
+    let has_parser = Command::new(tool("python")).args(["-c", "import promql_parser"]).status();
+    assert!(
+        has_parser.expect("Python runs").success(),
+        "promql_parser is missing: run scripts/test.sh"
+    );
+    command.status().expect("Python runs").success()
+}
+
+/// The program's metrics that a query asks for.
+fn metrics(query: &str) -> impl Iterator<Item = &str> {
+    let words = query.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'));
+    words.filter(|word| word.starts_with("pod_identity_demo_"))
+}
+
+#[test]
+fn the_job_of_every_overlay_is_scraped() {
+    let monitor: PodMonitor = spec("PodMonitor");
+    let [endpoint] = monitor.pod_metrics_endpoints.as_slice() else { panic!("one endpoint") };
+    assert_eq!((endpoint.path.as_str(), endpoint.interval.as_str()), ("/metrics", "30s"));
+    assert_eq!(monitor.pod_target_labels, ["app.kubernetes.io/instance"]);
+    for overlay in ["eks", "irsa", "fleet", "localstack"] {
+        let built = filled(overlay);
+        assert_eq!(built.job_container()["ports"][0]["name"], endpoint.port);
+        let labels = &built.job_pod()["metadata"]["labels"];
+        let selector = &monitor.selector.match_labels;
+        assert!(selector.iter().all(|(label, value)| labels[label] == *value), "{overlay}");
+        assert_eq!(selector["app.kubernetes.io/name"], NAME);
+    }
+}
+
+#[test]
+fn the_queries_are_in_prometheuss_language() {
+    let rules = rules();
+    let queries: Vec<&str> = rules.iter().map(|rule| rule.expr.as_str()).collect();
+    assert!(parses(&queries), "{queries:?}");
+    assert!(!parses(&["rate(pod_identity_demo_uploads_total) >"]));
+}
+
+#[tokio::test]
+async fn the_queries_ask_for_metrics_that_the_program_serves() {
+    let world = World::new().await;
+    let job = world.job("/random", "--interval 1h").env("LISTEN_ADDR", "127.0.0.1:0").start();
+    let event = job.event("health and metrics are served").await;
+    job.event("uploaded").await;
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let url = format!("http://{}/metrics", event["address"].as_str().expect("an address"));
+    let answer = client.get(url).send().await.expect("an answer");
+    let text = answer.text().await.expect("text");
+    let samples = text.lines().filter(|line| !line.starts_with('#'));
+    let served: BTreeSet<&str> = samples.filter_map(|line| line.split(['{', ' ']).next()).collect();
+    for Rule { alert, expr, .. } in rules() {
+        assert!(metrics(&expr).next().is_some(), "{alert}");
+        for metric in metrics(&expr) {
+            assert!(served.contains(metric), "{alert}: {metric} is not in\n{text}");
+        }
+    }
+    job.terminate().await.expect(143);
+}
+
+#[test]
+fn each_alert_says_how_bad_it_is_and_what_to_do() {
+    let names: BTreeSet<String> = rules().into_iter().map(|rule| rule.alert).collect();
+    let expected = ["CredentialsExpiring", "Down", "Failing", "NoUploads"];
+    assert_eq!(names, expected.map(|name| format!("PodIdentityDemo{name}")).into());
+    for rule in rules() {
+        let severity = &rule.labels["severity"];
+        assert!(["critical", "warning"].contains(&severity.as_str()), "{severity}");
+        let minutes = rule.pending.strip_suffix('m').expect("minutes");
+        assert!(minutes.parse::<u8>().is_ok());
+        for name in ["summary", "description"] {
+            let text = &rule.annotations[name];
+            for template in text.split("{{").skip(1) {
+                let (template, _) = template.split_once("}}").expect("an end");
+                let known =
+                    ["$labels.namespace", "$labels.pod", "$value", "$value | humanizeDuration"];
+                assert!(known.contains(&template.trim()), "{template}");
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The network policy: who may be reached, and who may not.
+
+use std::net::IpAddr;
+
+use serde_json::{Value, json};
+
+use crate::built::{NAME, filled, list};
+
+fn bits(address: IpAddr) -> (u128, u32) {
+    match address {
+        IpAddr::V4(address) => (u128::from(u32::from(address)), 32),
+        IpAddr::V6(address) => (u128::from(address), 128),
+    }
+}
+
+fn within(address: &str, cidr: &Value) -> bool {
+    let (network, prefix) = cidr.as_str().and_then(|cidr| cidr.split_once('/')).expect("a CIDR");
+    let (address, width) = bits(address.parse().expect("an address"));
+    let (network, other) = bits(network.parse().expect("an address"));
+    let shift = other - prefix.parse::<u32>().expect("a length");
+    width == other
+        && address.checked_shr(shift).unwrap_or(0) == network.checked_shr(shift).unwrap_or(0)
+}
+
+/// Whether the job may open a TCP connection to an address outside of the cluster.
+fn may_reach(address: &str, port: u16) -> bool {
+    let policy = &filled("eks").only("NetworkPolicy")["spec"];
+    list(&policy["egress"]).iter().any(|rule| {
+        assert!(!list(&rule["to"]).is_empty(), "that would be everybody");
+        let ports = list(&rule["ports"]);
+        ports.iter().any(|allowed| allowed["port"] == port && allowed["protocol"] == "TCP")
+            && list(&rule["to"])
+                .iter()
+                .map(|to| &to["ipBlock"])
+                .filter(|block| block.is_object())
+                .any(|block| {
+                    within(address, &block["cidr"])
+                        && !list(&block["except"]).iter().any(|cidr| within(address, cidr))
+                })
+    })
+}
+
+#[test]
+fn the_agent_and_https_are_reached_and_nothing_else_is() {
+    for (address, port) in [
+        ("169.254.170.23", 80),
+        ("fd00:ec2::23", 80),
+        ("52.218.1.1", 443),
+        // A VPC endpoint.
+        ("10.0.3.4", 443),
+        ("2a05:d018::1", 443),
+    ] {
+        assert!(may_reach(address, port), "{address} port {port}");
+    }
+    for (address, port) in [
+        // Instance metadata.
+        ("169.254.169.254", 80),
+        ("169.254.169.254", 443),
+        ("fd00:ec2::254", 80),
+        ("fd00:ec2::254", 443),
+        // ECS's agent.
+        ("169.254.170.2", 80),
+        ("169.254.170.23", 443),
+        ("52.218.1.1", 80),
+        ("10.0.3.4", 22),
+        ("10.100.0.1", 6443),
+    ] {
+        assert!(!may_reach(address, port), "{address} port {port}");
+    }
+}
+
+#[test]
+fn dns_is_the_clusters_and_the_health_port_alone_is_open() {
+    let policy = &filled("eks").only("NetworkPolicy")["spec"];
+    assert_eq!(policy["policyTypes"], json!(["Ingress", "Egress"]));
+    assert_eq!(policy["ingress"], json!([{ "ports": [{ "protocol": "TCP", "port": 8080 }] }]));
+    let dns = list(&policy["egress"]).iter().filter(|rule| {
+        list(&rule["to"]).iter().any(|to| to["podSelector"]["matchLabels"]["k8s-app"] == "kube-dns")
+    });
+    let ports: Vec<&Value> = dns.flat_map(|rule| list(&rule["ports"])).collect();
+    let [udp, tcp] = ["UDP", "TCP"].map(|protocol| json!({ "protocol": protocol, "port": 53 }));
+    assert_eq!(ports, [&udp, &tcp]);
+}
+
+#[test]
+fn it_holds_for_the_job_of_every_overlay_that_takes_it() {
+    for overlay in ["eks", "irsa", "fleet"] {
+        let built = filled(overlay);
+        let selector = &built.only("NetworkPolicy")["spec"]["podSelector"];
+        assert_eq!(selector, &json!({ "matchLabels": { "app.kubernetes.io/name": NAME } }));
+        assert_eq!(built.job_pod()["metadata"]["labels"]["app.kubernetes.io/name"], NAME);
+    }
+}

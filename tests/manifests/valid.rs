@@ -1,0 +1,96 @@
+//! Valid for Kubernetes, strictly: no unknown field anywhere.
+
+use std::collections::BTreeSet;
+use std::process::{Command, Output};
+
+use crate::built::{all, project, text, tool};
+
+/// Kinds that are not Kubernetes's own; `monitoring.rs` looks at them.
+const FOREIGN: [&str; 2] = ["PodMonitor", "PrometheusRule"];
+
+/// Validates all of these against a version's schemas, the newest there are for "".
+fn validate(version: &str, objects: impl IntoIterator<Item = String>) -> Output {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("all.yaml");
+    let objects: Vec<String> = objects.into_iter().collect();
+    std::fs::write(&file, objects.join("\n---\n")).expect("a file");
+    let mut command = Command::new(tool("kubernetes-validate"));
+    command.args(["--strict", "--quiet"]);
+    if !version.is_empty() {
+        command.args(["-k", version]);
+    }
+    command.arg(file).output().expect("kubernetes-validate runs")
+}
+
+/// All objects, those that many overlays have in common once.
+fn objects() -> BTreeSet<String> {
+    all().iter().flat_map(|built| built.yaml.split("\n---\n")).map(str::to_owned).collect()
+}
+
+fn is_valid_for(version: &str) {
+    let output = validate(version, objects());
+    let said = text(&output.stdout) + &text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    // What it has no schema for, it only warns of.
+    let mut others = said.lines().filter(|line| {
+        !line.is_empty()
+            && !FOREIGN.iter().any(|kind| line.contains(&format!("schema for kind {kind} ")))
+    });
+    assert_eq!(others.next(), None);
+}
+
+#[test]
+fn all_is_valid_for_kubernetes_1_31() {
+    is_valid_for("1.31");
+}
+
+#[test]
+fn all_is_valid_for_kubernetes_1_34() {
+    is_valid_for("1.34");
+}
+
+#[test]
+fn all_is_valid_for_the_newest_kubernetes_there_is_a_schema_for() {
+    is_valid_for("");
+}
+
+#[test]
+fn a_field_that_kubernetes_does_not_know_is_found() {
+    for (right, wrong) in [("backoffLimit:", "backOffLimit:"), ("envFrom:", "envfrom:")] {
+        let objects = objects().into_iter().map(|object| object.replace(right, wrong));
+        assert!(!validate("1.34", objects).status.success(), "{wrong}");
+    }
+}
+
+#[test]
+fn objects_are_in_the_one_namespace_or_in_none() {
+    for built in all() {
+        let namespace = &built.only("Namespace")["metadata"]["name"];
+        for object in &built.objects {
+            let kind = object["kind"].as_str().expect("a kind");
+            let cluster_scoped =
+                kind == "Namespace" || kind.starts_with("ValidatingAdmissionPolicy");
+            let metadata = &object["metadata"];
+            if cluster_scoped {
+                assert!(metadata["namespace"].is_null(), "{kind} in {}", built.name());
+            } else {
+                assert_eq!(&metadata["namespace"], namespace, "{kind} in {}", built.name());
+            }
+            let labels = &metadata["labels"];
+            for label in ["name", "part-of", "managed-by"] {
+                let label = format!("app.kubernetes.io/{label}");
+                assert!(labels[&label].is_string(), "{label} of {kind} in {}", built.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn no_component_is_left_out_of_these_tests() {
+    let chosen = all().iter().flat_map(|built| built.components.iter().flatten());
+    let tested: BTreeSet<String> = chosen.map(|&name| name.to_owned()).collect();
+    let folders = std::fs::read_dir(project("k8s/components")).expect("a folder");
+    let names = folders.map(|folder| folder.expect("a folder").file_name());
+    let there: BTreeSet<String> = names.map(|name| name.into_string().expect("text")).collect();
+    assert_eq!(there, tested);
+}
