@@ -5,6 +5,7 @@ mod eks_auth;
 mod ministack;
 mod policies;
 mod trust;
+mod web_identity;
 
 use aws_sdk_eks::config::{BehaviorVersion, Credentials, Region};
 
@@ -12,6 +13,7 @@ pub use admin::Admin;
 pub(crate) use eks_auth::EksAuth;
 pub use ministack::MiniStack;
 pub use policies::{pod_identity_trust, trust_of, upload_policy};
+pub use web_identity::WebIdentity;
 
 /// Where an emulator is, and as whom it is spoken to.
 #[derive(Clone, Debug)]

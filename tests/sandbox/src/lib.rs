@@ -45,7 +45,9 @@ mod writer;
 pub use agent::{Agent, AgentOptions};
 pub use answer::Answer;
 pub use credentials::{Credentials, Issued};
-pub use emulator::{Admin, Emulator, MiniStack, pod_identity_trust, trust_of, upload_policy};
+pub use emulator::{
+    Admin, Emulator, MiniStack, WebIdentity, pod_identity_trust, trust_of, upload_policy,
+};
 pub use error_answer::ErrorAnswer;
 pub use fault::{Fault, Request};
 pub use image_host::ImageHost;

@@ -1,5 +1,7 @@
 //! `sandbox`: a program in the local world.
 
+mod emulated;
+
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io;
@@ -10,8 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
+use emulated::PodWords;
 use sandbox::{
-    Agent, AgentOptions, Credentials, ImageHost, S3Options, S3Store, Sts, StsOptions, guard_env,
+    Agent, Credentials, ImageHost, S3Options, S3Store, Sts, StsOptions, WebIdentity, guard_env,
 };
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
@@ -33,6 +36,8 @@ struct Words {
     /// How long the agent's credentials hold, such as 15m
     #[arg(long, value_name = "TIME", default_value = "6h", value_parser = humantime::parse_duration)]
     lifetime: Duration,
+    #[command(flatten)]
+    pod: PodWords,
     /// The program and its arguments
     #[arg(last = true, required = true, value_name = "PROGRAM")]
     program: Vec<OsString>,
@@ -47,6 +52,7 @@ struct World {
     agent: Agent,
     s3: Option<S3Store>,
     sts: Sts,
+    irsa: Option<WebIdentity>,
     scratch: tempfile::TempDir,
 }
 
@@ -93,13 +99,20 @@ async fn run(words: Words) -> Result<ExitCode, String> {
     Ok(exit_code(status))
 }
 
+impl Words {
+    /// The URL of the S3 that is not the own one.
+    fn endpoint(&self) -> Option<&str> {
+        self.pod.endpoint().or(self.s3_endpoint.as_deref())
+    }
+}
+
 impl World {
     async fn start(words: &Words) -> io::Result<Self> {
         let credentials = Credentials::new();
-        let options = AgentOptions { lifetime: words.lifetime, ..AgentOptions::default() };
-        let agent = Agent::start(Arc::clone(&credentials), options).await?;
+        let agent = Agent::start(Arc::clone(&credentials), words.pod.agent(words.lifetime)).await?;
+        let irsa = words.pod.web_identity(&credentials).await?;
         let sts = Sts::start(Arc::clone(&credentials), StsOptions::default()).await?;
-        let s3 = if words.s3_endpoint.is_none() {
+        let s3 = if words.endpoint().is_none() {
             let root = match &words.root {
                 Some(root) => root.clone(),
                 None => tempfile::Builder::new().prefix("sandbox-").tempdir()?.keep(),
@@ -111,22 +124,26 @@ impl World {
         };
         let scratch = tempfile::Builder::new().prefix("sandbox-empty-").tempdir()?;
         std::fs::write(scratch.path().join("aws-profiles"), "")?;
-        Ok(Self { images: ImageHost::start().await?, agent, s3, sts, scratch })
+        Ok(Self { images: ImageHost::start().await?, agent, s3, sts, irsa, scratch })
     }
 
     /// The program's environment: what EKS's webhook would inject, and what
     /// is set besides.
     fn env(&self, words: &Words) -> (Variables, Variables) {
         let mut set = self.s3.as_ref().map(S3Store::env).unwrap_or_default();
-        if let Some(endpoint) = &words.s3_endpoint {
-            set.push(("AWS_ENDPOINT_URL".to_owned(), endpoint.clone()));
+        if let Some(endpoint) = words.endpoint() {
+            set.push(("AWS_ENDPOINT_URL".to_owned(), endpoint.to_owned()));
             set.push(("S3_BUCKET_NAME".to_owned(), words.bucket.clone()));
         }
-        set.push(("AWS_ENDPOINT_URL_STS".to_owned(), self.sts.endpoint()));
+        if words.pod.endpoint().is_some() {
+            set.push(words.pod.region());
+        } else {
+            set.push(("AWS_ENDPOINT_URL_STS".to_owned(), self.sts.endpoint()));
+        }
         set.push(("IMAGE_URL".to_owned(), self.images.url("/random")));
         set.push(("ALLOW_PRIVATE_SOURCE".to_owned(), "true".to_owned()));
         set.extend(guard_env(&self.scratch.path().join("aws-profiles")));
-        (self.agent.env(), set)
+        (words.pod.injected(&self.agent, self.irsa.as_ref()), set)
     }
 
     fn describe(
@@ -139,9 +156,9 @@ impl World {
             "image host   {}\nagent        {}\nSTS          {}\n",
             self.images.url("/random"),
             self.agent.uri(),
-            self.sts.endpoint()
+            words.pod.endpoint().map_or_else(|| self.sts.endpoint(), str::to_owned)
         );
-        let _ = match (&self.s3, &words.s3_endpoint) {
+        let _ = match (&self.s3, words.endpoint()) {
             (Some(s3), _) => writeln!(
                 text,
                 "S3           {}\nobjects in   {}",
@@ -149,7 +166,7 @@ impl World {
                 s3.root().join(s3.bucket()).display()
             ),
             (None, endpoint) => {
-                writeln!(text, "S3           {}", endpoint.as_deref().unwrap_or_default())
+                writeln!(text, "S3           {}", endpoint.unwrap_or_default())
             }
         };
         text.push_str("\nThe environment that the program gets:\n");

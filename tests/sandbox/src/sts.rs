@@ -144,16 +144,7 @@ impl Sts {
     /// account is annotated with the role.
     #[must_use]
     pub fn env(&self) -> Vec<(String, String)> {
-        let token_file = self.token_file().display().to_string();
-        [
-            ("AWS_ROLE_ARN", self.role_arn().as_str()),
-            ("AWS_WEB_IDENTITY_TOKEN_FILE", &token_file),
-            ("AWS_REGION", "us-east-1"),
-            ("AWS_DEFAULT_REGION", "us-east-1"),
-            ("AWS_STS_REGIONAL_ENDPOINTS", "regional"),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into()
+        token::irsa_env(&self.role_arn(), &self.token_file())
     }
 
     /// Lets a service account into the role's trust policy.

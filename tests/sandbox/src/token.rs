@@ -1,6 +1,7 @@
 //! Service account tokens as the kubelet projects them for Pod Identity and
 //! for IRSA.
 
+use std::path::Path;
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
@@ -107,7 +108,7 @@ pub(crate) fn claims(issuer: &str, audience: &str, pod: &KubernetesClaims) -> Cl
 
 /// Signs claims. By hand, because `jsonwebtoken` wants a PKCS#1 key, which
 /// aws-lc-rs does not export.
-pub(crate) fn sign(claims: &Claims) -> String {
+pub(crate) fn sign(claims: &impl Serialize) -> String {
     let kid = hex(&KEY.public_key().as_ref()[..20]);
     let header = serde_json::json!({ "alg": "RS256", "kid": kid });
     let payload = serde_json::to_string(claims).expect("claims are plain data");
@@ -118,6 +119,21 @@ pub(crate) fn sign(claims: &Claims) -> String {
     KEY.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message.as_bytes(), &mut signature)
         .expect("an RSA key of its own can sign");
     format!("{message}.{}", encode(&signature))
+}
+
+/// The environment that EKS's webhook injects into a pod whose service account
+/// is annotated with the role.
+pub(crate) fn irsa_env(role_arn: &str, token_file: &Path) -> Vec<(String, String)> {
+    let token_file = token_file.display().to_string();
+    [
+        ("AWS_ROLE_ARN", role_arn),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", &token_file),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_DEFAULT_REGION", "us-east-1"),
+        ("AWS_STS_REGIONAL_ENDPOINTS", "regional"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into()
 }
 
 /// A token's claims, if it is signed with this process's key, by this issuer,
