@@ -2,12 +2,16 @@
 //!
 //! `GIT_COMMIT` where the builder knows it (an image build has no `.git`), otherwise git's answer.
 
+use std::path::Path;
 use std::process::Command;
 
 fn main() {
     println!("cargo:rerun-if-env-changed=GIT_COMMIT");
-    // Each commit, and each change of branch, is a line in this file.
-    println!("cargo:rerun-if-changed=.git/logs/HEAD");
+    // Each commit, and each change of branch, is a line in this file. Where there is none, as in an
+    // image build, cargo would take it for changed each time.
+    if Path::new(".git/logs/HEAD").exists() {
+        println!("cargo:rerun-if-changed=.git/logs/HEAD");
+    }
     let commit = std::env::var("GIT_COMMIT")
         .ok()
         .filter(|commit| !commit.is_empty())

@@ -1,0 +1,12 @@
+# shellcheck shell=bash
+# The image is built once, for all files of tests.
+
+setup_suite() {
+  local command
+  # shellcheck source-path=SCRIPTDIR source=world.sh
+  . "$BATS_TEST_DIRNAME/world.sh"
+  for command in jq openssl rustc podman buildah; do
+    command -v "$command" >/dev/null || fail "$command is missing (podman and buildah: scripts/tools.sh containers)" || return 1
+  done
+  build_image
+}
