@@ -4,6 +4,7 @@
 # Until `serve` says `ready`, stdout is kept free of everything else.
 
 port='' until_stdin_closes='' state='' child=''
+scheme=http certificate='' # of an emulator that speaks TLS: the file to trust it by
 
 # Whatever an emulator leaves besides its process: its script may say otherwise.
 clear_away() { :; }
@@ -111,13 +112,14 @@ serve() {
   shift 2
   show "$@"
   start 4 "$@"
-  until curl --silent --fail --noproxy '*' --max-time 5 --output "$state/health" "http://127.0.0.1:$port$health"; do
+  until curl --silent --fail --noproxy '*' --max-time 5 ${certificate:+--cacert "$certificate"} \
+    --output "$state/health" "$scheme://127.0.0.1:$port$health"; do
     running || fail "$name ended before it was ready"
     ((SECONDS < deadline)) || fail "$name was not ready after 60 s"
     pause
   done
   running || fail "$name ended before it was ready"
-  echo "ready http://127.0.0.1:$port" >&3
+  echo "ready $scheme://127.0.0.1:$port${certificate:+ $certificate}" >&3
   exec 3>&-
 
   [[ -n $until_stdin_closes ]] || wait "$child" || true
