@@ -29,13 +29,15 @@ pub struct Cloud {
 }
 
 impl Cloud {
-    /// With a role that this policy lets others assume, and that may upload to the bucket. Nothing
-    /// is associated with it yet.
+    /// With a role that this policy lets others assume, and that may do what the scripts' policy says.
+    /// Nothing is associated with it yet.
     pub async fn new(name: &'static str, trust: &Value, lifetime: Duration) -> Self {
         let emulator = Emulator::new(endpoint(), name);
         let admin = Admin::new(&emulator);
         admin.create_cluster().await.expect("a cluster");
-        let role_arn = admin.create_upload_role(name, trust).await.expect("a bucket and a role");
+        let policy = sandbox::pod_identity_policy(name, name, "demo", "demo");
+        let made = admin.create_upload_role(name, trust, &policy).await;
+        let role_arn = made.expect("a bucket and a role");
         let agent = AgentOptions { lifetime, emulator: Some(emulator), ..AgentOptions::default() };
         let world = World::with(SandboxOptions { agent, ..SandboxOptions::default() }).await;
         Self { admin, name, role_arn, world }

@@ -79,6 +79,7 @@ async fn the_emulators_sts_takes_the_token_of_a_provider_that_the_role_trusts() 
         }] })
     };
     let cloud = Cloud::new("irsa", &sandbox::pod_identity_trust(), Duration::from_hours(1)).await;
+    cloud.admin.set_policy("irsa", &sandbox::irsa_policy("irsa")).await.expect("a policy");
     let mut issuer = String::new();
     cloud.world.sandbox.sts.mint_token(|claims| issuer.clone_from(&claims.iss));
     let job = || {

@@ -12,7 +12,7 @@ use aws_sdk_eks::config::{BehaviorVersion, Credentials, Region};
 pub use admin::Admin;
 pub(crate) use eks_auth::EksAuth;
 pub use ministack::MiniStack;
-pub use policies::{pod_identity_trust, trust_of, upload_policy};
+pub use policies::{irsa_policy, pod_identity_policy, pod_identity_trust, trust_of};
 pub use web_identity::WebIdentity;
 
 /// Where an emulator is, and as whom it is spoken to.

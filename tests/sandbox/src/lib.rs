@@ -46,7 +46,8 @@ pub use agent::{Agent, AgentOptions};
 pub use answer::Answer;
 pub use credentials::{Credentials, Issued};
 pub use emulator::{
-    Admin, Emulator, MiniStack, WebIdentity, pod_identity_trust, trust_of, upload_policy,
+    Admin, Emulator, MiniStack, WebIdentity, irsa_policy, pod_identity_policy, pod_identity_trust,
+    trust_of,
 };
 pub use error_answer::ErrorAnswer;
 pub use fault::{Fault, Request};

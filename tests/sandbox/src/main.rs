@@ -36,6 +36,9 @@ struct Words {
     /// How long the agent's credentials hold, such as 15m
     #[arg(long, value_name = "TIME", default_value = "6h", value_parser = humantime::parse_duration)]
     lifetime: Duration,
+    /// Say nothing of the world: what is written is the program's alone
+    #[arg(long)]
+    quiet: bool,
     #[command(flatten)]
     pod: PodWords,
     /// The program and its arguments
@@ -70,7 +73,9 @@ async fn main() -> ExitCode {
 async fn run(words: Words) -> Result<ExitCode, String> {
     let world = World::start(&words).await.map_err(|error| format!("cannot start: {error}"))?;
     let (injected, set) = world.env(&words);
-    eprint!("{}", world.describe(&words, &injected, &set));
+    if !words.quiet {
+        eprint!("{}", world.describe(&words, &injected, &set));
+    }
 
     // Before the program starts: a signal now must find its handler.
     let listen = |kind| signal(kind).map_err(|error| format!("cannot listen for signals: {error}"));
@@ -95,7 +100,9 @@ async fn run(words: Words) -> Result<ExitCode, String> {
         }
     };
     let status = status.map_err(|error| format!("cannot wait for the program: {error}"))?;
-    eprint!("{}", world.summary());
+    if !words.quiet {
+        eprint!("{}", world.summary());
+    }
     Ok(exit_code(status))
 }
 

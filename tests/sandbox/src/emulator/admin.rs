@@ -7,8 +7,8 @@ use aws_sdk_eks::error::DisplayErrorContext;
 use aws_sdk_eks::types::VpcConfigRequest;
 use serde_json::Value;
 
+use super::Emulator;
 use super::policies::trust_of;
-use super::{Emulator, upload_policy};
 use crate::credentials::Issued;
 
 /// Sets up buckets, roles, the cluster and its associations. Each call fails
@@ -73,12 +73,16 @@ impl Admin {
         Ok(())
     }
 
-    /// Creates a bucket, and a role of the same name that may upload to it and
-    /// do nothing else; gives the role's ARN.
-    pub async fn create_upload_role(&self, bucket: &str, trust: &Value) -> io::Result<String> {
+    /// Creates a bucket, and a role of the same name with these policies; gives the role's ARN.
+    pub async fn create_upload_role(
+        &self,
+        bucket: &str,
+        trust: &Value,
+        policy: &Value,
+    ) -> io::Result<String> {
         self.create_bucket(bucket).await?;
         let role = self.create_role(bucket, trust).await?;
-        self.set_policy(bucket, &upload_policy(bucket)).await?;
+        self.set_policy(bucket, policy).await?;
         Ok(role)
     }
 

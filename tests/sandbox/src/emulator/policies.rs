@@ -22,15 +22,31 @@ pub fn trust_of(service: &str, actions: &[&str]) -> Value {
     })
 }
 
-/// The least that the program can do its job with, in one bucket.
+/// The policy that the scripts give the role of Pod Identity: the least that the program can do its
+/// job with, and nothing for any other service account.
 #[must_use]
-pub fn upload_policy(bucket: &str) -> Value {
-    json!({
-        "Version": "2012-10-17",
-        "Statement": [{
-            "Effect": "Allow",
-            "Action": ["s3:PutObject", "s3:AbortMultipartUpload"],
-            "Resource": format!("arn:aws:s3:::{bucket}/*")
-        }]
-    })
+pub fn pod_identity_policy(bucket: &str, cluster: &str, namespace: &str, account: &str) -> Value {
+    filled(
+        include_str!("../../../../scripts/policies/pod-identity.json"),
+        &[
+            ("BUCKET", bucket),
+            ("CLUSTER_NAME", cluster),
+            ("NAMESPACE", namespace),
+            ("SERVICE_ACCOUNT", account),
+        ],
+    )
+}
+
+/// The policy that the scripts give the role of IRSA.
+#[must_use]
+pub fn irsa_policy(bucket: &str) -> Value {
+    filled(include_str!("../../../../scripts/policies/irsa.json"), &[("BUCKET", bucket)])
+}
+
+fn filled(template: &str, settings: &[(&str, &str)]) -> Value {
+    let mut text = template.replace("${PARTITION}", "aws");
+    for (name, value) in settings {
+        text = text.replace(&format!("${{{name}}}"), value);
+    }
+    serde_json::from_str(&text).expect("the template is JSON")
 }
