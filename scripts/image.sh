@@ -70,17 +70,11 @@ have_image() {
   esac >/dev/null 2>&1
 }
 
-# An ECR repository is made with our tag; others make theirs on the first push.
+# ECR wants the repository to be there first; other registries make theirs on the first push.
 ecr() {
-  local host=${repository%%/*} name=${repository#*/} region account
-  region=${host#*.ecr.} region=${region%%.*} account=${host%%.*}
-  local at=(--region "$region" --registry-id "$account" --repository-names "$name")
-  if found RepositoryNotFoundException aws ecr describe-repositories "${at[@]}" --query 'repositories[0].repositoryUri' --output text; then
-    say "there already: the repository $repository"
-  else
-    change aws ecr create-repository --region "$region" --registry-id "$account" --repository-name "$name" \
-      --image-scanning-configuration scanOnPush=true --tags "$tag_pair"
-  fi
+  local host=${repository%%/*} region
+  region=${host#*.ecr.} region=${region%%.*}
+  REPOSITORY=$repository "$root/scripts/registry.sh"
   say "$(show aws ecr get-login-password --region "$region" 2>&1) | $tool login --username AWS --password-stdin $host"
   [[ -z $dry_run ]] || return 0
   aws ecr get-login-password --region "$region" | "$tool" login --username AWS --password-stdin "$host" >&2 ||

@@ -9,9 +9,9 @@ root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
 # shellcheck disable=SC2034 # for those who source this
 readonly root
 
-# What is going on, for a person.
+# What is going on, for a person: a line each.
 say() {
-  printf '%s\n' "$*" >&2
+  printf '%s\n' "$@" >&2
 }
 
 # One line: what is wrong and what to do.
@@ -29,7 +29,14 @@ need() {
 show() {
   local word line='$'
   for word in "$@"; do
-    [[ $word =~ ^[[:alnum:]%+,./:=@_-]+$ ]] || printf -v word %q "$word"
+    # In single quotes, where there is none inside: that is how a person would write it.
+    if [[ $word =~ ^[[:alnum:]%+,./:=@_-]+$ ]]; then
+      :
+    elif [[ $word == *\'* || $word == *[[:cntrl:]]* ]]; then
+      printf -v word %q "$word"
+    else
+      word="'$word'"
+    fi
     line+=" $word"
   done
   say "$line"
