@@ -1,0 +1,60 @@
+# Which questions IAM must be asked to learn which pods may do $action on $resource: one for each role
+# and those session tags that its policies speak of. Files as for report.jq; $report is its result,
+# $instances the nodes' EC2 instances.
+include "policy";
+
+def tag($c; $pod): {
+  "eks-cluster-arn": $c.arn, "eks-cluster-name": $c.name, "kubernetes-namespace": $pod.namespace,
+  "kubernetes-service-account": $pod.service_account, "kubernetes-pod-name": $pod.name, "kubernetes-pod-uid": $pod.uid};
+
+# Puts tags in place of policy variables; what else is variable may be anything.
+def resolve($tags):
+  reduce ($tags | to_entries[]) as $t (.; gsub("\\$\\{aws:PrincipalTag/" + $t.key + "[^}]*\\}"; $t.value; "i"))
+  | gsub("\\$\\{[^}]*\\}"; "*");
+
+# Whether an Allow might cover the question. Where none does, no identity policy allows it, and IAM is not asked.
+def candidate($documents; $tags):
+  any($documents[] | . // {Statement: {Effect: "Allow", Action: "*", Resource: "*"}} | statements[];
+    .Effect == "Allow" and about($action)
+    and (.NotResource != null or any(.Resource | list[]; resolve($tags) as $p | $resource | like($p))));
+
+$report[0] as $r | ($pods[0] // []) as $all
+| ($iam[0] | roles_by_arn) as $roles | ($iam[0] | documents_by_arn) as $texts
+| ($r.associations | by_account) as $associated | ($r.irsa | by_account) as $annotated
+# A node's name is its instance's private DNS name or id. IMDSv2's answer reaches a pod with a network of its own
+# where it may take two hops, IMDSv1's always.
+| ([$roles[] | .Arn as $role | .InstanceProfileList // [] | .[] | {key: .Arn, value: $role}] | from_entries) as $profiles
+| ([$instances[0][] | select($profiles[.profile // ""] and .metadata.HttpEndpoint != "disabled")
+    | (.metadata.HttpTokens == "optional" or (.metadata.HttpPutResponseHopLimit // 2) >= 2) as $reachable
+    | {role: $profiles[.profile], reachable: $reachable} as $node
+    | {key: (.name, .id), value: $node} | select(.key)] | from_entries) as $node_roles
+# Whom each pod's credentials stand for, as the SDKs' default chain has it.
+| [$all[] | . as $pod | $associated[.key] as $a | $annotated[.key] as $s
+    | if .static_keys != [] then {skip: "have static keys"}
+      elif .irsa_role and $s and $s.role.trust != [] then {skip: "have a role that does not trust them"}
+      elif .irsa_role then {role: .irsa_role, via: "IRSA", tagged: false}
+      elif .injected then
+        if $a == null or $a.role.trust != [] or .host_network or .fargate or .proxied != []
+        then {skip: "cannot get their association's credentials"}
+        else {role: ($a.target_role // $a.role).arn, via: "Pod Identity", tagged: $a.session_tags,
+              session_policy: $a.session_policy} end
+      else $node_roles[.node // ""] as $node
+        | if $node == null then {skip: "run on nodes that are no instances with a role"}
+          elif .host_network or $node.reachable then {role: $node.role, via: "the node's role", tagged: false}
+          else {skip: "cannot reach the node's metadata"} end
+      end
+    | if .role and $roles[.role] == null then {skip: "have a role of another account"} else . end
+    | . + {pod: $pod}] as $identities
+# A role's policies do not change from pod to pod: read them once.
+| ([$identities[] | .role // empty] | unique | map($roles[.] as $role
+    | ([$role.AttachedManagedPolicies[]? | $texts[.PolicyArn]] + [$role.RolePolicyList[]? | .PolicyDocument]) as $documents
+    | {key: ., value: {documents: $documents, mentions: ($documents | tostring | ascii_downcase)}}) | from_entries) as $policies
+| [$identities[] | select(.role)
+    | $policies[.role] as $p
+    | (if .tagged then tag($r.cluster; .pod) else {} end
+        | with_entries(select(.key as $k | $p.mentions | contains("aws:principaltag/" + $k)))) as $tags
+    | {role, via, tags: $tags, session_policy, pod: (.pod | {namespace, service_account, name})}]
+| [group_by([.role, .via, .tags, .session_policy])[] | .[0] as $one
+    | select(candidate($policies[$one.role].documents; $one.tags))
+    | {role: $one.role, via: $one.via, session_policy: $one.session_policy, tags: $one.tags, pods: map(.pod)}]
+| {questions: ., skipped: ([$identities[] | select(.skip)] | group_by(.skip) | map({reason: .[0].skip, pods: length}))}
