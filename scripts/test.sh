@@ -4,7 +4,8 @@
 #   scripts/test.sh [WORDS FOR CARGO TEST...]
 #
 # Formatting and lints of Rust and shell, the rules for dependencies, then every
-# test, LocalStack's and MiniStack's among them. Without words it is what CI runs.
+# test, LocalStack's, MiniStack's and the image's among them. Without words it is
+# what CI runs.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -17,14 +18,44 @@ need cargo "install Rust, https://rustup.rs"
 need cc "install a C compiler (Debian: apt install gcc, macOS: xcode-select --install)"
 need git "install it with your system's packages"
 
-run scripts/tools.sh lint deny localstack ministack
+run scripts/tools.sh lint deny localstack ministack manifests image
 bin=$root/.tools/lint/bin
 scripts=()
-while IFS= read -r script; do scripts+=("$script"); done < <(git ls-files 'scripts/*.sh' .ci/run)
+while IFS= read -r script; do scripts+=("$script"); done < <(git ls-files .ci/run 'scripts/*.sh' 'tests/*.'{sh,bash,bats})
 
 run cargo fmt --all --check
 run "$bin/shellcheck" "${scripts[@]}"
 run "$bin/shfmt" --diff "${scripts[@]}"
+run .tools/image/bin/hadolint Dockerfile
+run .tools/image/bin/actionlint -shellcheck "$bin/shellcheck"
 run .tools/cargo/bin/cargo-deny --all-features check licenses bans sources
 run cargo clippy --locked --workspace --all-targets -- --deny warnings
-run cargo test --locked --workspace "$@"
+(($# == 0)) || { run cargo test --locked --workspace "$@" && exit; }
+
+# The tests of the scripts and of the image wait much, and so do the program's: they
+# run side by side.
+beside() {
+  run tests/wiring/run.sh
+  if [[ $(uname) == Linux ]]; then
+    run scripts/tools.sh containers
+    run "$bin/bats" --print-output-on-failure tests/image
+  else
+    say "NOT RUN: the tests of the image, which need Linux"
+  fi
+}
+
+run cargo test --locked --workspace --no-run
+log=$(mktemp "${TMPDIR:-/tmp}/test.XXXXXX")
+say "beside what follows, the tests of the scripts and of the image: what they say comes when they have ended"
+set -m
+(beside) >"$log" 2>&1 &
+set +m
+readonly pid=$!
+trap 'kill -TERM -- "-$pid" 2>/dev/null || true; rm -f "$log"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+run cargo test --locked --workspace
+status=0
+wait "$pid" || status=$?
+cat "$log" >&2
+((status == 0)) || die "the tests of the scripts or of the image failed, as said above"

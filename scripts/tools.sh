@@ -4,6 +4,9 @@
 #   scripts/tools.sh lint         shellcheck, shfmt, bats, aws    .tools/lint/bin
 #   scripts/tools.sh localstack   LocalStack without Docker       .tools/localstack/bin
 #   scripts/tools.sh ministack    MiniStack                       .tools/ministack/bin
+#   scripts/tools.sh manifests    kubectl, Kubernetes's schemas   .tools/manifests/bin
+#   scripts/tools.sh image        hadolint, actionlint            .tools/image/bin
+#   scripts/tools.sh containers   buildah, podman, runc           .tools/containers/bin
 #   scripts/tools.sh deny         cargo-deny, built from source   .tools/cargo/bin
 #
 # Several at once are fine, and so is running it again: what is there stays.
@@ -13,6 +16,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 readonly cargo_deny=0.20.2 # the newest, 2026-11; needs rustc 1.88
+readonly actionlint=1.7.12
 readonly tools=$root/.tools requirements=$root/scripts/requirements
 
 # The first Python here that is new enough.
@@ -51,6 +55,60 @@ deny() {
     die "cargo could not build cargo-deny $cargo_deny: see above"
 }
 
+# The linter for workflows, built with the Go beside it.
+actionlint() {
+  local bin=$tools/image/bin cache=$tools/image/cache
+  [[ "$("$bin/actionlint" -version 2>/dev/null)" == *"$actionlint"* ]] && return
+  run env GOBIN="$bin" GOPATH="$cache" GOCACHE="$cache/build" GOFLAGS=-modcacherw GOTOOLCHAIN=local \
+    "$bin/go" install "github.com/rhysd/actionlint/cmd/actionlint@v$actionlint" || die "Go could not build actionlint $actionlint: see above"
+  rm -rf "$cache"
+}
+
+# The system's own, where it has them. Otherwise, on Debian and Ubuntu, what their
+# packages hold, unpacked: the distribution pins them, and no root is needed.
+containers() {
+  local folder=$tools/containers packages package tool files
+  if command -v buildah && command -v podman && { command -v crun || command -v runc; }; then return; fi >/dev/null
+  if [[ -e $folder/stamp && "$(<"$folder/stamp")" == "$folder" ]]; then return; fi
+  [[ $(uname) == Linux ]] || die "containers need Linux: run this in a virtual machine, or install podman and buildah"
+  need apt-get "install buildah, podman and runc with your system's packages"
+  ((EUID)) || run apt-get --quiet=2 update || true # a fresh container has no lists
+  packages=$(apt-get --simulate --no-install-recommends install buildah podman runc 2>/dev/null | awk '$1 == "Inst" && $3 !~ /^\[/ { print $2 }') &&
+    [[ -n $packages ]] || die "apt has no buildah, podman or runc to install: apt-get update, then run this again"
+  run rm -rf "$folder"
+  mkdir -p "$folder/bin" "$folder/packages" "$folder/home/.config/containers"
+  for package in $packages; do
+    (cd "$folder/packages" && run apt-get --quiet=2 --option APT::Sandbox::User=root download "$package") ||
+      die "apt could not fetch $package: apt-get update, then run this again"
+  done
+  for package in "$folder"/packages/*.deb; do dpkg --extract "$package" "$folder/root"; done
+  rm -r "$folder/packages"
+  files=$folder/root
+  mv "$files/etc/containers/policy.json" "$folder/home/.config/containers/"
+  cat >"$folder/containers.conf" <<END
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+conmon_path = ["$files/usr/bin/conmon"]
+[engine.runtimes]
+runc = ["$files/usr/sbin/runc"]
+END
+  for tool in buildah podman; do
+    [[ -x $files/usr/bin/$tool ]] || continue # the system has this one
+    cat >"$folder/bin/$tool" <<END
+#!/bin/sh
+# Made by scripts/tools.sh: $tool, where it was unpacked.
+export HOME='$folder/home' PATH='$files/usr/sbin:$files/usr/bin':"\$PATH" CONTAINERS_CONF='$folder/containers.conf'
+export LD_LIBRARY_PATH='$(echo "$files"/usr/lib/*-linux-gnu)'
+exec '$files/usr/bin/$tool' "\$@"
+END
+    chmod +x "$folder/bin/$tool"
+    "$folder/bin/$tool" --version >/dev/null || die "$tool, unpacked into $folder, does not run: install it with your system's packages"
+  done
+  echo "$folder" >"$folder/stamp"
+}
+
 # One at a time: whoever holds the lock has written its process id into it.
 lock() {
   local holder tries=0
@@ -69,12 +127,12 @@ lock() {
   trap 'exit 143' TERM
 }
 
-(($# > 0)) || die "install what? lint, localstack, ministack or deny (--help says more)"
+(($# > 0)) || die "install what? lint, localstack, ministack, manifests, image, containers or deny (--help says more)"
 for set in "$@"; do
   case $set in
     -h | --help) usage && exit ;;
-    lint | localstack | ministack | deny) ;;
-    *) die "there is no set called $set: choose lint, localstack, ministack or deny" ;;
+    lint | localstack | ministack | manifests | image | containers | deny) ;;
+    *) die "there is no set called $set: choose lint, localstack, ministack, manifests, image, containers or deny" ;;
   esac
 done
 
@@ -84,6 +142,9 @@ for set in "$@"; do
     lint) venv lint tools.txt ;;
     localstack) venv localstack localstack.txt ;;
     ministack) venv ministack ministack.txt ;;
+    manifests) venv manifests manifests.txt ;;
+    image) venv image image.txt && actionlint ;;
+    containers) containers ;;
     deny) deny ;;
   esac
 done

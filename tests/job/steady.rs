@@ -11,7 +11,7 @@ async fn a_hundred_rotations_under_load_cost_no_upload() {
     // Told in whole seconds, as AWS does: a second each, far below anything real.
     let world = World::with_lifetime(Duration::from_millis(600)).await;
     let agent = &world.sandbox.agent;
-    let words = "--interval 0s --concurrency 4";
+    let words = "--interval 20ms --concurrency 4";
     let job = world.job("/picture?kind=gif&width=8&height=8", words).start();
     for rotations in [25, 50, 75, 100] {
         until((rotations, "rotations"), || agent.requests() >= rotations).await;

@@ -1,0 +1,105 @@
+#!/usr/bin/env bats
+# The association, with eksctl and without: made, found, repaired, undone.
+
+# shellcheck disable=SC2030,SC2031,SC2154 # each test is a subshell; status, output and stderr are of bats' run
+# shellcheck source-path=SCRIPTDIR source=../lib/wiring.sh
+load ../lib/wiring.sh
+
+stack=podidentityrole-pod-identity-demo-pod-identity-demo
+
+setup_file() {
+  start_cloud
+  toolbox aws eksctl
+  trust='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"pods.eks.amazonaws.com"},"Action":["sts:AssumeRole","sts:TagSession"]}]}'
+  ROLE=$(admin iam create-role --role-name theirs --assume-role-policy-document "$trust" --query Role.Arn)
+  admin eks create-cluster --name pod-identity-demo --role-arn "$ROLE" --resources-vpc-config subnetIds=subnet-1,subnet-2 >/dev/null
+  "$repository/scripts/policy.sh"
+  export ROLE
+}
+
+teardown_file() { stop_cloud; }
+
+associations() {
+  admin eks list-pod-identity-associations --cluster-name pod-identity-demo --query 'length(associations)'
+}
+
+stacks() {
+  admin cloudformation describe-stacks --query 'Stacks[].StackName'
+}
+
+@test "without the add-on there is one line and no association; and the add-on is made, found and undone" {
+  step association
+  ((status == 1))
+  [[ $stderr == *"make it with scripts/addon.sh"* && -z $(writes) ]]
+  step addon
+  ((status == 0))
+  [[ $stderr == *"kubectl is not here"* ]]
+  step addon
+  ((status == 0))
+  [[ $stderr == *"there already"* && -z $(writes) ]]
+  step addon delete
+  ((status == 0))
+  step addon delete
+  [[ $stderr == *"gone already"* ]]
+  admin eks create-addon --cluster-name pod-identity-demo --addon-name eks-pod-identity-agent
+  step addon delete
+  ((status == 0))
+  [[ $stderr == *"left alone"* && -z $(writes) ]]
+}
+
+both_ways() {
+  step association
+  ((status == 0))
+  [[ $stderr == *"$1$stack"*sts:TagSession*policy/pod-identity-demo-us-east-1*"some seconds more"* ]]
+  [[ $(associations) == 1 ]]
+  step association
+  ((status == 0))
+  [[ $stderr == *"there already"* && -z $(writes) ]]
+  step association delete
+  ((status == 0))
+  [[ $(associations) == 0 && -z $(stacks) ]]
+  step association delete
+  ((status == 0))
+  [[ $stderr == *"gone already"* && -z $(writes) ]]
+}
+
+@test "eksctl makes it, shows what it made, and undoes it" {
+  both_ways eksctl-pod-identity-demo-
+}
+
+@test "so does the AWS CLI alone" {
+  WITH=aws both_ways pod-identity-demo-
+}
+
+@test "an association with another role is neither changed nor deleted" {
+  local id
+  id=$(admin eks create-pod-identity-association --cluster-name pod-identity-demo --namespace pod-identity-demo \
+    --service-account pod-identity-demo --role-arn "$ROLE" --query association.associationId)
+  step association
+  ((status == 1))
+  [[ $stderr == *"associated with $ROLE already"* && -z $(writes) ]]
+  step association delete
+  ((status == 0))
+  [[ $stderr == *"left alone"* && -z $(writes) ]]
+  admin eks delete-pod-identity-association --cluster-name pod-identity-demo --association-id "$id"
+}
+
+@test "a run that stopped between role and association is completed, and one that left only the role is undone" {
+  fail_on refuse 'write eks POST .*/pod-identity-associations'
+  step association
+  ((status == 1))
+  [[ $(stacks) == "eksctl-pod-identity-demo-$stack" && $(associations) == 0 ]]
+  step association
+  ((status == 0))
+  [[ $stderr == *"half-made by an earlier run"* && $(associations) == 1 ]]
+  step association delete
+  ((status == 0))
+  [[ $(associations) == 0 && -z $(stacks) ]]
+
+  fail_on refuse 'write eks POST .*/pod-identity-associations'
+  WITH=aws step association
+  ((status == 1))
+  step association delete
+  ((status == 0))
+  [[ -z $(stacks) ]]
+}

@@ -1,0 +1,95 @@
+#!/usr/bin/env bats
+# The bucket: made, found, undone, and only by those who made it.
+
+# shellcheck disable=SC2030,SC2031,SC2154 # each test is a subshell; status, output and stderr are of bats' run
+# shellcheck source-path=SCRIPTDIR source=../lib/wiring.sh
+load ../lib/wiring.sh
+
+bucket=pod-identity-demo-123456789012-us-east-1
+
+setup_file() {
+  start_cloud
+  toolbox aws
+}
+
+teardown_file() { stop_cloud; }
+
+@test "the bucket is made as promised, found the second time, and gone with all that is in it" {
+  step bucket
+  ((status == 0))
+  [[ -z $output ]]
+  [[ $(writes) == *"write s3 PUT /$bucket"* ]]
+  [[ $(admin s3api get-public-access-block --bucket "$bucket") == *True*True*True*True ]]
+  [[ $(admin s3api get-bucket-encryption --bucket "$bucket") == *AES256* ]]
+  [[ $(admin s3api get-bucket-policy --bucket "$bucket") == *Deny*aws:SecureTransport*false* ]]
+  [[ $(admin s3api get-bucket-lifecycle-configuration --bucket "$bucket" --query 'Rules[].AbortIncompleteMultipartUpload.DaysAfterInitiation') == 1 ]]
+  [[ $(admin s3api get-bucket-tagging --bucket "$bucket") == *pod-identity-demo*pod-identity-demo* ]]
+
+  step bucket
+  ((status == 0))
+  [[ $stderr == *"there already"* ]]
+  [[ -z $(writes) ]]
+
+  "$repository/.tools/ministack/bin/python" - "$MINISTACK" "$bucket" <<'PYTHON'
+import sys
+import botocore.session
+keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+s3 = botocore.session.get_session().create_client("s3", region_name="us-east-1", endpoint_url=sys.argv[1], **keys)
+bucket = sys.argv[2]
+s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+for number in range(1003):
+    s3.put_object(Bucket=bucket, Key=f"a 'quoted' key, ü/{number}", Body=b"x")
+s3.delete_object(Bucket=bucket, Key="a 'quoted' key, ü/7")
+for number in range(2):
+    s3.create_multipart_upload(Bucket=bucket, Key="an 'unfinished' upload")
+PYTHON
+  step bucket delete
+  ((status == 0))
+  (($(grep -c 'POST .*delete' "$BATS_FILE_TMPDIR/calls") == 2))
+  [[ $(admin s3api list-buckets --query 'length(Buckets)') == 0 ]]
+
+  step bucket delete
+  ((status == 0))
+  [[ $stderr == *"gone already"* ]]
+}
+
+@test "in another region than us-east-1 the bucket is told where to be" {
+  AWS_REGION=eu-west-1 AWS_DEFAULT_REGION=eu-west-1 step bucket
+  ((status == 0))
+  [[ $(admin s3api get-bucket-location --bucket pod-identity-demo-123456789012-eu-west-1) == eu-west-1 ]]
+  AWS_REGION=eu-west-1 AWS_DEFAULT_REGION=eu-west-1 step bucket delete
+  ((status == 0))
+}
+
+@test "a setting that someone changed is put right" {
+  step bucket
+  admin s3api delete-bucket-policy --bucket "$bucket"
+  step bucket
+  ((status == 0))
+  [[ $(writes) == "write s3 PUT /$bucket?policy" ]]
+  step bucket delete
+}
+
+@test "a bucket without our tag is neither used nor deleted" {
+  admin s3api create-bucket --bucket not-ours-at-all
+  BUCKET=not-ours-at-all step bucket
+  ((status == 1))
+  [[ $stderr == *"these scripts did not make"* && -z $(writes) ]]
+  BUCKET=not-ours-at-all step bucket delete
+  ((status == 0))
+  [[ $stderr == *"left alone"* && -z $(writes) ]]
+  admin s3api delete-bucket --bucket not-ours-at-all
+}
+
+@test "another account, missing credentials and a missing tool are one line each, before anything is changed" {
+  ACCOUNT_ID=999999999999 step bucket
+  ((status == 1))
+  [[ $stderr == *"wrong account"* && -z $(writes) ]]
+  AWS_ACCESS_KEY_ID='' AWS_SECRET_ACCESS_KEY='' step bucket
+  ((status == 1))
+  [[ $stderr == *"no usable AWS credentials"* && -z $(writes) ]]
+  rm "$BATS_FILE_TMPDIR/toolbox/jq"
+  step bucket
+  ((status == 1))
+  [[ $stderr == "bucket.sh: jq is missing"* && -z $(writes) ]]
+}

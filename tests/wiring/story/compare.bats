@@ -1,0 +1,71 @@
+#!/usr/bin/env bats
+# compare and its inverse: both jobs for real, IRSA's with credentials of the
+# emulator's STS by the trust policy that the stand-in of eksctl wrote.
+
+# shellcheck source-path=SCRIPTDIR source=story.sh
+load story.sh
+
+setup_file() {
+  start_story
+  world cluster addon bucket role policy association
+}
+
+teardown_file() { stop_story; }
+
+@test "without the job there is nothing to compare with, and nothing is changed" {
+  step compare
+  ((status == 1))
+  [[ ${stderr_lines[-1]} == "compare.sh: there is no job to compare with in story: "* ]]
+  [[ -z $(writes) ]]
+}
+
+@test "compare makes IRSA's side, shows both, and finds it there the second time" {
+  step deploy
+  ((status == 0))
+  step compare --dry-run
+  ((status == 0))
+  [[ -z $(writes) ]]
+
+  step compare
+  ((status == 0))
+  [[ $output == *"eks.amazonaws.com/role-arn: arn:aws:iam::123456789012:role/eksctl-story-addon-iamserviceaccount-"* ]]
+  [[ $output == *'"Service": "pods.eks.amazonaws.com"'*'"Federated": "arn:aws:iam::123456789012:oidc-provider/'* ]]
+  [[ $output == *"ok: credentials from the container provider (Pod Identity)"*"ok: credentials from web identity (IRSA)"* ]]
+  [[ $output == *"podidentityassociation/story/"*"what differs"* ]]
+  [[ $stderr == *"injected for irsa, has uploaded s3://story-pictures/"* ]]
+
+  step compare
+  ((status == 0))
+  [[ $stderr == *"there already: the OIDC provider"*"there already: the service account"*"there already: the Job pod-identity-demo-irsa"* ]]
+  [[ -z $(writes) ]]
+}
+
+@test "the OIDC provider stays while others use it, and where it is not ours" {
+  local annotated='{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "neighbour", "namespace": "default",
+    "annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/neighbour"}}}'
+  kubectl apply -f - <<<"$annotated"
+  step compare delete
+  ((status == 0))
+  [[ $stderr == *"left alone: the OIDC provider, because others use it: default/neighbour"* ]]
+  [[ $(admin iam list-open-id-connect-providers) == *oidc-provider/* ]]
+  kubectl --namespace default delete serviceaccount/neighbour
+}
+
+@test "delete takes away what compare made, and nothing else; twice is no error" {
+  step compare delete
+  ((status == 0))
+  [[ -z $(admin iam list-open-id-connect-providers --query 'OpenIDConnectProviderList[].Arn') ]]
+  [[ $(admin cloudformation list-stacks --query "StackSummaries[?StackStatus!='DELETE_COMPLETE'].StackName") != *iamserviceaccount* ]]
+  [[ $(objects) == *"job.batch/pod-identity-demo"* && $(objects) != *irsa* ]]
+  step compare left
+  ((status == 0))
+  [[ -z $output ]]
+  step compare delete
+  ((status == 0))
+  [[ $stderr == *"gone already: the service account story/pod-identity-demo-irsa"*"gone already: the OIDC provider"* ]]
+
+  AWS_ENDPOINT_URL=$MINISTACK eksctl utils associate-iam-oidc-provider --cluster story --region us-east-1 --approve
+  step compare delete
+  ((status == 0))
+  [[ $stderr == *"left alone: the OIDC provider, which these scripts did not make"* ]]
+}

@@ -1,0 +1,125 @@
+#!/usr/bin/env bats
+# deploy and its inverse, status and inspect: in a cluster of the stand-in, whose
+# pods are the real program, with credentials by the associations of MiniStack.
+
+# shellcheck source-path=SCRIPTDIR source=story.sh
+load story.sh
+
+setup_file() {
+  start_story
+  world cluster addon bucket role
+}
+
+teardown_file() { stop_story; }
+
+@test "a dry run prints and changes nothing, and a bucket that is missing is said first" {
+  local before
+  before=$(objects)
+  step deploy --dry-run
+  ((status == 0))
+  [[ $stderr == *'$ kubectl apply --kustomize '* ]]
+  [[ -z $(writes) && $(objects) == "$before" ]]
+  BUCKET=nobodys step deploy
+  ((status == 1))
+  [[ ${stderr_lines[-1]} == "deploy.sh: there is no bucket nobodys: "* ]]
+  [[ $(objects) == "$before" ]]
+}
+
+@test "without an association it shows why the pod ended, and fails" {
+  step deploy
+  ((status == 1))
+  [[ -z $output ]]
+  [[ $stderr == *"there is no association for story/uploader yet"* ]]
+  [[ $stderr == *"Scheduled"*"Started container"* ]]
+  [[ $stderr == *"exit code 3: not the identity that is required"* ]]
+  [[ $stderr == *"the program says why (not_injected)"*"what to do: "* ]]
+  [[ ${stderr_lines[-1]} == "deploy.sh: there is no association for story/uploader: make it with scripts/association.sh"* ]]
+}
+
+@test "with an association the Job heals by itself, and its first object is in the bucket" {
+  world association
+  step deploy
+  ((status == 0))
+  [[ $stderr == *"there already: the Job pod-identity-demo"* ]]
+  [[ $stderr == *"injected for pod-identity, has uploaded"* ]]
+  [[ $output == s3://story-pictures/* ]]
+  admin s3api head-object --bucket story-pictures --key "${output#s3://story-pictures/}"
+}
+
+@test "deployed again it is there already; with another image or other settings it is made again" {
+  step deploy
+  ((status == 0))
+  [[ $stderr == *"job.batch/pod-identity-demo unchanged"*"there already"* ]]
+  IMAGE=registry.example/pod-identity-demo:2 step deploy
+  ((status == 0))
+  [[ $stderr == *"made again: the Job pod-identity-demo is to have other pods"*"job.batch/pod-identity-demo created"* ]]
+}
+
+@test "status shows jobs, pods, logs and objects, and changes nothing" {
+  step status
+  ((status == 0))
+  [[ $output == *"job.batch/pod-identity-demo"*"Running"* ]]
+  [[ $output == *"INFO uploaded "*" bytes)"* ]]
+  [[ ${lines[-1]} =~ ^[0-9]+\ objects,\ [0-9]+\ bytes$ ]]
+  [[ -z $(writes) ]]
+}
+
+@test "inspect shows association, agent, injection beside a pod without, claims and the agent's log, and changes nothing" {
+  local before pod
+  before=$(objects)
+  step inspect
+  ((status == 0))
+  pod=$(kubectl --namespace story get pods --output name | tail -n 1)
+  [[ $output == *'"serviceAccount": "uploader"'*'"Service": "pods.eks.amazonaws.com"'* ]]
+  [[ $output == *"eks-pod-identity-agent   2         2         2"* ]]
+  [[ $output == *"the other: -    env AWS_CONTAINER_CREDENTIALS_FULL_URI=http://169.254.170.23/v1/credentials"* ]]
+  [[ $output == *"the other: -    volume eks-pod-identity-token: token for pods.eks.amazonaws.com"* ]]
+  [[ $output != *"the other: yes  env AWS_CONTAINER"* ]]
+  [[ $output == *"audience        pods.eks.amazonaws.com"*"pod             ${pod#pod/}"* ]]
+  [[ $output == *"role          story-uploader"*"ok: credentials from the container provider"* ]]
+  [[ $output == *'"client-addr":"10.0.1.'*"Calling EKS Auth"* ]]
+  [[ -z $(writes) && $(objects) == "$before" ]]
+}
+
+@test "settings that the program refuses fail at once, with its own line" {
+  KUBECTL_POD_ENV=INTERVAL=often IMAGE=registry.example/pod-identity-demo:3 step deploy
+  ((status == 1))
+  [[ $stderr == *"exit code 2: unusable settings"* ]]
+  [[ $stderr == *"INTERVAL"*"often"* ]]
+  [[ ${stderr_lines[-1]} == "deploy.sh: Failed: PodFailurePolicy: "* ]]
+}
+
+@test "an image that cannot be pulled is named" {
+  KUBECTL_MISSING_IMAGES=registry.example/gone:1 IMAGE=registry.example/gone:1 step deploy
+  ((status == 1))
+  [[ $stderr == *"made again: the Job pod-identity-demo has ended (Failed)"* ]]
+  [[ $stderr == *"Failed to pull image"* ]]
+  [[ ${stderr_lines[-1]} == "deploy.sh: ErrImagePull: the image registry.example/gone:1 cannot be pulled: "* ]]
+}
+
+@test "a bucket that the role may not write to is explained by the program's diagnosis" {
+  admin s3api create-bucket --bucket another >"$BATS_TEST_TMPDIR/made"
+  BUCKET=another KUBECTL_POD_ENV=STARTUP_GRACE=500ms DEPLOY_TIMEOUT=4 step deploy
+  ((status == 1))
+  [[ $stderr == *"ended with exit code 4: no credentials, or no access to S3, within STARTUP_GRACE"* ]]
+  [[ $stderr == *"the program says why (s3_access_denied)"* ]]
+  [[ ${stderr_lines[-1]} == "deploy.sh: pod-identity-demo-"*" has uploaded nothing within 4 s" ]]
+}
+
+@test "delete ends all of it, twice is no error, and another's namespace is refused and left" {
+  step deploy delete
+  ((status == 0))
+  [[ $(objects) != *story* && $(objects) != *pod-identity-demo* ]]
+  step deploy delete
+  ((status == 0))
+  [[ $stderr == *"gone already: the namespace story"* ]]
+
+  kubectl apply -f - <<<'{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "story"}}'
+  step deploy
+  ((status == 1))
+  [[ ${stderr_lines[-1]} == *"a namespace story that these scripts did not make"* ]]
+  step deploy delete
+  ((status == 0))
+  [[ $stderr == *"left alone: the namespace story"* ]]
+  kubectl get namespace/story
+}

@@ -1,0 +1,48 @@
+#!/usr/bin/env bats
+# docs/walkthrough.md, block by block as written, on an emulated account with the
+# stand-ins.
+
+# shellcheck disable=SC2154 # repository is of wiring.sh
+# shellcheck source-path=SCRIPTDIR source=../story/story.sh
+load ../story/story.sh
+
+setup_file() {
+  start_cloud
+  stand_ins curl awk tee wc find xargs
+  export IMAGE=registry.example/pod-identity-demo:1
+  listing >"$BATS_FILE_TMPDIR/before"
+}
+
+teardown_file() {
+  NAMESPACE=pod-identity-demo stop_story
+}
+
+# The blocks of one language, each a file in the folder.
+blocks() {
+  awk -v folder="$2" -v language="$1" '
+    $0 == "```" language { inside = 1; number++; next }
+    /^```/ { inside = 0 }
+    inside { print > sprintf("%s/%02d", folder, number) }
+  ' "$repository/docs/walkthrough.md"
+}
+
+@test "every block of the walkthrough does what the text says" {
+  local block folder=$BATS_FILE_TMPDIR/blocks said=$BATS_FILE_TMPDIR/said
+  mkdir "$folder"
+  blocks sh "$folder"
+  cd "$repository"
+  for block in "$folder"/*; do
+    # shown where the test fails
+    cat "$block"
+    bash -euo pipefail "$block" 2>&1 | tee -a "$said"
+    ((PIPESTATUS[0] == 0))
+  done
+  [[ -e $folder/12 ]] # all were found
+  for expected in '"aws:PrincipalTag/kubernetes-namespace"' 'eks-pod-identity-agent' 'eksctl-pod-identity-demo-podidentityrole-' \
+    's3://pod-identity-demo-123456789012-us-east-1/' 'INFO uploaded' 'token for pods.eks.amazonaws.com' \
+    'ok: credentials from the container provider (Pod Identity)' 'ok: credentials from web identity (IRSA)' \
+    'nothing is wrong' 'nothing is left'; do
+    grep -qF "$expected" "$said" || { echo "nowhere: $expected" && false; }
+  done
+  diff -u "$BATS_FILE_TMPDIR/before" <(listing)
+}
