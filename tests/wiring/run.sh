@@ -23,6 +23,11 @@ trap 'rm -rf "$folder"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
+readonly repository=$root
+# shellcheck source=lib/aws.sh
+. "$root/tests/wiring/lib/aws.sh"
+start_aws "$folder" || die "the AWS CLI could not be started: $(<"$folder/aws.log")"
+
 # Takes the next file that nobody has taken, until there is none.
 worker() {
   local file name begun
@@ -41,6 +46,10 @@ worker() {
 }
 
 # They wait more than they work.
-for _ in 1 2 3 4 5; do worker "$@" & done
-wait
+workers=()
+for _ in 1 2 3 4 5; do
+  worker "$@" &
+  workers+=($!)
+done
+wait "${workers[@]}"
 [[ ! -e $folder/failed ]] || die "tests failed, see above"

@@ -6,6 +6,9 @@
 bats_require_minimum_version 1.5.0
 repository=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../../.." && pwd -P)
 
+# shellcheck source-path=SCRIPTDIR source=aws.sh
+. "$repository/tests/wiring/lib/aws.sh"
+
 # await_ready FILE PID: waits for the line `ready URL` of that process, and prints the URL.
 await_ready() {
   local tries
@@ -39,17 +42,6 @@ toolbox() {
   PATH=$box
 }
 
-# Starts the AWS CLI (aws_server.py).
-start_aws() {
-  export AWS_SERVER=$BATS_FILE_TMPDIR/aws
-  exec {aws_pipe}> >(exec "$repository/.tools/lint/bin/python" "$repository/tests/wiring/lib/aws_server.py" "$AWS_SERVER" >"$AWS_SERVER.log" 2>&1 3>&-)
-  aws_pid=$!
-  until [[ -S $AWS_SERVER ]]; do
-    kill -0 "$aws_pid" || return 1
-    sleep 0.1
-  done
-}
-
 # Starts MiniStack, over TLS as the bucket's policy wants it, the proxy, which speaks
 # plain HTTP to the AWS CLI, and that. They end when this file's tests have: each holds
 # the read end of a pipe whose other end is here.
@@ -66,7 +58,7 @@ start_cloud() {
   proxy_pid=$!
   AWS_ENDPOINT_URL=$(await_ready "$BATS_FILE_TMPDIR/proxy" "$proxy_pid")
   export AWS_ENDPOINT_URL AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1
-  start_aws
+  start_aws "$BATS_FILE_TMPDIR"
   # Nothing of the caller's, no second tries, no waiting.
   unset AWS_PROFILE AWS_SESSION_TOKEN ACCOUNT_ID CHECKED CLUSTER_NAME BUCKET IMAGE REPOSITORY WITH DRY_RUN TAG_VALUE NAMESPACE SERVICE_ACCOUNT
   export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_EC2_METADATA_DISABLED=true AWS_MAX_ATTEMPTS=1

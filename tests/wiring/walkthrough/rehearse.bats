@@ -8,7 +8,7 @@ load ../story/story.sh
 
 setup_file() {
   local whole_path=$PATH box=$BATS_FILE_TMPDIR/client
-  start_aws
+  start_aws "$BATS_FILE_TMPDIR"
   MINISTACK='' stand_ins tee
   unset KUBECTL_CLOUD
   export STAND_INS=$PATH:$whole_path
