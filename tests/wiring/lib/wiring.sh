@@ -102,7 +102,10 @@ interrupted() {
   shift
   rm -f "$BATS_FILE_TMPDIR"/fault.done
   set -m
-  "$repository/scripts/$script.sh" "$@" >"$BATS_FILE_TMPDIR/interrupted" 2>&1 3>&- &
+  # Where SIGINT is ignored already, as in what a shell runs in the background, no script can change that.
+  "$repository/.tools/lint/bin/python" -c 'import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])' "$repository/scripts/$script.sh" "$@" >"$BATS_FILE_TMPDIR/interrupted" 2>&1 3>&- &
   pid=$!
   set +m
   for ((tries = 0; tries < 600; tries++)); do
