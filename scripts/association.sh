@@ -24,10 +24,8 @@ readonly workload=(--cluster "$CLUSTER_NAME" --region "$AWS_REGION" --namespace 
 
 # The association is there: `id`, `role` and `tag` are set.
 id='' role='' tag=''
-find_association() {
-  found ResourceNotFoundException aws eks list-pod-identity-associations "${at[@]}" --namespace "$NAMESPACE" \
-    --service-account "$SERVICE_ACCOUNT" --query 'associations[0].associationId' --output text || return 1
-  [[ -n $answer && $answer != None ]] || return 1
+find_ours() {
+  find_association "$SERVICE_ACCOUNT" || return 1
   id=$answer
   found ResourceNotFoundException aws eks describe-pod-identity-association "${at[@]}" --association-id "$id" \
     --query "association.[roleArn, tags.\"$TAG_KEY\"]" --output text || return 1
@@ -86,18 +84,16 @@ with_aws() {
     --role-arn "$answer" --tags "$tag_map"
 }
 
-# As in the article: the stack, what it made, whom that trusts, what it may.
-show_role() {
-  local name=${role##*/}
+# The stack, what it made, whom that trusts, what it may.
+show_made() {
   if find_role_stack; then
     run aws cloudformation describe-stack-resources --region "$AWS_REGION" --stack-name "$stack" \
       --query 'StackResources[].[StackName, ResourceType, PhysicalResourceId, ResourceStatus]' --output table >&2
   fi
-  run aws iam get-role --role-name "$name" --query Role.AssumeRolePolicyDocument --output json >&2
-  run aws iam list-attached-role-policies --role-name "$name" --query 'AttachedPolicies[].PolicyArn' --output text >&2
+  show_role "${role##*/}" >&2
 }
 
-listed() { find_association; }
+listed() { find_ours; }
 
 create() {
   need_cluster || true
@@ -105,7 +101,7 @@ create() {
     [[ -n $dry_run ]] || die "the cluster has no add-on eks-pod-identity-agent, which serves associations: make it with scripts/addon.sh"
   found NoSuchEntity aws iam get-policy --policy-arn "$POLICY_ARN" --query Policy.DefaultVersionId --output text ||
     [[ -n $dry_run ]] || die "there is no policy $POLICY_NAME: make it with scripts/policy.sh"
-  if find_association; then
+  if find_ours; then
     [[ $tag == "$TAG_VALUE" ]] ||
       die "$NAMESPACE/$SERVICE_ACCOUNT is associated with $role already, and not by these scripts: delete the association $id, or set SERVICE_ACCOUNT"
     say "there already: the association of $NAMESPACE/$SERVICE_ACCOUNT with $role"
@@ -125,13 +121,13 @@ create() {
     [[ -z $dry_run ]] || return 0
     poll 120 "the association to be listed" listed || die "the association is not listed: run this again"
   fi
-  show_role
+  show_made
   say "the association is listed; EKS says that it takes some seconds more until new pods get its credentials"
 }
 
 delete() {
   local by_eksctl=''
-  if ! find_association; then
+  if ! find_ours; then
     say "gone already: the association of $NAMESPACE/$SERVICE_ACCOUNT"
   elif [[ $tag != "$TAG_VALUE" ]]; then
     say "left alone: the association of $NAMESPACE/$SERVICE_ACCOUNT with $role, which these scripts did not make"
@@ -153,7 +149,7 @@ delete() {
 }
 
 left() {
-  if find_association && [[ $tag == "$TAG_VALUE" ]]; then echo "the association $id"; fi
+  if find_ours && [[ $tag == "$TAG_VALUE" ]]; then echo "the association $id"; fi
 }
 
 begin "$@"

@@ -27,8 +27,9 @@ undo() {
 
 # What is in the cluster ends with the cluster.
 undo_in_cluster() {
-  if [[ $KUBERNETES == none && $1 != addon ]]; then
-    say "" "── $1 ──" "left alone: what is inside of the cluster, with KUBERNETES=none"
+  if [[ $KUBERNETES == none ]]; then
+    heading "$1"
+    say "left alone: what is inside of the cluster, with KUBERNETES=none"
   elif [[ -n $cluster ]]; then
     undo "$1"
   else
@@ -73,7 +74,7 @@ if find_cluster; then cluster=yes; fi
 undo_in_cluster deploy
 undo association
 undo_in_cluster compare
-undo_in_cluster addon
+undo addon
 undo policy
 undo bucket
 undo registry

@@ -6,6 +6,7 @@
 # The label of all that the manifests make, the namespace too.
 readonly ours_label=app.kubernetes.io/part-of=pod-identity-demo
 readonly kube=(kubectl --namespace "$NAMESPACE")
+# shellcheck disable=SC2034 # for those who source this
 readonly at_eks=(--region "$AWS_REGION" --cluster-name "$CLUSTER_NAME")
 
 pods=''     # of a Job, newest last, as JSON; set by look_at
@@ -26,22 +27,9 @@ is_ours() {
   [[ "$(jq -r '.metadata.labels["app.kubernetes.io/part-of"]' <<<"$1")" == "${ours_label#*=}" ]]
 }
 
-# The association of a service account; `answer` is its id.
-find_association() {
-  found ResourceNotFoundException aws eks list-pod-identity-associations "${at_eks[@]}" --namespace "$NAMESPACE" \
-    --service-account "$1" --query 'associations[0].associationId' --output text || return 1
-  [[ -n $answer && $answer != None ]]
-}
-
 # Above a part of what a script found, on stdout as that is.
 heading() {
   printf '\n── %s ──\n' "$1"
-}
-
-# show_role NAME: whom a role trusts, and what is attached to it.
-show_role() {
-  run aws iam get-role --role-name "$1" --query Role.AssumeRolePolicyDocument --output json
-  run aws iam list-attached-role-policies --role-name "$1" --query 'AttachedPolicies[].PolicyArn' --output text
 }
 
 # of_pod JQ-FILTER: something of the newest pod, as text.

@@ -157,3 +157,16 @@ delete_stack() {
   poll 600 "the stack $1 to be gone" stack_rests "$1" && [[ -z $answer ]] ||
     die "the stack $1 is not gone: aws cloudformation describe-stack-events --region $AWS_REGION --stack-name $1"
 }
+
+# find_association ACCOUNT: the association of a service account; `answer` is its id.
+find_association() {
+  found ResourceNotFoundException aws eks list-pod-identity-associations --region "$AWS_REGION" --cluster-name "$CLUSTER_NAME" --namespace "$NAMESPACE" \
+    --service-account "$1" --query 'associations[0].associationId' --output text || return 1
+  [[ -n $answer && $answer != None ]]
+}
+
+# show_role NAME: whom a role trusts, and what is attached to it.
+show_role() {
+  run aws iam get-role --role-name "$1" --query Role.AssumeRolePolicyDocument --output json
+  run aws iam list-attached-role-policies --role-name "$1" --query 'AttachedPolicies[].PolicyArn' --output text
+}
