@@ -8,12 +8,12 @@
 # It needs what scripts/up.sh needed. Exit code 1 if anything is left. What is
 # gone already is no error: interrupted, it is run again.
 
-# shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-# shellcheck source=settings.sh
-. "$root/scripts/settings.sh"
-# shellcheck source=steps.sh
-. "$root/scripts/steps.sh"
+# shellcheck source-path=SCRIPTDIR source=lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+# shellcheck source=lib/settings.sh
+. "$root/scripts/lib/settings.sh"
+# shellcheck source=lib/steps.sh
+. "$root/scripts/lib/steps.sh"
 
 # A step that fails does not keep the others from going on; Ctrl-C does.
 failed=()

@@ -47,8 +47,8 @@ toolbox() {
 # the read end of a pipe whose other end is here.
 start_cloud() {
   local python=$repository/.tools/ministack/bin/python
-  [[ -x $python ]] || { echo "MiniStack is not here: run scripts/tools.sh ministack" >&2 && return 1; }
-  exec {ministack_pipe}> >(exec "$repository/scripts/ministack.sh" --tls --until-stdin-closes >"$BATS_FILE_TMPDIR/ministack" 2>"$BATS_FILE_TMPDIR/ministack.log" 3>&-)
+  [[ -x $python ]] || { echo "MiniStack is not here: run scripts/dev/tools.sh ministack" >&2 && return 1; }
+  exec {ministack_pipe}> >(exec "$repository/scripts/dev/ministack.sh" --tls --until-stdin-closes >"$BATS_FILE_TMPDIR/ministack" 2>"$BATS_FILE_TMPDIR/ministack.log" 3>&-)
   ministack_pid=$!
   export MINISTACK
   MINISTACK=$(await_ready "$BATS_FILE_TMPDIR/ministack" "$ministack_pid")

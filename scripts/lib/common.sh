@@ -5,7 +5,7 @@
 set -euo pipefail
 
 # The project's folder, wherever the script was called from.
-root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
+root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)
 # shellcheck disable=SC2034 # for those who source this
 readonly root
 

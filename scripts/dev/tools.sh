@@ -1,23 +1,23 @@
 #!/usr/bin/env bash
 # Installs what the tests and the local world need, pinned, into .tools/:
 #
-#   scripts/tools.sh lint         shellcheck, shfmt, bats, aws    .tools/lint/bin
-#   scripts/tools.sh localstack   LocalStack without Docker       .tools/localstack/bin
-#   scripts/tools.sh ministack    MiniStack                       .tools/ministack/bin
-#   scripts/tools.sh manifests    kubectl, Kubernetes's schemas   .tools/manifests/bin
-#   scripts/tools.sh image        hadolint, actionlint            .tools/image/bin
-#   scripts/tools.sh containers   buildah, podman, runc           .tools/containers/bin
-#   scripts/tools.sh deny         cargo-deny, built from source   .tools/cargo/bin
+#   scripts/dev/tools.sh lint         shellcheck, shfmt, bats, aws    .tools/lint/bin
+#   scripts/dev/tools.sh localstack   LocalStack without Docker       .tools/localstack/bin
+#   scripts/dev/tools.sh ministack    MiniStack                       .tools/ministack/bin
+#   scripts/dev/tools.sh manifests    kubectl, Kubernetes's schemas   .tools/manifests/bin
+#   scripts/dev/tools.sh image        hadolint, actionlint            .tools/image/bin
+#   scripts/dev/tools.sh containers   buildah, podman, runc           .tools/containers/bin
+#   scripts/dev/tools.sh deny         cargo-deny, built from source   .tools/cargo/bin
 #
 # Several at once are fine, and so is running it again: what is there stays.
-# scripts/requirements/ holds the versions; `rm -r .tools` undoes it all.
+# scripts/dev/requirements/ holds the versions; `rm -r .tools` undoes it all.
 
-# shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=../lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
 
 readonly cargo_deny=0.20.2 # the newest, 2026-11; needs rustc 1.88
 readonly actionlint=1.7.12
-readonly tools=$root/.tools requirements=$root/scripts/requirements
+readonly tools=$root/.tools requirements=$root/scripts/dev/requirements
 
 # The first Python here that is new enough.
 find_python() {
@@ -98,7 +98,7 @@ END
     [[ -x $files/usr/bin/$tool ]] || continue # the system has this one
     cat >"$folder/bin/$tool" <<END
 #!/bin/sh
-# Made by scripts/tools.sh: $tool, where it was unpacked.
+# Made by scripts/dev/tools.sh: $tool, where it was unpacked.
 export HOME='$folder/home' PATH='$files/usr/sbin:$files/usr/bin':"\$PATH" CONTAINERS_CONF='$folder/containers.conf'
 export LD_LIBRARY_PATH='$(echo "$files"/usr/lib/*-linux-gnu)'
 exec '$files/usr/bin/$tool' "\$@"
