@@ -58,7 +58,7 @@ fi
 
 # shellcheck source=lib/settings.sh
 . "$root/scripts/lib/settings.sh"
-readonly here=$root/scripts/audit
+readonly here=$root/scripts/lib/audit
 # shellcheck source=lib/audit/collect.sh
 . "$here/collect.sh"
 # shellcheck source=lib/audit/can.sh

@@ -18,9 +18,10 @@
 # A step that fails does not keep the others from going on; Ctrl-C does.
 failed=()
 undo() {
-  local status=0
+  local status=0 script=scripts/steps/$1.sh
+  [[ -e $script ]] || script=scripts/$1.sh # compare is typed by people too
   heading "$1"
-  "scripts/$1.sh" delete || status=$?
+  "$script" delete || status=$?
   ((status < 128)) || exit "$status"
   if ((status > 0)); then failed+=("$1"); fi
 }
@@ -55,7 +56,7 @@ none_tagged() {
 look_again() {
   local step
   for step in association addon policy bucket registry cluster; do
-    "scripts/$step.sh" left
+    "scripts/steps/$step.sh" left
   done
   # Roles are in stacks, and the tagging API knows no roles.
   found . aws cloudformation describe-stacks --region "$AWS_REGION" --output text \

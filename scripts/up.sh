@@ -45,7 +45,7 @@ find_cluster || need eksctl "https://eksctl.io/installation/, or name a cluster 
 
 for step in bucket policy cluster addon association; do
   heading "$step"
-  "scripts/$step.sh"
+  "scripts/steps/$step.sh"
 done
 heading image
 image
