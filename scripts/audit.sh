@@ -1,29 +1,30 @@
 #!/usr/bin/env bash
-# Who in an EKS cluster gets which identity, and what is wrong with it:
+# Shows which pods of an EKS cluster get which IAM role, and reports faults.
 #
 #   scripts/audit.sh [--cluster NAME] [--region REGION] [--json | --quiet]
 #   scripts/audit.sh --can ACTION --on ARN [--json]
 #
-# For every association of the cluster: service account, role, policies with
-# their actions, the role's trust policy, and every pod that runs under it now,
-# `injected` or `NOT injected`. IRSA's service accounts likewise, and the pods
-# that can only get the node's role. The second form: every pod that may do the
-# action (s3:PutObject) on the resource, and through which role, as IAM says.
+# The first form lists every association of the cluster: service account, role,
+# policies with their actions, whether the trust policy is right, and each pod that
+# uses it, `injected` or `NOT injected`. It lists IRSA's service accounts as well, and
+# the pods that can only get the node's role. The second form lists every pod that is
+# allowed to do the action (for example s3:PutObject) on the resource, and through
+# which role, according to IAM.
 #
-#   --json           one JSON document instead of a table
-#   --quiet          only what is wrong, and no commands: for CI
-#   --context NAME   this context of your kubeconfig, not a fresh one
-#   --no-pods        ask AWS alone, where kubectl cannot reach the cluster
+#   --json           print one JSON document instead of a table
+#   --quiet          print only faults, and no commands; for CI
+#   --context NAME   use this context of your kubeconfig instead of a new one
+#   --no-pods        read only from AWS, if kubectl cannot reach the cluster
 #
-# Reads only. Works on any EKS cluster. It needs aws, jq, curl, kubectl, and the
-# permissions in docs/audit.md, and costs nothing. Exit code 0 when nothing is
-# wrong, 1 when something is, 2 for unusable words, 3 when it could not look.
+# Changes nothing. Works on any EKS cluster. Requires aws, jq, curl, kubectl, and the
+# permissions in docs/audit.md. Free of charge. The exit code is 0 if there is no
+# fault, 1 if there is one, 2 if the arguments are wrong, and 3 if the audit failed.
 
 # shellcheck source-path=SCRIPTDIR source=lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
 unusable() {
-  printf '%s: %s (--help says more)\n' "${0##*/}" "$*" >&2
+  printf '%s: %s (see --help)\n' "${0##*/}" "$*" >&2
   exit 2
 }
 
@@ -35,7 +36,7 @@ while (($# > 0)); do
     --quiet) quiet=true ;;
     --no-pods) pods='' ;;
     --cluster | --region | --context | --can | --on)
-      [[ -n ${2-} ]] || unusable "$1 wants a value"
+      [[ -n ${2-} ]] || unusable "$1 requires a value"
       case $1 in
         --cluster) CLUSTER_NAME=$2 ;;
         --region) AWS_REGION=$2 ;;
@@ -45,15 +46,15 @@ while (($# > 0)); do
       esac
       shift
       ;;
-    *) unusable "there is no word $1" ;;
+    *) unusable "unknown argument $1" ;;
   esac
   shift
 done
 if [[ -n $action$resource ]]; then
-  [[ -n $action && -n $resource ]] || unusable "--can ACTION and --on ARN go together"
-  [[ $action =~ ^[A-Za-z0-9-]+:[A-Za-z0-9]+$ ]] || unusable "$action is no action such as s3:PutObject"
-  [[ $resource == arn:*:*:* ]] || unusable "$resource is no ARN such as arn:aws:s3:::bucket/key"
-  [[ -n $pods ]] || unusable "--can needs the pods: leave --no-pods out"
+  [[ -n $action && -n $resource ]] || unusable "--can ACTION and --on ARN require each other"
+  [[ $action =~ ^[A-Za-z0-9-]+:[A-Za-z0-9]+$ ]] || unusable "$action is not an action such as s3:PutObject"
+  [[ $resource == arn:*:*:* ]] || unusable "$resource is not an ARN such as arn:aws:s3:::bucket/key"
+  [[ -n $pods ]] || unusable "--can requires the pods: omit --no-pods"
 fi
 
 # shellcheck source=lib/settings.sh
@@ -66,7 +67,7 @@ readonly here=$root/scripts/lib/audit
 
 [[ $quiet == false ]] || say() { :; }
 for tool in aws jq curl ${pods:+kubectl}; do
-  command -v "$tool" >/dev/null || failed "$tool is missing: install it${pods:+, or, for kubectl, leave the pods out with --no-pods}"
+  command -v "$tool" >/dev/null || cannot_audit "$tool is missing: install it${pods:+, or, for kubectl, use --no-pods}"
 done
 
 umask 077
@@ -81,14 +82,14 @@ read_aws
 [[ -z $pods ]] || read_kubernetes
 read_rest
 
-# with_files WORDS...: jq on all that was read.
+# with_files ARGUMENT...: runs jq on everything that was read.
 with_files() {
   jq -n -L "$here" --slurpfile cluster "$scratch/cluster" --slurpfile associations "$scratch/associations" \
     --slurpfile iam "$scratch/iam" --slurpfile providers "$scratch/providers" --slurpfile pods "$scratch/pods" \
     --slurpfile accounts "$scratch/serviceaccounts" --slurpfile namespaces "$scratch/namespaces" "$@"
 }
 
-with_files -f "$here/report.jq" >"$scratch/report" || failed "what was read cannot be put together: see above"
+with_files -f "$here/report.jq" >"$scratch/report" || cannot_audit "jq could not build the report: see its message above"
 if [[ -n $action ]]; then
   can
 elif [[ -n $json ]]; then

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Measures the release build: CPU, memory and time of whole processes, against
-# the local world (Linux only, some three minutes after the build):
+# Measures CPU, memory and time of the release build in a local environment. Requires
+# Linux; takes about three minutes after the build.
 #
 #   scripts/bench.sh
 #
-# docs/benchmark.md says what the figures are compared with.
+# docs/benchmark.md explains the results.
 
 # shellcheck source-path=SCRIPTDIR source=lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
@@ -14,8 +14,8 @@ case ${1-} in
 esac
 cd "$root"
 need cargo "install Rust, https://rustup.rs"
-[[ -r /proc/self/status ]] || die "there is no /proc here: the figures are read from Linux's"
+[[ -r /proc/self/status ]] || die "/proc is missing: the benchmark requires Linux"
 run cargo build --locked --release --package pod-identity-demo
-# The local world is not what is measured: its quick build does.
+# The local environment is not measured, so a fast debug build of it is sufficient.
 run cargo bench --locked --profile dev --package pod-identity-demo --bench job -- \
   "${CARGO_TARGET_DIR:-$root/target}/release/pod-identity-demo"

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# IRSA beside Pod Identity: the same job under both, their service accounts, trust
-# policies and identities, and a table of what differs.
+# Compares IRSA with Pod Identity: runs the same job under both, and shows their
+# service accounts, trust policies and identities, and a table of the differences.
 #
 #   scripts/compare.sh [delete] [--dry-run]
 #
-# It associates the cluster's OIDC provider, makes the IRSA service account with
-# its role, and deploys the job under it. With delete: the Job, account and role,
-# and the OIDC provider if it has our tag and nobody else needs it. It needs
-# eksctl, the AWS CLI, jq, kubectl, and the job of scripts/steps/deploy.sh. It costs
-# nothing but S3 requests.
+# Associates the cluster's OIDC provider, creates the IRSA service account with its
+# role, and deploys the job under it. With delete, deletes the Job, the service
+# account and the role, and the OIDC provider if it has our tag and no other service
+# account uses it. Requires eksctl, the AWS CLI, jq, kubectl, and the job of
+# scripts/steps/deploy.sh. Only S3 requests cost money.
 
 # shellcheck source-path=SCRIPTDIR source=lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
@@ -23,82 +23,94 @@ readonly irsa_job=pod-identity-demo-irsa annotation=eks.amazonaws.com/role-arn
 readonly stack=eksctl-$CLUSTER_NAME-addon-iamserviceaccount-$NAMESPACE-$IRSA_SERVICE_ACCOUNT
 readonly cluster=(--cluster "$CLUSTER_NAME" --region "$AWS_REGION")
 
-# The OIDC provider of the cluster is in IAM: `provider` is its ARN, `answer` our tag or None.
-provider=''
-find_provider() {
+# provider_arn: prints the ARN that the cluster's OIDC provider has in IAM; false when
+# the cluster does not exist.
+provider_arn() {
   local issuer
-  found ResourceNotFoundException aws eks describe-cluster --region "$AWS_REGION" --name "$CLUSTER_NAME" \
+  capture issuer found ResourceNotFoundException aws eks describe-cluster --region "$AWS_REGION" --name "$CLUSTER_NAME" \
     --query cluster.identity.oidc.issuer --output text || return 1
-  issuer=${answer#*://}
-  provider=arn:$PARTITION:iam::$ACCOUNT_ID:oidc-provider/$issuer
-  found NoSuchEntity aws iam get-open-id-connect-provider --open-id-connect-provider-arn "$provider" \
-    --query "Tags[?Key=='$TAG_KEY'].Value | [0]" --output text
+  echo "arn:$PARTITION:iam::$ACCOUNT_ID:oidc-provider/${issuer#*://}"
 }
 
-# The role that the IRSA service account is annotated with, in `answer`.
-find_account() {
-  found 'not found' "${kube[@]}" get "serviceaccount/$IRSA_SERVICE_ACCOUNT" --ignore-not-found --output json
-  answer=$(jq -r --arg name "$annotation" '.metadata.annotations[$name] // ""' <<<"${answer:-null}")
-  [[ -n $answer ]]
+# find_provider: prints the ARN of the OIDC provider, and our tag or None; false when
+# IAM does not have it.
+find_provider() {
+  local provider tag
+  capture provider provider_arn || return 1
+  capture tag found NoSuchEntity aws iam get-open-id-connect-provider --open-id-connect-provider-arn "$provider" \
+    --query "Tags[?Key=='$TAG_KEY'].Value | [0]" --output text || return 1
+  echo "$provider $tag"
+}
+
+# annotated_role: prints the role in the annotation of the IRSA service account; false
+# when there is none.
+annotated_role() {
+  local account role
+  capture account found 'not found' "${kube[@]}" get "serviceaccount/$IRSA_SERVICE_ACCOUNT" --ignore-not-found --output json
+  role=$(jq -r --arg name "$annotation" '.metadata.annotations[$name] // ""' <<<"${account:-null}")
+  [[ -n $role ]] || return 1
+  echo "$role"
 }
 
 associate_provider() {
-  if find_provider; then
-    say "there already: the OIDC provider of the cluster, in IAM"
+  local provider
+  if find_provider >/dev/null; then
+    say "already exists: the OIDC provider of the cluster, in IAM"
     return
   fi
   change eksctl utils associate-iam-oidc-provider "${cluster[@]}" --approve
-  # eksctl has no words for tags here.
+  # eksctl has no option for tags in this command.
+  capture provider provider_arn || die "the cluster $CLUSTER_NAME was deleted"
   change aws iam tag-open-id-connect-provider --open-id-connect-provider-arn "$provider" --tags "$tag_pair"
 }
 
 create_account() {
-  if find_account; then
-    say "there already: the service account $NAMESPACE/$IRSA_SERVICE_ACCOUNT, annotated with $answer"
+  local role
+  if capture role annotated_role; then
+    say "already exists: the service account $NAMESPACE/$IRSA_SERVICE_ACCOUNT, annotated with $role"
     return
   fi
-  found NoSuchEntity aws iam get-policy --policy-arn "$IRSA_POLICY_ARN" --query Policy.DefaultVersionId --output text ||
-    [[ -n $dry_run ]] || die "there is no policy $IRSA_POLICY_NAME: make it with scripts/steps/policy.sh"
+  found NoSuchEntity aws iam get-policy --policy-arn "$IRSA_POLICY_ARN" --query Policy.DefaultVersionId --output text >/dev/null ||
+    [[ -n $dry_run ]] || die "the policy $IRSA_POLICY_NAME does not exist: create it with scripts/steps/policy.sh"
   change eksctl create iamserviceaccount "${cluster[@]}" --namespace "$NAMESPACE" --name "$IRSA_SERVICE_ACCOUNT" \
     --attach-policy-arn "$IRSA_POLICY_ARN" --tags "$tag_map" --approve
 }
 
-# What is where, printed to stdout.
+# side_by_side: prints the service accounts, trust policies and identities of both.
 side_by_side() {
-  local role
-  heading "the service accounts: with IRSA the role is in Kubernetes, as an annotation"
+  local id role
+  section "the service accounts: with IRSA the role is in Kubernetes, as an annotation"
   run "${kube[@]}" get serviceaccount "$SERVICE_ACCOUNT" "$IRSA_SERVICE_ACCOUNT" --output yaml
 
-  heading "the trust policy with Pod Identity: one principal, for any cluster"
-  found ResourceNotFoundException aws eks list-pod-identity-associations "${at_eks[@]}" --namespace "$NAMESPACE" \
-    --service-account "$SERVICE_ACCOUNT" --query 'associations[0].associationId' --output text
-  found ResourceNotFoundException aws eks describe-pod-identity-association "${at_eks[@]}" --association-id "$answer" \
-    --query association.roleArn --output text || die "there is no association to compare with: scripts/steps/association.sh"
-  role=$answer
+  section "the trust policy with Pod Identity: one principal, for any cluster"
+  capture id find_association "$SERVICE_ACCOUNT" || die "there is no association to compare with: create it with scripts/steps/association.sh"
+  capture role found ResourceNotFoundException aws eks describe-pod-identity-association "${at_eks[@]}" --association-id "$id" \
+    --query association.roleArn --output text || die "there is no association to compare with: create it with scripts/steps/association.sh"
   show_role "${role##*/}"
-  heading "the trust policy with IRSA: this cluster's provider, this service account"
-  find_account || die "the service account has lost its annotation: scripts/compare.sh delete, then run this again"
-  show_role "${answer##*/}"
+  section "the trust policy with IRSA: this cluster's provider, this service account"
+  capture role annotated_role || die "the service account has lost its annotation: run scripts/compare.sh delete, then this again"
+  show_role "${role##*/}"
 
-  identity pod-identity-demo
-  identity "$irsa_job"
+  job_identity pod-identity-demo
+  job_identity "$irsa_job"
 
-  heading "who has a role, asked of AWS"
+  section "which service accounts have a role, according to AWS"
   run eksctl get podidentityassociation "${cluster[@]}"
-  say "IRSA's $NAMESPACE/$IRSA_SERVICE_ACCOUNT is not among them, and AWS has no other list that it is in: only" \
-    "the cluster's own annotations, one service account at a time, say who has which role"
+  say "the list does not contain $NAMESPACE/$IRSA_SERVICE_ACCOUNT, which uses IRSA, and AWS has no other list of such" \
+    "service accounts: only the annotations in the cluster tell which service account has which role"
 }
 
-identity() {
-  heading "who the pod of $1 is, from inside"
-  look_at "$1" || die "the Job $1 has no pod: run this again"
-  run "${kube[@]}" exec "$pod" -- pod-identity-demo identity || say "that is not the identity that is required: see above"
+job_identity() {
+  local pods
+  section "the identity of $1, as its pod sees it"
+  capture pods pods_of "$1" || die "the Job $1 has no pod: run this again"
+  show_identity "$pods"
 }
 
-# Facts of the EKS user guide (service-accounts, pod-id-*), the IAM quotas, and the
-# sources of the agent and the webhook.
+# differences: prints the table. Sources: the EKS user guide (service-accounts,
+# pod-id-*), the IAM quotas, and the source code of the agent and the webhook.
 differences() {
-  heading "what differs"
+  section "what differs"
   cat <<'EOF'
                       Pod Identity                                IRSA
   trust policy        pods.eks.amazonaws.com, sts:AssumeRole      the cluster's OIDC provider,
@@ -122,79 +134,84 @@ differences() {
   limits              EKS's quota of associations in a cluster;   2,048 characters of trust policy: some 4
                       one role for a service account              service accounts or clusters, 8 if raised
   hostNetwork pods    refused by the agent                        work
-  who has what        aws eks list-pod-identity-associations      nobody: look through the annotations
+  who has what        aws eks list-pod-identity-associations      no API: search the annotations
 EOF
 }
 
 create() {
   need eksctl "https://eksctl.io/installation/"
   settle ACCOUNT_ID PARTITION BUCKET IMAGE IRSA_POLICY_ARN
-  if ! reach; then
-    say "there is no cluster yet, so this cannot be said in more detail"
+  local pods
+  if ! reach_cluster; then
+    say "the cluster does not exist yet, so the dry run cannot show more detail than:"
     differences
     return
   fi
-  look_at pod-identity-demo || [[ -n $dry_run ]] || die "there is no job to compare with in $NAMESPACE: scripts/steps/deploy.sh makes it"
+  capture pods pods_of pod-identity-demo || [[ -n $dry_run ]] || die "there is no job to compare with in $NAMESPACE: create it with scripts/steps/deploy.sh"
   associate_provider
   create_account
-  deploy irsa "$irsa_job"
+  apply_job irsa "$irsa_job"
   if [[ -z $dry_run ]]; then
-    await "$irsa_job" "$IRSA_SERVICE_ACCOUNT"
+    await_upload "$irsa_job" "$IRSA_SERVICE_ACCOUNT" >"$scratch/url"
     side_by_side
   fi
   differences
 }
 
-# Other service accounts that a role is annotated on, which would lose it.
-others() {
+# other_users: prints the other service accounts with a role in their annotation.
+other_users() {
   kubectl get serviceaccounts --all-namespaces --output json |
     jq -r --arg ours "$NAMESPACE/$IRSA_SERVICE_ACCOUNT" --arg name "$annotation" '.items[] |
       select(.metadata.annotations[$name]) | "\(.metadata.namespace)/\(.metadata.name)" | select(. != $ours)'
 }
 
 delete_provider() {
-  local users
-  if ! find_provider; then
-    say "gone already: the OIDC provider of the cluster"
-  elif [[ $answer != "$TAG_VALUE" ]]; then
-    say "left alone: the OIDC provider, which these scripts did not make"
-  elif users=$(others) && [[ -n $users ]]; then
-    say "left alone: the OIDC provider, because others use it: ${users//$'\n'/, }"
+  local state provider tag users
+  if ! capture state find_provider; then
+    say "already deleted: the OIDC provider of the cluster"
+    return
+  fi
+  read -r provider tag <<<"$state"
+  if [[ $tag != "$TAG_VALUE" ]]; then
+    say "left alone: the OIDC provider, which these scripts did not create"
+  elif users=$(other_users) && [[ -n $users ]]; then
+    say "left alone: the OIDC provider, because other service accounts use it: ${users//$'\n'/, }"
   else
     change aws iam delete-open-id-connect-provider --open-id-connect-provider-arn "$provider"
   fi
 }
 
 delete() {
-  local tag cluster_is_there=''
+  local state tag cluster_exists=''
   settle ACCOUNT_ID PARTITION
-  if find_cluster; then
-    cluster_is_there=yes
+  if find_cluster >/dev/null; then
+    cluster_exists=yes
     need_kubernetes
     change "${kube[@]}" delete "job/$irsa_job" --ignore-not-found --wait --timeout=120s
   fi
-  if ! find_stack "$stack"; then
-    say "gone already: the service account $NAMESPACE/$IRSA_SERVICE_ACCOUNT and its role"
+  if ! capture state find_stack "$stack"; then
+    say "already deleted: the service account $NAMESPACE/$IRSA_SERVICE_ACCOUNT and its role"
   else
-    read -r _ tag <<<"$answer"
+    read -r _ tag <<<"$state"
     if [[ $tag != "$TAG_VALUE" ]]; then
-      say "left alone: the stack $stack, which these scripts did not make"
+      say "left alone: the stack $stack, which these scripts did not create"
       return
-    elif command -v eksctl >/dev/null && [[ -n $cluster_is_there ]] && find_provider; then
+    elif command -v eksctl >/dev/null && [[ -n $cluster_exists ]] && find_provider >/dev/null; then
       change eksctl delete iamserviceaccount "${cluster[@]}" --namespace "$NAMESPACE" --name "$IRSA_SERVICE_ACCOUNT" --wait
     fi
-    # What eksctl leaves, because it needs the cluster and its provider.
-    if [[ -z $dry_run ]] && find_stack "$stack"; then delete_stack "$stack"; fi
+    # Without the cluster and its provider, eksctl cannot delete the stack.
+    if [[ -z $dry_run ]] && find_stack "$stack" >/dev/null; then delete_stack "$stack"; fi
   fi
-  if [[ -n $cluster_is_there ]]; then delete_provider; fi
+  if [[ -n $cluster_exists ]]; then delete_provider; fi
 }
 
 left() {
   settle ACCOUNT_ID PARTITION
-  if find_stack "$stack"; then echo "the stack $stack"; fi
-  if find_cluster && find_provider && [[ $answer == "$TAG_VALUE" ]]; then echo "the OIDC provider $provider"; fi
+  local state
+  if find_stack "$stack" >/dev/null; then echo "the stack $stack"; fi
+  if find_cluster >/dev/null && capture state find_provider && [[ ${state#* } == "$TAG_VALUE" ]]; then echo "the OIDC provider ${state%% *}"; fi
 }
 
-begin "$@"
+begin_step "$@"
 need_jq
 "$action"

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# The way back from scripts/up.sh: job, association, IRSA account, add-on,
-# policies, bucket with all that is in it, image repository, cluster; of each only
-# what has our tag. Then it looks again, and lists what is left.
+# Deletes what scripts/up.sh created: job, association, IRSA service account, add-on,
+# policies, bucket with its contents, image repository and cluster. Deletes only
+# resources that have our tag. Then checks again, and lists what still exists.
 #
 #   scripts/down.sh [--dry-run]
 #
-# It needs what scripts/up.sh needed. Exit code 1 if anything is left. What is
-# gone already is no error: interrupted, it is run again.
+# Requires the same tools as scripts/up.sh. The exit code is 1 if anything still
+# exists. After an interruption, run it again: a resource that is already deleted is
+# no error.
 
 # shellcheck source-path=SCRIPTDIR source=lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
@@ -15,62 +16,66 @@
 # shellcheck source=lib/steps.sh
 . "$root/scripts/lib/steps.sh"
 
-# A step that fails does not keep the others from going on; Ctrl-C does.
-failed=()
+# undo STEP: runs the step's delete. If it fails, the other steps still run, but
+# Ctrl-C ends this script.
+failed_steps=()
 undo() {
   local status=0 script=scripts/steps/$1.sh
-  [[ -e $script ]] || script=scripts/$1.sh # compare is typed by people too
-  heading "$1"
+  [[ -e $script ]] || script=scripts/$1.sh # people also run compare.sh themselves
+  step_heading "$1"
   "$script" delete || status=$?
   ((status < 128)) || exit "$status"
-  if ((status > 0)); then failed+=("$1"); fi
+  if ((status > 0)); then failed_steps+=("$1"); fi
 }
 
-# What is in the cluster ends with the cluster.
+# undo_in_cluster STEP: like undo, for a step whose objects disappear with the cluster.
 undo_in_cluster() {
   if [[ $KUBERNETES == none ]]; then
-    heading "$1"
-    say "left alone: what is inside of the cluster, with KUBERNETES=none"
+    step_heading "$1"
+    say "left alone: the objects inside the cluster, because KUBERNETES=none"
   elif [[ -n $cluster ]]; then
     undo "$1"
   else
-    heading "$1"
-    say "gone already, with the cluster $CLUSTER_NAME"
+    step_heading "$1"
+    say "already deleted, together with the cluster $CLUSTER_NAME"
   fi
 }
 
-# What the tagging API lists. It lags behind, and shows instances and NAT
-# gateways for an hour after their end; those go with the stacks, seen directly.
+# tagged: prints the ARNs that the tagging API lists with our tag. It lists instances
+# and NAT gateways for an hour after their deletion, so leave them out: they belong to
+# stacks, which look_again checks.
 tagged() {
-  found 'AccessDenied' aws resourcegroupstaggingapi get-resources --region "$AWS_REGION" --output text \
-    --tag-filters "Key=$TAG_KEY,Values=$TAG_VALUE" --query 'ResourceTagMappingList[].[ResourceARN]' || answer=''
-  answer=$(grep -Ev '^(None)?$|:ec2:.*:(instance|natgateway)/' <<<"$answer" || true)
+  local arns
+  capture arns found 'AccessDenied' aws resourcegroupstaggingapi get-resources --region "$AWS_REGION" --output text \
+    --tag-filters "Key=$TAG_KEY,Values=$TAG_VALUE" --query 'ResourceTagMappingList[].[ResourceARN]' || arns=''
+  grep -Ev '^(None)?$|:ec2:.*:(instance|natgateway)/' <<<"$arns" || true
 }
 
 none_tagged() {
-  tagged
-  [[ -z $answer ]]
+  local arns
+  capture arns tagged
+  [[ -z $arns ]]
 }
 
-# What is left, a line each, into a file: first as each step sees it.
+# look_again: prints what still exists, one resource per line.
 look_again() {
-  local step
+  local step stacks
   for step in association addon policy bucket registry cluster; do
     "scripts/steps/$step.sh" left
   done
-  # Roles are in stacks, and the tagging API knows no roles.
-  found . aws cloudformation describe-stacks --region "$AWS_REGION" --output text \
-    --query "Stacks[?Tags[?Key=='$TAG_KEY' && Value=='$TAG_VALUE']].[StackName]" || die "the stacks cannot be listed: $failure"
-  [[ -z $answer || $answer == None ]] || printf 'the stack %s\n' "${answer//$'\n'/$'\nthe stack '}"
+  # The tagging API does not list roles. They are in stacks, so list these as well.
+  capture stacks found 'does not exist' aws cloudformation describe-stacks --region "$AWS_REGION" --output text \
+    --query "Stacks[?Tags[?Key=='$TAG_KEY' && Value=='$TAG_VALUE']].[StackName]" || stacks=''
+  [[ -z $stacks || $stacks == None ]] || printf 'the stack %s\n' "${stacks//$'\n'/$'\nthe stack '}"
 }
 
-begin "$@"
-[[ $action == create ]] || die "the only word here is --dry-run"
+begin_step "$@"
+[[ $action == create ]] || die "the only argument is --dry-run (see --help)"
 need_jq
 settle ACCOUNT_ID PARTITION BUCKET POLICY_ARN IRSA_POLICY_ARN REPOSITORY IMAGE
 say "account $ACCOUNT_ID, region $AWS_REGION, cluster $CLUSTER_NAME"
 cluster=''
-if find_cluster; then cluster=yes; fi
+if find_cluster >/dev/null; then cluster=yes; fi
 
 undo_in_cluster deploy
 undo association
@@ -82,15 +87,15 @@ undo registry
 undo cluster
 [[ -z $dry_run ]] || exit 0
 
-heading "what is left"
+step_heading "what still exists"
 look_again >"$scratch/left"
 if [[ ! -s $scratch/left ]]; then
-  poll "${LAG:-120}" "the tagging API to list nothing of ours" none_tagged || printf '%s\n' "$answer" >"$scratch/left"
+  poll "${LAG:-120}" "the tagging API to list no resource with our tag" none_tagged || tagged >"$scratch/left"
 fi
-((${#failed[@]} == 0)) || say "failed, as said above: ${failed[*]}"
+((${#failed_steps[@]} == 0)) || say "these steps failed (see above): ${failed_steps[*]}"
 if [[ -s $scratch/left ]]; then
   sed 's/^/left: /' "$scratch/left"
-  die "that is left of $TAG_KEY=$TAG_VALUE: run this again, or delete it by hand"
+  die "the resources above still have the tag $TAG_KEY=$TAG_VALUE: run this again, or delete them yourself"
 fi
-((${#failed[@]} == 0)) || die "not all steps succeeded, though nothing is left in AWS"
-say "nothing is left: nothing in account $ACCOUNT_ID, region $AWS_REGION, has the tag $TAG_KEY=$TAG_VALUE"
+((${#failed_steps[@]} == 0)) || die "some steps failed, although nothing is left in AWS"
+say "nothing is left: no resource in account $ACCOUNT_ID, region $AWS_REGION, has the tag $TAG_KEY=$TAG_VALUE"

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Inside Pod Identity: the association and its role, the agent, what the webhook
-# put into the job's pod beside a pod that has no association, the token's claims
-# and the identity as the pod sees them, and what the agent logged for this pod.
+# Shows how Pod Identity works for the job's pod: the association and its role, the
+# agent, what the webhook injected compared with a pod without an association, the
+# token's claims and the identity inside the pod, and the agent's log of this pod.
 #
 #   scripts/inspect.sh
 #
-# It needs the AWS CLI, jq and kubectl. It changes nothing: the pod beside it is
-# asked for with --dry-run=server, which passes admission and makes nothing.
+# Requires the AWS CLI, jq and kubectl. Changes nothing: the pod for comparison is
+# applied with --dry-run=server, which runs admission but creates nothing.
 
 # shellcheck source-path=SCRIPTDIR source=lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
@@ -19,28 +19,27 @@
 
 readonly agent=app.kubernetes.io/name=eks-pod-identity-agent
 
-# The association, the role, whom that trusts, what is attached to it.
-association() {
-  local role
-  heading "the association: in EKS, not in Kubernetes"
-  if ! find_association "$SERVICE_ACCOUNT"; then
-    say "there is none for $NAMESPACE/$SERVICE_ACCOUNT: make it with scripts/steps/association.sh"
+# show_association: the association, its role, and the role's trust policy and policies.
+show_association() {
+  local id association
+  section "the association: in EKS, not in Kubernetes"
+  if ! capture id find_association "$SERVICE_ACCOUNT"; then
+    say "there is no association for $NAMESPACE/$SERVICE_ACCOUNT: create it with scripts/steps/association.sh"
     return
   fi
-  found ResourceNotFoundException aws eks describe-pod-identity-association "${at_eks[@]}" --association-id "$answer" --output json ||
-    die "the association is gone since it was listed: run this again"
-  jq '.association | {clusterName, namespace, serviceAccount, roleArn, targetRoleArn, disableSessionTags, createdAt} | del(.[] | nulls)' <<<"$answer"
-  role=$(jq -r '.association.roleArn | split("/") | last' <<<"$answer")
-  show_role "$role"
+  capture association found ResourceNotFoundException aws eks describe-pod-identity-association "${at_eks[@]}" --association-id "$id" --output json ||
+    die "the association was deleted after it was listed: run this again"
+  jq '.association | {clusterName, namespace, serviceAccount, roleArn, targetRoleArn, disableSessionTags, createdAt} | del(.[] | nulls)' <<<"$association"
+  show_role "$(jq -r '.association.roleArn | split("/") | last' <<<"$association")"
 }
 
-daemonset() {
-  heading "the agent: on each node, at 169.254.170.23"
+show_agent() {
+  section "the agent: on each node, at 169.254.170.23"
   run kubectl --namespace kube-system get daemonset eks-pod-identity-agent ||
-    say "there is no agent, so no pod gets credentials: scripts/steps/addon.sh"
+    say "the agent is not installed, so no pod gets credentials: run scripts/steps/addon.sh"
 }
 
-# What a webhook adds, a line each: from a pod as JSON.
+# additions: prints what a webhook has added to the pod on stdin, one item per line.
 additions() {
   jq -r '
     (.metadata.labels // {} | to_entries[] | select(.key | startswith("eks.amazonaws.com/")) | "label \(.key): \(.value)"),
@@ -50,61 +49,58 @@ additions() {
     (.spec.containers[0].volumeMounts // [] | .[] | select(.mountPath | contains("eks.amazonaws.com")) | "mount \(.mountPath)")'
 }
 
-# The same pod under the service account `default`, as admission would let it in.
-# Without the labels, which components/require-pod-identity would refuse it for.
-beside() {
-  of_pod '{apiVersion: "v1", kind: "Pod", metadata: {name: "beside", namespace: .metadata.namespace}, spec: (.spec
+# unassociated_pod PODS: prints the same pod under the service account `default`, as
+# admission would change it. It omits the labels, because with them
+# components/require-pod-identity would refuse the pod.
+unassociated_pod() {
+  of_pod "$1" '{apiVersion: "v1", kind: "Pod", metadata: {name: "beside", namespace: .metadata.namespace}, spec: (.spec
     | del(.nodeName, .serviceAccount, .volumes) | .serviceAccountName = "default"
     | .containers |= map(del(.volumeMounts) | .env |= map(select((.name | startswith("AWS_") | not) or .valueFrom))))}' >"$scratch/beside.json"
-  say "asked of the API server, beside.json being that pod under the service account default:"
+  say "beside.json is the same pod under the service account default; the API server returns it as admission changes it:"
   show kubectl apply --dry-run=server --output json --filename beside.json
   kubectl apply --dry-run=server --output json --filename "$scratch/beside.json"
 }
 
-webhook() {
-  local line mark
-  heading "what the webhook put into $pod, and into a pod without an association"
-  beside >"$scratch/other" || die "the pod beside it was refused: what the API server said is above"
+compare_injection() {
+  local pods=$1 line mark
+  section "what the webhook injected into $(name_of "$pods"), and into a pod without an association"
+  unassociated_pod "$pods" >"$scratch/other" || die "the API server refused the pod for comparison: see its message above"
   additions <"$scratch/other" >"$scratch/other.lines"
-  of_pod . | additions >"$scratch/pod.lines"
+  of_pod "$pods" . | additions >"$scratch/pod.lines"
   while IFS= read -r line; do
     mark=-
     if grep -Fxq -e "$line" "$scratch/other.lines"; then mark=yes; fi
     printf '  this pod: yes   the other: %-4s %s\n' "$mark" "$line"
   done <"$scratch/pod.lines"
-  [[ -s $scratch/pod.lines ]] || say "nothing into either: the pod is older than its association, or it has none; delete the pod, do not restart it"
+  [[ -s $scratch/pod.lines ]] || say "the webhook injected nothing into either: the pod is older than its association, or has no association; delete the pod, because a restart does not help"
 }
 
-identity() {
-  heading "who the pod is, from inside"
-  run "${kube[@]}" exec "$pod" -- pod-identity-demo identity ||
-    say "the identity is not what is required: what to do is above"
-}
-
-# The agent of the pod's node names a caller by its address, and a session by the pod.
+# agent_log PODS: prints what the agent on the pod's node logged for the pod. The log
+# names a caller by its IP address, and a session by the pod.
 agent_log() {
-  local line node address
-  heading "what the agent on the pod's node logged for it"
-  node=$(of_pod .spec.nodeName) address=$(of_pod .status.podIP)
+  local pods=$1 line node address
+  section "what the agent on the pod's node logged for it"
+  node=$(of_pod "$pods" .spec.nodeName) address=$(of_pod "$pods" .status.podIP)
   kubectl --namespace kube-system get pods --selector "$agent" --output json |
     jq -r --arg node "$node" '.items[] | select(.spec.nodeName == $node).metadata.name' >"$scratch/agents"
   while IFS= read -r line; do
     show kubectl --namespace kube-system logs "$line" --tail=5000
-    kubectl --namespace kube-system logs "$line" --tail=5000 </dev/null | grep -F -e "\"$address:" -e "$pod" | tail -n 10 ||
-      say "$line has logged nothing for it among its last 5000 lines"
+    kubectl --namespace kube-system logs "$line" --tail=5000 </dev/null | grep -F -e "\"$address:" -e "$(name_of "$pods")" | tail -n 10 ||
+      say "the last 5000 lines of $line do not mention the pod"
   done <"$scratch/agents"
 }
 
-begin "$@"
-[[ $action == create ]] || die "there is nothing to $action: this only looks"
-reach || die "there is no cluster $CLUSTER_NAME yet"
-association
-daemonset
-look_at pod-identity-demo || die "the Job pod-identity-demo has no pod in $NAMESPACE: scripts/steps/deploy.sh makes it"
-webhook
-if [[ $(of_pod .status.phase) == Running ]]; then
-  identity
+begin_step "$@"
+[[ $action == create ]] || die "unknown argument $action: this script changes nothing (see --help)"
+reach_cluster || die "the cluster $CLUSTER_NAME does not exist yet"
+show_association
+show_agent
+capture pods pods_of pod-identity-demo || die "the Job pod-identity-demo has no pod in $NAMESPACE: create it with scripts/steps/deploy.sh"
+compare_injection "$pods"
+if [[ $(of_pod "$pods" .status.phase) == Running ]]; then
+  section "the identity, as the pod sees it"
+  show_identity "$pods"
 else
   explain pod-identity-demo
 fi
-agent_log
+agent_log "$pods"

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Runs the job on this machine, with no AWS account and no internet:
 #
-#   scripts/local.sh [--localstack] [WORDS FOR THE PROGRAM...]
+#   scripts/local.sh [--localstack] [ARGUMENT...]
 #
-# Pictures come from a local image host, credentials over the Pod Identity
-# Agent's protocol from a stand-in for it, and objects land in a folder (a local
-# S3 that checks signatures). With --localstack they land in LocalStack instead,
-# in a container where Docker answers, otherwise installed from PyPI.
+# A local image host serves the pictures, a stand-in for the Pod Identity Agent serves
+# the credentials, and a local S3 that checks signatures stores the objects in a
+# folder. With --localstack, LocalStack stores them instead: in a container if Docker
+# responds, otherwise as a Python package. The arguments go to the program.
 #
-# Ctrl-C ends it, and so does `--count 5`. Nothing is left running.
+# Press Ctrl-C to stop, or pass `--count 5`. Nothing keeps running.
 
 # shellcheck source-path=SCRIPTDIR source=lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
@@ -16,22 +16,22 @@
 readonly bucket=pictures
 target=${CARGO_TARGET_DIR:-$root/target}/debug
 
-# s3 CURL-WORDS...: a request to LocalStack, signed with keys that it accepts.
+# s3 CURL-ARGUMENT...: sends a request to LocalStack, signed with keys that it accepts.
 s3() {
   curl --silent --show-error --fail --noproxy '*' \
     --user test:test --aws-sigv4 aws:amz:us-east-1:s3 "$@"
 }
 
-# LocalStack, in a process group of its own: Ctrl-C is for the job alone, and
-# LocalStack ends when this script has.
+# Starts LocalStack in its own process group, so that Ctrl-C reaches only the job.
+# LocalStack ends when this script ends.
 localstack() {
   local endpoint
   need curl "install it with your system's packages"
   set -m
   coproc LOCALSTACK { exec "$root/scripts/dev/localstack.sh" --until-stdin-closes; }
   set +m
-  read -r _ endpoint <&"${LOCALSTACK[0]}" || die "LocalStack did not start: see above"
-  s3 --request PUT "$endpoint/$bucket" || die "the bucket $bucket could not be made"
+  read -r _ endpoint <&"${LOCALSTACK[0]}" || die "LocalStack did not start: see the messages above"
+  s3 --request PUT "$endpoint/$bucket" || die "could not create the bucket $bucket"
 
   local status=0
   "$target/sandbox" --s3-endpoint "$endpoint" --bucket "$bucket" -- "$target/pod-identity-demo" "$@" || status=$?
@@ -52,7 +52,7 @@ need cargo "install Rust, https://rustup.rs"
 need cc "install a C compiler (Debian: apt install gcc, macOS: xcode-select --install)"
 run cargo build --locked --manifest-path "$root/Cargo.toml" --package pod-identity-demo --package sandbox
 
-trap : INT # the job ends in its own time, and this script after it
+trap : INT # let the job finish first
 if [[ ${1-} == --localstack ]]; then
   shift
   localstack "$@"

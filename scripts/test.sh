@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Installs what the tests need into .tools/, then runs all of them:
 #
-#   scripts/test.sh [WORDS FOR CARGO TEST...]
+#   scripts/test.sh [ARGUMENT...]
 #
-# Formatting and lints of Rust and shell, the rules for dependencies, then every
-# test, LocalStack's, MiniStack's and the image's among them. Without words it is
-# what CI runs.
+# Checks format and lints of Rust and shell, the rules for dependencies and the
+# modules, then runs every test, including those that need LocalStack, MiniStack or
+# containers. CI runs it without arguments; arguments go to `cargo test`, and only the
+# Rust tests run then.
 
 # shellcheck source-path=SCRIPTDIR source=lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
@@ -18,7 +19,7 @@ need cargo "install Rust, https://rustup.rs"
 need cc "install a C compiler (Debian: apt install gcc, macOS: xcode-select --install)"
 need git "install it with your system's packages"
 
-run scripts/dev/tools.sh lint deny localstack ministack manifests image
+run scripts/dev/tools.sh lint deny modules localstack ministack manifests image
 bin=$root/.tools/lint/bin
 scripts=()
 while IFS= read -r script; do scripts+=("$script"); done < <(git ls-files .ci/run 'scripts/*.sh' 'tests/*.'{sh,bash,bats})
@@ -29,12 +30,15 @@ run "$bin/shfmt" --diff "${scripts[@]}"
 run .tools/image/bin/hadolint Dockerfile
 run .tools/image/bin/actionlint -shellcheck "$bin/shellcheck"
 run .tools/cargo/bin/cargo-deny --all-features check licenses bans sources
+# The modules of the library must not depend on each other in a cycle.
+run .tools/cargo/bin/cargo-modules dependencies --lib --acyclic --no-externs --no-fns --no-traits --no-types \
+  --no-sysroot --package pod-identity-demo >/dev/null
 run cargo clippy --locked --workspace --all-targets -- --deny warnings
 (($# == 0)) || { run cargo test --locked --workspace "$@" && exit; }
 
-# The tests of the scripts and of the image wait much, and so do the program's: they
-# run side by side.
-beside() {
+# Runs the tests of the scripts and of the image. Like the program's own tests, they
+# mostly wait, so both run at the same time.
+script_and_image_tests() {
   run tests/wiring/run.sh
   if [[ $(uname) == Linux ]]; then
     run scripts/dev/tools.sh containers
@@ -46,9 +50,9 @@ beside() {
 
 run cargo test --locked --workspace --no-run
 log=$(mktemp "${TMPDIR:-/tmp}/test.XXXXXX")
-say "beside what follows, the tests of the scripts and of the image: what they say comes when they have ended"
+say "the tests of the scripts and of the image run at the same time; their output follows when they have ended"
 set -m
-(beside) >"$log" 2>&1 &
+(script_and_image_tests) >"$log" 2>&1 &
 set +m
 readonly pid=$!
 trap 'kill -TERM -- "-$pid" 2>/dev/null || true; rm -f "$log"' EXIT
@@ -58,4 +62,4 @@ run cargo test --locked --workspace
 status=0
 wait "$pid" || status=$?
 cat "$log" >&2
-((status == 0)) || die "the tests of the scripts or of the image failed, as said above"
+((status == 0)) || die "the tests of the scripts or of the image failed: see above"

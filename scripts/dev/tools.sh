@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests and the local world need, pinned, into .tools/:
+# Installs pinned versions of what the tests and the local environment need into .tools/:
 #
 #   scripts/dev/tools.sh lint         shellcheck, shfmt, bats, aws    .tools/lint/bin
 #   scripts/dev/tools.sh localstack   LocalStack without Docker       .tools/localstack/bin
@@ -8,29 +8,31 @@
 #   scripts/dev/tools.sh image        hadolint, actionlint            .tools/image/bin
 #   scripts/dev/tools.sh containers   buildah, podman, runc           .tools/containers/bin
 #   scripts/dev/tools.sh deny         cargo-deny, built from source   .tools/cargo/bin
+#   scripts/dev/tools.sh modules      cargo-modules, likewise         .tools/cargo/bin
 #
-# Several at once are fine, and so is running it again: what is there stays.
-# scripts/dev/requirements/ holds the versions; `rm -r .tools` undoes it all.
+# Accepts several sets at once. Does not install again what is already installed.
+# scripts/dev/requirements/ pins the versions. To uninstall, run `rm -r .tools`.
 
 # shellcheck source-path=SCRIPTDIR source=../lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
 
-readonly cargo_deny=0.20.2 # the newest, 2026-11; needs rustc 1.88
+readonly cargo_deny=0.20.2    # the newest, 2026-11; needs rustc 1.88
+readonly cargo_modules=0.27.0 # the newest that rustc 1.95 builds
 readonly actionlint=1.7.12
 readonly tools=$root/.tools requirements=$root/scripts/dev/requirements
 
-# The first Python here that is new enough.
+# find_python: prints the first Python that is new enough.
 find_python() {
   local python
   for python in python3 python3.11 python3.12 python3.13 python3.14; do
     "$python" -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue
     echo "$python" && return
   done
-  die "no Python from 3.11 on with venv: install one (Debian: apt install python3-venv, macOS: brew install python@3.13)"
+  die "there is no Python 3.11 or later with venv: install one (Debian: apt install python3-venv, macOS: brew install python@3.13)"
 }
 
-# venv FOLDER FILE: a virtual environment that holds what the file names. Its
-# stamp, written last, is what was installed and where.
+# venv FOLDER FILE: creates a virtual environment with the packages in the file. Writes
+# the stamp last, so that an interrupted installation starts again.
 venv() {
   local folder=$tools/$1 file=$requirements/$2 python
   if { echo "$folder" && cat "$file"; } | cmp -s - "$folder/stamp" && "$folder/bin/python" -c ''; then
@@ -41,21 +43,22 @@ venv() {
   run "$python" -m venv "$folder"
   run env PIP_CONSTRAINT="$requirements/build.txt" PIP_BUILD_CONSTRAINT="$requirements/build.txt" \
     "$folder/bin/python" -m pip install --quiet --no-input --disable-pip-version-check \
-    --require-hashes --requirement "$file" || die "pip could not install $file: see above; running this again starts afresh"
+    --require-hashes --requirement "$file" || die "pip could not install $file: see the message above, then run this again"
   { echo "$folder" && cat "$file"; } >"$folder/stamp.new"
   mv "$folder/stamp.new" "$folder/stamp"
 }
 
-# Optimised little: it runs for a second, and takes minutes to build.
-deny() {
-  [[ "$("$tools/cargo/bin/cargo-deny" --version 2>/dev/null)" == "cargo-deny $cargo_deny" ]] && return
+# cargo_tool NAME VERSION: builds a tool from source. Optimises little, because the tool
+# runs for a second but takes minutes to build.
+cargo_tool() {
+  grep -qsF "\"$1 $2 " "$tools/cargo/.crates.toml" && [[ -x $tools/cargo/bin/$1 ]] && return
   need cargo "install Rust, https://rustup.rs"
   run env CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-    cargo install --locked --root "$tools/cargo" --version "$cargo_deny" cargo-deny ||
-    die "cargo could not build cargo-deny $cargo_deny: see above"
+    cargo install --locked --root "$tools/cargo" --version "$2" "$1" ||
+    die "cargo could not build $1 $2: see the message above"
 }
 
-# The linter for workflows, built with the Go beside it.
+# The linter for workflows, built with the Go that pip installed.
 actionlint() {
   local bin=$tools/image/bin cache=$tools/image/cache
   [[ "$("$bin/actionlint" -version 2>/dev/null)" == *"$actionlint"* ]] && return
@@ -64,15 +67,15 @@ actionlint() {
   rm -rf "$cache"
 }
 
-# The system's own, where it has them. Otherwise, on Debian and Ubuntu, what their
-# packages hold, unpacked: the distribution pins them, and no root is needed.
+# Uses the system's tools if they are installed. Otherwise, on Debian and Ubuntu, unpacks
+# their packages, which needs no root; the distribution pins the versions.
 containers() {
   local folder=$tools/containers packages package tool files
   if command -v buildah && command -v podman && { command -v crun || command -v runc; }; then return; fi >/dev/null
   if [[ -e $folder/stamp && "$(<"$folder/stamp")" == "$folder" ]]; then return; fi
   [[ $(uname) == Linux ]] || die "containers need Linux: run this in a virtual machine, or install podman and buildah"
   need apt-get "install buildah, podman and runc with your system's packages"
-  ((EUID)) || run apt-get --quiet=2 update || true # a fresh container has no lists
+  ((EUID)) || run apt-get --quiet=2 update || true # a new container has no package lists
   packages=$(apt-get --simulate --no-install-recommends install buildah podman runc 2>/dev/null | awk '$1 == "Inst" && $3 !~ /^\[/ { print $2 }') &&
     [[ -n $packages ]] || die "apt has no buildah, podman or runc to install: apt-get update, then run this again"
   run rm -rf "$folder"
@@ -95,10 +98,10 @@ conmon_path = ["$files/usr/bin/conmon"]
 runc = ["$files/usr/sbin/runc"]
 END
   for tool in buildah podman; do
-    [[ -x $files/usr/bin/$tool ]] || continue # the system has this one
+    [[ -x $files/usr/bin/$tool ]] || continue # this tool is installed on the system
     cat >"$folder/bin/$tool" <<END
 #!/bin/sh
-# Made by scripts/dev/tools.sh: $tool, where it was unpacked.
+# Created by scripts/dev/tools.sh: runs the unpacked $tool.
 export HOME='$folder/home' PATH='$files/usr/sbin:$files/usr/bin':"\$PATH" CONTAINERS_CONF='$folder/containers.conf'
 export LD_LIBRARY_PATH='$(echo "$files"/usr/lib/*-linux-gnu)'
 exec '$files/usr/bin/$tool' "\$@"
@@ -109,14 +112,14 @@ END
   echo "$folder" >"$folder/stamp"
 }
 
-# One at a time: whoever holds the lock has written its process id into it.
+# lock: only one process installs at a time. The lock contains its process ID.
 lock() {
   local holder tries=0
   mkdir -p "$tools"
   until ln -s "process-$$" "$tools/lock" 2>/dev/null; do
     holder=$(readlink "$tools/lock" || true)
     if [[ -n $holder ]] && ! kill -0 "${holder#process-}" 2>/dev/null; then
-      rm -f "$tools/lock" # it died without giving the lock back
+      rm -f "$tools/lock" # that process ended without removing the lock
     fi
     ((tries > 0)) || say "waiting for process ${holder#process-}, which is installing"
     ((tries++ < 600)) || die "process ${holder#process-} has held $tools/lock for 10 minutes: end that process"
@@ -127,12 +130,12 @@ lock() {
   trap 'exit 143' TERM
 }
 
-(($# > 0)) || die "install what? lint, localstack, ministack, manifests, image, containers or deny (--help says more)"
+(($# > 0)) || die "missing argument: lint, localstack, ministack, manifests, image, containers, deny or modules (see --help)"
 for set in "$@"; do
   case $set in
     -h | --help) usage && exit ;;
-    lint | localstack | ministack | manifests | image | containers | deny) ;;
-    *) die "there is no set called $set: choose lint, localstack, ministack, manifests, image, containers or deny" ;;
+    lint | localstack | ministack | manifests | image | containers | deny | modules) ;;
+    *) die "unknown set $set: choose lint, localstack, ministack, manifests, image, containers, deny or modules" ;;
   esac
 done
 
@@ -145,6 +148,7 @@ for set in "$@"; do
     manifests) venv manifests manifests.txt ;;
     image) venv image image.txt && actionlint ;;
     containers) containers ;;
-    deny) deny ;;
+    deny) cargo_tool cargo-deny "$cargo_deny" ;;
+    modules) cargo_tool cargo-modules "$cargo_modules" ;;
   esac
 done

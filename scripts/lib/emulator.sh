@@ -1,34 +1,35 @@
 # shellcheck shell=bash
-# What the scripts that run an AWS emulator in the foreground share. Each
-# sources this after lib.sh, takes its options, calls `begin`, then `serve`.
-# Until `serve` says `ready`, stdout is kept free of everything else.
+# Functions for the scripts that run an AWS emulator in the foreground. A script
+# sources this file after common.sh, reads its options, calls `begin_emulator`, then
+# `serve`. Nothing else than the `ready` line of `serve` goes to stdout.
 
 port='' until_stdin_closes='' state='' child=''
-scheme=http certificate='' # of an emulator that speaks TLS: the file to trust it by
+scheme=http certificate='' # the CA certificate file of an emulator that uses TLS
 
-# Whatever an emulator leaves besides its process: its script may say otherwise.
-clear_away() { :; }
+# remove_leftovers: removes what an emulator leaves besides its process. Scripts can
+# override it.
+remove_leftovers() { :; }
 
-# Runs at the end, however that comes: ends the child with all its children.
+# stop_emulator: runs when the script ends, and ends the child with all its children.
 # shellcheck disable=SC2329 # a trap calls it
-finish() {
+stop_emulator() {
   local tries
   trap '' HUP INT TERM
   if [[ -n $child ]]; then
     kill -TERM -- "-$child" 2>/dev/null || true
     for ((tries = 0; tries < 100; tries++)); do
-      running || break
+      child_running || break
       sleep 0.1
     done
     kill -KILL -- "-$child" 2>/dev/null || true
   fi
-  clear_away
+  remove_leftovers
   [[ -z $state ]] || rm -rf "$state"
 }
 
-# start FD COMMAND...: as the child, in a process group of its own, its output
-# to that descriptor. It ends with this script, even if that is killed.
-start() {
+# start_child FD COMMAND...: starts the child in its own process group, with its
+# output to that descriptor. The child ends with this script, even if that is killed.
+start_child() {
   local output=$1
   shift
   set -m
@@ -42,11 +43,12 @@ start() {
   child=$COPROC_PID
 }
 
-running() {
+child_running() {
   kill -0 "$child" 2>/dev/null
 }
 
-# A moment; or the end, when stdin closes and that is to be the end.
+# pause: waits a moment, and ends the script when stdin closes and the option
+# --until-stdin-closes was given.
 pause() {
   local status=0
   [[ -n $until_stdin_closes ]] || { sleep 0.2 && return; }
@@ -54,51 +56,54 @@ pause() {
   ((status == 0 || status > 128)) || exit 0
 }
 
-finished() {
-  while running; do pause; done
+# child_ended: waits until the child ends, and returns its exit status.
+child_ended() {
+  while child_running; do pause; done
   wait "$child"
 }
 
-taken() {
+# port_taken PORT: true when a process listens on the port.
+port_taken() {
   (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
-fail() {
+# die_with_log MESSAGE: ends the script, and shows the end of the emulator's log.
+die_with_log() {
   tail -n 20 "$state/log"
-  die "$*: its log's end is above"
+  die "$*: see the end of its log above"
 }
 
-# option WORDS...: one of the options that all of them have; `eaten` words long.
-# shellcheck disable=SC2034 # the loop of those who source this reads it
+# option NAME [VALUE]: reads one of the options that all emulators have. Returns 1
+# when the option has a value, so that the caller skips that as well.
 option() {
-  eaten=1
   case $1 in
     -h | --help) usage && exit ;;
     --until-stdin-closes) until_stdin_closes=yes ;;
     --port)
-      (($# > 1)) || die "$1 wants a value (--help says more)"
+      (($# > 1)) || die "$1 requires a value (see --help)"
       port=$2
-      eaten=2
+      return 1
       ;;
-    *) die "there is no option $1 (--help says which there are)" ;;
+    *) die "unknown option $1 (see --help)" ;;
   esac
 }
 
-# Settles the port, a free one where none was asked for.
-settle_port() {
+# choose_port: checks the port, or chooses a free one if none was given.
+choose_port() {
   need curl "install it with your system's packages"
   if [[ -z $port ]]; then
-    # Below the ports that systems give to outgoing connections.
-    until port=$((20000 + RANDOM % 10000)) && ! taken "$port"; do :; done
+    # Stay below the ports that operating systems use for outgoing connections.
+    until port=$((20000 + RANDOM % 10000)) && ! port_taken "$port"; do :; done
   fi
-  if ! [[ $port =~ ^[1-9][0-9]{0,4}$ ]] || ((port > 65535)); then die "--port wants a port number, not '$port'"; fi
-  ! taken "$port" || die "port $port is in use: name another, or none, for a free one"
+  if ! [[ $port =~ ^[1-9][0-9]{0,4}$ ]] || ((port > 65535)); then die "--port requires a port number, not '$port'"; fi
+  ! port_taken "$port" || die "port $port is in use: choose another, or omit --port to use a free one"
 }
 
-# begin NAME: from here on nothing is left behind. Descriptor 3 is stdout, 4 the log.
-begin() {
+# begin_emulator NAME: creates the temporary folder, and makes sure that nothing is
+# left when the script ends. Descriptor 3 is stdout, descriptor 4 the log.
+begin_emulator() {
   exec 3>&1 1>&2
-  trap finish EXIT
+  trap stop_emulator EXIT
   trap 'exit 129' HUP
   trap 'exit 130' INT
   trap 'exit 143' TERM
@@ -106,23 +111,24 @@ begin() {
   exec 4>"$state/log"
 }
 
-# serve NAME HEALTH COMMAND...: runs it until the end; healthy is what answers at that path.
+# serve NAME HEALTH COMMAND...: runs the emulator until it ends. It is healthy
+# as soon as it responds at the path HEALTH.
 serve() {
   local name=$1 health=$2 deadline=$((SECONDS + 60))
   shift 2
   show "$@"
-  start 4 "$@"
+  start_child 4 "$@"
   until curl --silent --fail --noproxy '*' --max-time 5 ${certificate:+--cacert "$certificate"} \
     --output "$state/health" "$scheme://127.0.0.1:$port$health"; do
-    running || fail "$name ended before it was ready"
-    ((SECONDS < deadline)) || fail "$name was not ready after 60 s"
+    child_running || die_with_log "$name ended before it was ready"
+    ((SECONDS < deadline)) || die_with_log "$name was not ready after 60 s"
     pause
   done
-  running || fail "$name ended before it was ready"
+  child_running || die_with_log "$name ended before it was ready"
   echo "ready $scheme://127.0.0.1:$port${certificate:+ $certificate}" >&3
   exec 3>&-
 
   [[ -n $until_stdin_closes ]] || wait "$child" || true
-  finished || true
-  fail "$name ended by itself"
+  child_ended || true
+  die_with_log "$name ended by itself"
 }

@@ -1,192 +1,211 @@
 # shellcheck shell=bash
-# What the steps that deal with the Jobs and their pods share; sourced after steps.sh.
+# Functions for the Jobs and their pods. Source this file after steps.sh.
 
-: "${NAMESPACE:?is set by settings.sh, which is sourced first}" "${scratch?is set by steps.sh, which is sourced first}"
+: "${NAMESPACE:?is set by settings.sh, which must be sourced first}" "${scratch?is set by steps.sh, which must be sourced first}"
 
-# The label of all that the manifests make, the namespace too.
+# All objects of the manifests have this label, including the namespace.
 readonly ours_label=app.kubernetes.io/part-of=pod-identity-demo
 readonly kube=(kubectl --namespace "$NAMESPACE")
-# shellcheck disable=SC2034 # for those who source this
+# shellcheck disable=SC2034 # the scripts that source this file use it
 readonly at_eks=(--region "$AWS_REGION" --cluster-name "$CLUSTER_NAME")
 
-pods=''     # of a Job, newest last, as JSON; set by look_at
-pod=''      # the newest of them, by name
-outcome=''  # how waiting for a Job ended: the key of an object, or what is wrong
-hopeless='' # not empty: waiting longer is of no use
-heard=''    # what has been said about the pods already
-
-# The cluster answers; false in a dry run before there is one.
-reach() {
+# reach_cluster: kubectl can use the cluster. Returns false only in a dry run,
+# where the cluster may not exist yet.
+reach_cluster() {
   need_jq
   need_kubernetes
-  [[ -n $answer ]]
 }
 
-# An object has our label.
+# is_ours OBJECT: true when the object, given as JSON, has our label.
 is_ours() {
   [[ "$(jq -r '.metadata.labels["app.kubernetes.io/part-of"]' <<<"$1")" == "${ours_label#*=}" ]]
 }
 
-# Above a part of what a script found, on stdout as that is.
-heading() {
+# section TITLE: prints a title to stdout, above a part of a script's result.
+section() {
   printf '\n── %s ──\n' "$1"
 }
 
-# of_pod JQ-FILTER: something of the newest pod, as text.
-of_pod() {
-  jq -r ".items | last | $1" <<<"$pods"
+# pods_of JOB: prints the Job's pods as JSON, the newest last; false when it has none.
+pods_of() {
+  local pods
+  pods=$("${kube[@]}" get pods --selector "batch.kubernetes.io/job-name=$1" --output json |
+    jq '.items |= sort_by(.metadata.creationTimestamp)') || die "cannot read the pods of $1: see the message of kubectl above"
+  printf '%s\n' "$pods"
+  jq --exit-status '.items != []' <<<"$pods" >"$scratch/has-pods"
 }
 
-# What a webhook has put into the newest pod: pod-identity, irsa or none.
+# of_pod PODS JQ-FILTER: prints what the filter selects of the last pod, as text.
+of_pod() {
+  jq -r ".items | last | $2" <<<"$1"
+}
+
+# name_of PODS: prints the name of the last pod, or nothing.
+name_of() {
+  of_pod "$1" '.metadata.name // ""'
+}
+
+# injected PODS: prints what a webhook has injected into the last pod:
+# pod-identity, irsa or none.
 injected() {
-  of_pod '[.spec.containers[].env // [] | .[].name] |
+  of_pod "$1" '[.spec.containers[].env // [] | .[].name] |
     if index("AWS_CONTAINER_CREDENTIALS_FULL_URI") then "pod-identity" elif index("AWS_ROLE_ARN") then "irsa" else "none" end'
 }
 
-# look_at JOB: sets `pods` and `pod`; false when it has none.
-look_at() {
-  pods=$("${kube[@]}" get pods --selector "batch.kubernetes.io/job-name=$1" --output json |
-    jq '.items |= sort_by(.metadata.creationTimestamp)') || die "the pods of $1 cannot be read: what kubectl said is above"
-  pod=$(of_pod '.metadata.name // ""')
-  [[ -n $pod ]]
+# ended_last PODS: prints the pods with those last that have ended, because they
+# tell the reason.
+ended_last() {
+  jq '.items |= sort_by(.status.containerStatuses[0].state.terminated != null, .metadata.creationTimestamp)' <<<"$1"
 }
 
-# Turns to a pod that has ended, where there is one: it can say why.
-turn_to_ended() {
-  pods=$(jq '.items |= sort_by(.status.containerStatuses[0].state.terminated != null, .metadata.creationTimestamp)' <<<"$pods")
-  pod=$(of_pod .metadata.name)
-}
-
-# ended JOB: its conditions that hold, and the reason; empty while it runs.
+# ended JOB: prints how and why the Job ended; prints nothing while it runs.
 ended() {
   "${kube[@]}" get "job/$1" --ignore-not-found --output json |
     jq -r 'first(.status.conditions // [] | .[] | select(.status == "True" and (.type == "Failed" or .type == "Complete")) |
       "\(.type): \(.reason // ""): \(.message // "")") // empty'
 }
 
-# What the program's exit codes mean: README.md.
+# meaning CODE: prints what an exit code of the program means; README.md lists them.
 meaning() {
   case $1 in
     0) echo "COUNT was reached" ;;
     2) echo "unusable settings" ;;
     3) echo "not the identity that is required" ;;
     4) echo "no credentials, or no access to S3, within STARTUP_GRACE" ;;
-    130 | 143) echo "it was told to end" ;;
-    137) echo "killed: out of memory, or too slow to end" ;;
+    130 | 143) echo "the program was asked to stop" ;;
+    137) echo "killed: out of memory, or too slow to stop" ;;
     *) echo "see the log" ;;
   esac
 }
 
-# A person's view of the log: time, level, message; what is not JSON stays.
+# readable: turns the program's JSON log lines on stdin into time, level and
+# message. Other lines pass unchanged.
 readable() {
   jq -Rr '. as $line | try (fromjson | "\(.timestamp[11:19]) \(.level) \(.message)" +
     (if .key then " \(.key) (\(.size) bytes)" else "" end)) catch $line'
 }
 
-news() {
-  [[ $heard != *"<$1>"* ]] || return 0
-  heard+="<$1>"
-  say "$1"
+# first_time TEXT: true only the first time that it is called with this text.
+first_time() {
+  ! grep -Fxqs -e "$1" "$scratch/said" || return 1
+  printf '%s\n' "$1" >>"$scratch/said"
 }
 
-# waited_enough JOB ACCOUNT: one look at a Job: true when a pod of it has
-# uploaded, or when none ever will; `outcome` and `hopeless` say which.
-waited_enough() {
-  local job=$1 account=$2 waiting code
-  outcome="no pod of the Job $job has uploaded anything"
-  if ! look_at "$job"; then
-    outcome="the Job $job has no pod"
-    return 1
-  fi
-  outcome=$("${kube[@]}" logs "$pod" --tail=200 2>/dev/null |
+# upload_state JOB ACCOUNT: looks at a Job once, and prints one line: `uploaded KEY`,
+# `waiting REASON`, or `failed REASON` when waiting longer cannot help.
+upload_state() {
+  local job=$1 account=$2 pods pod key waiting code failed
+  capture pods pods_of "$job" || {
+    echo "waiting the Job $job has no pod"
+    return
+  }
+  key=$("${kube[@]}" logs "$(name_of "$pods")" --tail=200 2>/dev/null |
     jq -Rrn 'first(inputs | fromjson? | select(.message == "uploaded").key) // empty' || true)
-  [[ -z $outcome ]] || return 0
+  if [[ -n $key ]]; then
+    echo "uploaded $key"
+    return
+  fi
 
-  turn_to_ended
-  outcome="$pod has uploaded nothing"
-  waiting=$(of_pod '.status.containerStatuses[0].state.waiting.reason // .status.phase // ""')
-  code=$(of_pod '.status.containerStatuses[0].state.terminated.exitCode // ""')
+  pods=$(ended_last "$pods")
+  pod=$(name_of "$pods")
+  waiting=$(of_pod "$pods" '.status.containerStatuses[0].state.waiting.reason // .status.phase // ""')
+  code=$(of_pod "$pods" '.status.containerStatuses[0].state.terminated.exitCode // ""')
   [[ -z $code ]] || waiting="ended with exit code $code: $(meaning "$code")"
-  news "$pod: $waiting"
-  hopeless=$(ended "$job")
+  if first_time "$pod: $waiting"; then say "$pod: $waiting"; fi
+  failed=$(ended "$job")
   case $waiting in
     ErrImagePull | ImagePullBackOff | InvalidImageName)
-      hopeless="$waiting: the image $IMAGE cannot be pulled: push it with scripts/steps/image.sh, or name another in IMAGE"
+      failed="$waiting: the image $IMAGE cannot be pulled: push it with scripts/steps/image.sh, or set IMAGE to another"
       ;;
-    CreateContainerConfigError | CreateContainerError) hopeless=$waiting ;;
+    CreateContainerConfigError | CreateContainerError) failed=$waiting ;;
   esac
-  if [[ -n $code && $job == pod-identity-demo && $(injected) == none && $heard != *"<$pod is not injected>"* ]]; then
-    heard+="<$pod is not injected>"
-    if find_association "$account"; then
-      news "there is an association, but the webhook injected nothing into $pod, as happens while it is new: only a new pod can have it, and the Job makes one"
+  if [[ -n $code && $job == pod-identity-demo && $(injected "$pods") == none ]] && first_time "$pod is not injected"; then
+    if find_association "$account" >/dev/null; then
+      say "the association exists, but the webhook injected nothing into $pod, which can happen while the association is new: only a new pod can get it, and the Job creates one"
     else
-      hopeless="there is no association for $NAMESPACE/$account: make it with scripts/steps/association.sh, then run this again"
+      failed="there is no association for $NAMESPACE/$account: create it with scripts/steps/association.sh, then run this again"
     fi
   fi
-  [[ -z $hopeless ]] || outcome=$hopeless
-  [[ -n $hopeless ]]
+  if [[ -n $failed ]]; then echo "failed $failed"; else echo "waiting $pod has uploaded nothing"; fi
 }
 
-# explain JOB: what a person would look for: events, log, diagnosis.
+# show_identity PODS: runs the program's identity command in the last pod.
+show_identity() {
+  run "${kube[@]}" exec "$(name_of "$1")" -- pod-identity-demo identity ||
+    say "the pod does not have the required identity: the output above says what to do"
+}
+
+# explain JOB: prints what a person needs to find the problem: events, log, diagnosis.
 explain() {
-  local code diagnosis
+  local pods pod='' code diagnosis
   say ""
-  if look_at "$1"; then turn_to_ended; fi
+  if capture pods pods_of "$1"; then
+    pods=$(ended_last "$pods")
+    pod=$(name_of "$pods")
+  fi
   run "${kube[@]}" get pods --selector "batch.kubernetes.io/job-name=$1" --output wide >&2 || true
   run "${kube[@]}" events --for "${pod:+pod/}${pod:-job/$1}" >&2 || true
   [[ -n $pod ]] || return 0
   show "${kube[@]}" logs "$pod" --tail=10
   "${kube[@]}" logs "$pod" --tail=10 >"$scratch/log" || true
   readable <"$scratch/log" >&2
-  code=$(of_pod '.status.containerStatuses[0].state.terminated.exitCode // ""')
+  code=$(of_pod "$pods" '.status.containerStatuses[0].state.terminated.exitCode // ""')
   [[ -z $code ]] || say "exit code $code: $(meaning "$code")"
   diagnosis=$(jq -Rrn '[inputs | fromjson? | select(.diagnosis)] | last // empty |
     "the program says why (\(.diagnosis)): \(.cause)\nand what to do: \(.fix)"' "$scratch/log")
   [[ -z $diagnosis ]] || say "$diagnosis"
 }
 
-# await JOB ACCOUNT: until a picture of the Job is in the bucket. Its URL is in `answer`.
-await() {
-  local limit=${DEPLOY_TIMEOUT:-240} size
-  hopeless='' heard=''
-  if ! poll "$limit" "the first object of the Job $1" waited_enough "$@" || [[ -n $hopeless ]]; then
+# await_upload JOB ACCOUNT: waits until a picture of the Job is in the bucket, and
+# prints its URL. Shows the reason and ends the script when there is none in time.
+await_upload() {
+  local limit=${DEPLOY_TIMEOUT:-240} deadline state size pods quiet=$quiet
+  deadline=$((SECONDS + limit))
+  say "waiting for the first object of the Job $1"
+  rm -f "$scratch/said"
+  while capture state upload_state "$@" && [[ $state == waiting* ]] && ((SECONDS < deadline)); do
+    quiet=yes
+    sleep "${POLL_PAUSE:-5}"
+  done
+  quiet=''
+  if [[ $state != uploaded* ]]; then
     explain "$1"
-    [[ -z $hopeless ]] || die "$hopeless"
-    die "$outcome within $limit s"
+    [[ $state != failed* ]] || die "${state#* }"
+    die "${state#* } within $limit s"
   fi
-  found '404|Not Found|NoSuchKey' aws s3api head-object --region "$AWS_REGION" --bucket "$BUCKET" --key "$outcome" \
+  capture pods pods_of "$1" || die "the pods of the Job $1 were deleted: run this again"
+  capture size found '404|Not Found|NoSuchKey' aws s3api head-object --region "$AWS_REGION" --bucket "$BUCKET" --key "${state#* }" \
     --query ContentLength --output text ||
-    die "$pod says that it uploaded s3://$BUCKET/$outcome, but it is not there: is BUCKET the bucket of the pods?"
-  size=$answer
-  answer=s3://$BUCKET/$outcome
-  say "at work: $pod, injected for $(injected), has uploaded $answer ($size bytes)"
+    die "the log says that the pod uploaded s3://$BUCKET/${state#* }, but it does not exist: is BUCKET the bucket of the pods?"
+  say "running: $(name_of "$pods"), injected for $(injected "$pods"), has uploaded s3://$BUCKET/${state#* } ($size bytes)"
+  echo "s3://$BUCKET/${state#* }"
 }
 
-# deploy OVERLAY JOB: fills in the manifests and applies them, with the components
-# that COMPONENTS names; a Job that has
-# ended, or whose pods would be others, is made again.
-deploy() {
-  local overlay=$1 job=$2 folder was why=''
-  # shellcheck disable=SC2086 # COMPONENTS is a list of words
-  folder=$(scripts/steps/manifests.sh "$overlay" ${COMPONENTS-})
-  was=$("${kube[@]}" get "job/$job" --ignore-not-found --output json) || die "the Job $job cannot be read: what kubectl said is above"
-  if [[ -n $was ]]; then
-    is_ours "$was" ||
-      die "there is a Job $job in $NAMESPACE that these scripts did not make: delete it, or set NAMESPACE"
+# apply_job OVERLAY JOB: fills in the manifests and applies them, with the components
+# that COMPONENTS names. A Job that has ended, or whose pod template or settings
+# differ, is deleted first: a Job's pod template cannot be changed.
+apply_job() {
+  local overlay=$1 job=$2 folder existing why=''
+  # shellcheck disable=SC2086 # COMPONENTS is a list of names
+  folder=$(scripts/steps/manifests.sh "$overlay" ${COMPONENTS-}) || exit
+  existing=$("${kube[@]}" get "job/$job" --ignore-not-found --output json) || die "cannot read the Job $job: see the message of kubectl above"
+  if [[ -n $existing ]]; then
+    is_ours "$existing" ||
+      die "there is a Job $job in $NAMESPACE that these scripts did not create: delete it, or set NAMESPACE"
     why=$(ended "$job")
     if [[ -n $why ]]; then
-      why="has ended (${why%%:*})"
+      why="it has ended (${why%%:*})"
     elif ! kubectl apply --dry-run=server --kustomize "$folder" >"$scratch/server" 2>&1; then
-      grep -q 'field is immutable' "$scratch/server" || die "the manifests are refused: $(grep -v 'dry run' "$scratch/server" | head -n 1)"
-      why="is to have other pods, and a Job's pod template is immutable"
+      grep -q 'field is immutable' "$scratch/server" || die "the API server refuses the manifests: $(grep -v 'dry run' "$scratch/server" | head -n 1)"
+      why="its pod template has changed, and a Job's pod template is immutable"
     elif grep -q '^configmap/.* configured' "$scratch/server"; then
-      why="is to have other settings, and a pod reads them when it starts"
+      why="its settings have changed, and a pod reads them only when it starts"
     fi
   fi
   if [[ -n $why ]]; then
-    say "made again: the Job $job $why"
+    say "replacing the Job $job: $why"
     change "${kube[@]}" delete "job/$job" --wait --timeout=120s
   fi
   change kubectl apply --kustomize "$folder"
-  if [[ -n $was && -z $why ]]; then say "there already: the Job $job"; fi
+  if [[ -n $existing && -z $why ]]; then say "already exists: the Job $job"; fi
 }

@@ -1,31 +1,30 @@
 # shellcheck shell=bash
-# What the steps share; sourced after lib.sh and settings.sh. A step is
-# `scripts/NAME.sh [delete] [--dry-run]`; without `delete` it makes what it is
-# named after, with `delete` it undoes that, and with `left` it prints to stdout
-# what of it is there and has our tag, which is for down.sh.
-# shellcheck disable=SC2034 # the steps read what is set here
+# Functions that the steps share. Source this file after common.sh and settings.sh.
+#
+# A step is `scripts/steps/NAME.sh [delete] [--dry-run]`. Without `delete` it
+# creates the resource that it is named after; with `delete` it deletes it. With
+# `left`, which only down.sh uses, it prints what still exists and has our tag.
+# shellcheck disable=SC2034 # the steps read the variables that are set here
 
-: "${root:?is set by lib.sh, which is sourced first}"
+: "${root:?is set by common.sh, which must be sourced first}"
 
 action=create       # or delete, or left
-dry_run=${DRY_RUN-} # not empty: print what would change something, and do not do it
-answer=''           # what `found` found
-failure=''          # what AWS said instead
-quiet=''            # not empty: reads are not printed, as they have been before
-scratch=''          # a folder that ends with the script
+dry_run=${DRY_RUN-} # not empty: print the commands that change something, but do not run them
+quiet=''            # not empty: do not print reads, because poll has printed them before
+scratch=''          # a temporary folder, which is removed when the script ends
 
-# Two ways to say the tag: in EKS and eksctl, and everywhere else.
+# EKS and eksctl take the tag in one form, all other services in the other.
 readonly tag_map=$TAG_KEY=$TAG_VALUE tag_pair=Key=$TAG_KEY,Value=$TAG_VALUE
 
-# begin WORDS...: what the script was asked to do.
-begin() {
-  local word
-  for word in "$@"; do
-    case $word in
+# begin_step ARGUMENT...: reads the arguments, and prepares the temporary folder.
+begin_step() {
+  local argument
+  for argument in "$@"; do
+    case $argument in
       -h | --help) usage && exit ;;
       --dry-run) dry_run=yes ;;
-      delete | left) action=$word ;;
-      *) die "there is no word $word here, only: [delete] [--dry-run] (--help says more)" ;;
+      delete | left) action=$argument ;;
+      *) die "unknown argument $argument; usage: ${0##*/} [delete] [--dry-run] (see --help)" ;;
     esac
   done
   export DRY_RUN=$dry_run
@@ -37,70 +36,89 @@ begin() {
   trap 'exit 143' TERM
 }
 
-# heading STEP: where one step of several begins.
-heading() {
+# step_heading STEP: announces a step on stderr.
+step_heading() {
   say ""
   say "── $1 ──"
 }
 
-# For what changes something: prints the command, and runs it unless --dry-run.
+# capture NAME COMMAND...: sets the variable NAME to what the command prints, and
+# returns the command's exit status. Unlike NAME=$(COMMAND), it runs the command in
+# this shell, so that `die` inside it ends the script and not only a subshell.
+capture() {
+  local captured_file=$scratch/captured.${#FUNCNAME[@]} captured_status=0
+  "${@:2}" >"$captured_file" || captured_status=$?
+  printf -v "$1" %s "$(<"$captured_file")"
+  return "$captured_status"
+}
+
+# change COMMAND...: prints a command that changes something, and runs it unless
+# this is a dry run.
 change() {
   show "$@"
   [[ -z $dry_run ]] || return 0
-  "$@" >&2 || die "that command failed, and AWS's words are above: when it is put right, run this again"
+  "$@" >&2 || die "the command above failed: fix what its error message says, then run this again"
 }
 
-# found PATTERN COMMAND...: a read that decides. True, and its stdout is in
-# `answer`; false when what AWS says instead matches the pattern; anything else
-# is the end. Not for $(...), where the end would be that of the subshell.
+# found PATTERN COMMAND...: runs a command that reads, and prints its output.
+# Returns false when the error message matches the pattern, which means that the
+# resource does not exist. Any other error ends the script, so call it directly or
+# through capture, never in $(...).
 found() {
-  local pattern=$1
+  local pattern=$1 failure
   shift
   [[ -n $quiet ]] || show "$@"
-  if answer=$("$@" 2>"$scratch/failure"); then return; fi
+  if "$@" 2>"$scratch/failure"; then return; fi
   failure=$(<"$scratch/failure")
   [[ ! $failure =~ $pattern ]] || return 1
-  say "$failure"
-  die "that read failed, and AWS's words are above: nothing has been changed by it"
+  cannot_read "$failure"
 }
 
-# poll SECONDS WHAT COMMAND...: true as soon as the command is, false after so long.
+# cannot_read MESSAGE: ends the script because of an unexpected error.
+cannot_read() {
+  say "$1"
+  die "the command above could not read the resource; it has changed nothing"
+}
+
+# poll SECONDS WHAT COMMAND...: returns true as soon as the command does, and false
+# after the time is over.
 poll() {
-  local deadline=$((SECONDS + $1))
+  local deadline=$((SECONDS + $1)) quiet=$quiet
   say "waiting for $2"
   shift 2
   until "$@"; do
-    ((SECONDS < deadline)) || { quiet='' && return 1; }
+    ((SECONDS < deadline)) || return 1
     quiet=yes
     sleep "${POLL_PAUSE:-5}"
   done
-  quiet=''
 }
 
-# fill TEMPLATE: the file with each ${NAME} replaced by that setting.
+# fill TEMPLATE: prints the file with each ${NAME} replaced by that setting.
 fill() {
   local rest name value
-  rest=$(<"$1") || die "the template $1 cannot be read"
+  rest=$(<"$1") || die "cannot read the template $1"
   while [[ $rest =~ \$\{([A-Z_][A-Z0-9_]*)\} ]]; do
     name=${BASH_REMATCH[1]}
     value=${!name-}
-    [[ -n $value ]] || die "$1 wants \${$name}, which is not set"
-    [[ $value != *[\"\\$'\n']* ]] || die "$name would not survive quoting in $1: use letters, digits and -._/:@"
+    [[ -n $value ]] || die "$1 needs \${$name}, which is not set"
+    [[ $value != *[\"\\$'\n']* ]] || die "$name contains characters that $1 cannot hold: use letters, digits and -._/:@"
     printf %s "${rest%%"\${$name}"*}$value"
     rest=${rest#*"\${$name}"}
   done
   printf '%s\n' "$rest"
 }
 
-# filled TEMPLATE: fills it into the folder for that; the file's name is in `answer`.
+# filled TEMPLATE: fills in the template, and prints the name of the file that
+# holds the result.
 filled() {
-  answer=$FILLED/${1##*/}
+  local file=$FILLED/${1##*/}
   mkdir -p "$FILLED"
-  fill "$1" >"$answer.$$"
-  mv "$answer.$$" "$answer"
+  fill "$1" >"$file.$$"
+  mv "$file.$$" "$file"
+  echo "$file"
 }
 
-# Two JSON documents say the same.
+# same_json A B: true when two JSON documents have the same content.
 same_json() {
   [[ "$(jq -S . <<<"$1")" == "$(jq -S . <<<"$2")" ]]
 }
@@ -109,63 +127,71 @@ need_jq() {
   need jq "install it with your system's packages, or from https://jqlang.org"
 }
 
-# The cluster's state in `answer`: status, endpoint, and our tag or None.
+# find_cluster: prints the cluster's status, endpoint, and our tag or None; false
+# when the cluster does not exist.
 find_cluster() {
   found ResourceNotFoundException aws eks describe-cluster --region "$AWS_REGION" --name "$CLUSTER_NAME" \
     --query "cluster.[status, endpoint, tags.\"$TAG_KEY\"]" --output text
 }
 
-# The cluster is there and ACTIVE; false only in a dry run, where it may come later.
+# need_cluster: prints the endpoint of the cluster, which must be ACTIVE. Returns
+# false only in a dry run, where the cluster may not exist yet.
 need_cluster() {
-  local status
-  if ! find_cluster; then
-    [[ -n $dry_run ]] || die "there is no cluster $CLUSTER_NAME in $AWS_REGION: make it with scripts/steps/cluster.sh, or name yours in CLUSTER_NAME"
+  local cluster status endpoint
+  if ! capture cluster find_cluster; then
+    [[ -n $dry_run ]] || die "the cluster $CLUSTER_NAME does not exist in $AWS_REGION: create it with scripts/steps/cluster.sh, or set CLUSTER_NAME to yours"
     return 1
   fi
-  read -r status _ <<<"$answer"
-  [[ $status == ACTIVE ]] || die "the cluster $CLUSTER_NAME is $status, not ACTIVE: when it is, run this again"
+  read -r status endpoint _ <<<"$cluster"
+  [[ $status == ACTIVE ]] || die "the cluster $CLUSTER_NAME is $status, not ACTIVE: run this again when it is"
+  echo "$endpoint"
 }
 
-# kubectl is there and speaks to this cluster and no other.
+# need_kubernetes: kubectl is installed, and its current context is this cluster.
+# Returns false only in a dry run, where the cluster may not exist yet.
 need_kubernetes() {
   local endpoint server
   need kubectl "https://kubernetes.io/docs/tasks/tools/"
-  need_cluster || return 0
-  read -r _ endpoint _ <<<"$answer"
+  capture endpoint need_cluster || return 1
   server=$(kubectl config view --minify --output 'jsonpath={.clusters[0].cluster.server}' 2>/dev/null || true)
   [[ $server == "$endpoint" ]] ||
-    die "kubectl speaks to ${server:-no cluster}, not to $CLUSTER_NAME: aws eks update-kubeconfig --region $AWS_REGION --name $CLUSTER_NAME"
+    die "kubectl uses ${server:-no cluster}, not $CLUSTER_NAME: aws eks update-kubeconfig --region $AWS_REGION --name $CLUSTER_NAME"
 }
 
-# find_stack NAME: a CloudFormation stack's status and our tag, or None, in `answer`.
+# find_stack NAME: prints the status of a CloudFormation stack, and our tag or None.
 find_stack() {
   found 'does not exist' aws cloudformation describe-stacks --region "$AWS_REGION" --stack-name "$1" \
     --query "Stacks[0].[StackStatus, Tags[?Key=='$TAG_KEY'].Value | [0]]" --output text
 }
 
-# stack_rests NAME: it is not in the middle of something; `answer` as of find_stack, or empty.
+# stack_rests NAME: true when no operation on the stack is in progress.
 stack_rests() {
-  find_stack "$1" || answer=''
-  [[ ${answer%%[[:space:]]*} != *_IN_PROGRESS ]]
+  local state
+  capture state find_stack "$1" || return 0
+  [[ ${state%%[[:space:]]*} != *_IN_PROGRESS ]]
 }
 
-# delete_stack NAME: eksctl protects its stacks against this, so that goes first.
+# delete_stack NAME: deletes a stack. eksctl turns on termination protection for
+# its stacks, so that must be turned off first.
 delete_stack() {
   [[ $1 != eksctl-* ]] || change aws cloudformation update-termination-protection --region "$AWS_REGION" --stack-name "$1" --no-enable-termination-protection
   change aws cloudformation delete-stack --region "$AWS_REGION" --stack-name "$1"
   [[ -z $dry_run ]] || return 0
-  poll 600 "the stack $1 to be gone" stack_rests "$1" && [[ -z $answer ]] ||
-    die "the stack $1 is not gone: aws cloudformation describe-stack-events --region $AWS_REGION --stack-name $1"
+  poll 600 "the deletion of the stack $1" stack_rests "$1" || true
+  ! find_stack "$1" >/dev/null ||
+    die "the stack $1 still exists: aws cloudformation describe-stack-events --region $AWS_REGION --stack-name $1"
 }
 
-# find_association ACCOUNT: the association of a service account; `answer` is its id.
+# find_association ACCOUNT: prints the ID of a service account's association.
 find_association() {
-  found ResourceNotFoundException aws eks list-pod-identity-associations --region "$AWS_REGION" --cluster-name "$CLUSTER_NAME" --namespace "$NAMESPACE" \
+  local id
+  capture id found ResourceNotFoundException aws eks list-pod-identity-associations --region "$AWS_REGION" --cluster-name "$CLUSTER_NAME" --namespace "$NAMESPACE" \
     --service-account "$1" --query 'associations[0].associationId' --output text || return 1
-  [[ -n $answer && $answer != None ]]
+  [[ -n $id && $id != None ]] || return 1
+  echo "$id"
 }
 
-# show_role NAME: whom a role trusts, and what is attached to it.
+# show_role NAME: prints a role's trust policy and its attached policies.
 show_role() {
   run aws iam get-role --role-name "$1" --query Role.AssumeRolePolicyDocument --output json
   run aws iam list-attached-role-policies --role-name "$1" --query 'AttachedPolicies[].PolicyArn' --output text

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# The EKS add-on eks-pod-identity-agent: a DaemonSet that hands each pod the
-# credentials of its association. Waits until it is active, and ready on every node.
+# Installs the EKS add-on eks-pod-identity-agent, a DaemonSet that gives each pod
+# the credentials of its association. Waits until the add-on is active and the
+# agent is ready on every node.
 #
 #   scripts/steps/addon.sh [delete] [--dry-run]
 #
-# With delete: the add-on, if it has our tag. It needs the AWS CLI and an ACTIVE
-# cluster; and kubectl, to look at the DaemonSet. It costs nothing.
+# With delete, deletes the add-on if it has our tag. Requires the AWS CLI and an
+# ACTIVE cluster, and kubectl to check the DaemonSet. The add-on is free of charge.
 
 # shellcheck source-path=SCRIPTDIR source=../lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
@@ -17,20 +18,22 @@
 readonly addon=eks-pod-identity-agent
 readonly at=(--region "$AWS_REGION" --cluster-name "$CLUSTER_NAME" --addon-name "$addon")
 
-# The add-on is there: `answer` is its status and our tag, or None.
+# find_addon: prints the add-on's status, and our tag or None; false when the
+# add-on does not exist.
 find_addon() {
   found ResourceNotFoundException aws eks describe-addon "${at[@]}" --query "addon.[status, tags.\"$TAG_KEY\"]" --output text
 }
 
-# Nothing is under way with it, and it is not on its way to health.
-settled() {
-  find_addon || answer=''
-  [[ ! ${answer%%[[:space:]]*} =~ ^(CREATING|UPDATING|DELETING|DEGRADED)$ ]]
+# addon_rests: true when the add-on is neither changing nor recovering.
+addon_rests() {
+  local state
+  capture state find_addon || return 0
+  [[ ! ${state%%[[:space:]]*} =~ ^(CREATING|UPDATING|DELETING|DEGRADED)$ ]]
 }
 
 ready_on_every_node() {
   if [[ $KUBERNETES == none ]] || ! command -v kubectl >/dev/null; then
-    say "kubectl is not here, so look at the DaemonSet $addon in kube-system yourself: it is to be ready on every node"
+    say "kubectl is not available: check yourself that the DaemonSet $addon in kube-system is ready on every node"
     return
   fi
   need_kubernetes
@@ -38,39 +41,44 @@ ready_on_every_node() {
 }
 
 create() {
-  local status=''
-  need_cluster || true
-  if find_addon; then read -r status _ <<<"$answer"; fi
+  local state='' status=''
+  need_cluster >/dev/null || true
+  if capture state find_addon; then status=${state%%[[:space:]]*}; fi
   if [[ $status == CREATE_FAILED ]]; then
-    say "half-made by an earlier run: the add-on $addon is $status, and made again"
+    say "left incomplete by an earlier run: the add-on $addon is $status; creating it again"
     change aws eks delete-addon "${at[@]}"
-    [[ -n $dry_run ]] || poll 300 "the add-on to be gone" settled || true
+    [[ -n $dry_run ]] || poll 300 "the deletion of the add-on" addon_rests || true
     status=''
   fi
   if [[ -n $status ]]; then
-    say "there already: the add-on $addon, $status"
+    say "already exists: the add-on $addon, $status"
   else
     change aws eks create-addon "${at[@]}" --tags "$tag_map"
   fi
   [[ -z $dry_run ]] || return 0
-  poll 600 "the add-on to be active" settled || true
-  [[ $answer == ACTIVE* ]] ||
-    die "the add-on $addon is ${answer%%[[:space:]]*}, not ACTIVE: aws eks describe-addon ${at[*]} --query addon.health"
+  poll 600 "the add-on to become active" addon_rests || true
+  capture state find_addon || state='not there'
+  [[ $state == ACTIVE* ]] ||
+    die "the add-on $addon is ${state%%[[:space:]]*}, not ACTIVE: aws eks describe-addon ${at[*]} --query addon.health"
   ready_on_every_node
 }
 
 delete() {
-  find_addon || { say "gone already: the add-on $addon" && return; }
-  [[ ${answer##*[[:space:]]} == "$TAG_VALUE" ]] || { say "left alone: the add-on $addon, which these scripts did not make" && return; }
+  local state
+  capture state find_addon || { say "already deleted: the add-on $addon" && return; }
+  [[ ${state##*[[:space:]]} == "$TAG_VALUE" ]] || { say "left alone: the add-on $addon, which these scripts did not create" && return; }
   change aws eks delete-addon "${at[@]}"
   [[ -z $dry_run ]] || return 0
-  poll 300 "the add-on to be gone" settled && [[ -z $answer ]] || die "the add-on $addon is not gone: aws eks describe-addon ${at[*]}"
+  poll 300 "the deletion of the add-on" addon_rests || true
+  ! find_addon >/dev/null ||
+    die "the add-on $addon still exists: aws eks describe-addon ${at[*]}"
 }
 
 left() {
-  if find_addon && [[ ${answer##*[[:space:]]} == "$TAG_VALUE" ]]; then echo "the add-on $addon"; fi
+  local state
+  if capture state find_addon && [[ ${state##*[[:space:]]} == "$TAG_VALUE" ]]; then echo "the add-on $addon"; fi
 }
 
-begin "$@"
+begin_step "$@"
 settle ACCOUNT_ID
 "$action"

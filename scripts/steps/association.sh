@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# The Pod Identity association of the service account with a role that carries
-# the policy; the role is made in a CloudFormation stack.
+# Creates the Pod Identity association of the service account with an IAM role to
+# which the policy is attached. The role is created in a CloudFormation stack.
 #
 #   scripts/steps/association.sh [delete] [--dry-run]
 #
-# WITH=eksctl makes both with eksctl, the default where that is installed;
-# WITH=aws with the AWS CLI alone. Then it shows the stack, the role and the
-# policies. With delete: the association and the stack, if they have our tag. It
-# needs the AWS CLI, the cluster, its add-on and the policy. It costs nothing.
+# WITH=eksctl creates both with eksctl, which is the default where eksctl is
+# installed; WITH=aws uses the AWS CLI alone. The script then shows the stack, the
+# role and its policies. With delete, deletes the association and the stack if
+# they have our tag. Requires the AWS CLI, the cluster, the add-on and the policy.
+# All of it is free of charge.
 
 # shellcheck source-path=SCRIPTDIR source=../lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
@@ -16,144 +17,163 @@
 # shellcheck source=../lib/steps.sh
 . "$root/scripts/lib/steps.sh"
 
-# Where eksctl keeps the role, and where this script does without it.
+# The stack in which eksctl keeps the role, and the stack that this script uses without eksctl.
 readonly eksctl_stack=eksctl-$CLUSTER_NAME-podidentityrole-$NAMESPACE-$SERVICE_ACCOUNT
 readonly own_stack=$CLUSTER_NAME-podidentityrole-$NAMESPACE-$SERVICE_ACCOUNT
 readonly at=(--region "$AWS_REGION" --cluster-name "$CLUSTER_NAME")
 readonly workload=(--cluster "$CLUSTER_NAME" --region "$AWS_REGION" --namespace "$NAMESPACE" --service-account-name "$SERVICE_ACCOUNT")
 
-# The association is there: `id`, `role` and `tag` are set.
-id='' role='' tag=''
-find_ours() {
-  find_association "$SERVICE_ACCOUNT" || return 1
-  id=$answer
-  found ResourceNotFoundException aws eks describe-pod-identity-association "${at[@]}" --association-id "$id" \
+# describe_ours: prints the ID, role and tag of the association; false when it
+# does not exist.
+describe_ours() {
+  local id role_and_tag
+  capture id find_association "$SERVICE_ACCOUNT" || return 1
+  capture role_and_tag found ResourceNotFoundException aws eks describe-pod-identity-association "${at[@]}" --association-id "$id" \
     --query "association.[roleArn, tags.\"$TAG_KEY\"]" --output text || return 1
-  read -r role tag <<<"$answer"
+  echo "$id $role_and_tag"
 }
 
-# The stack that is there: `stack` is its name, `answer` its status and tag.
-stack=''
+# find_role_stack: prints the name, status and tag of the stack that holds the role.
 find_role_stack() {
+  local stack state
   for stack in "$eksctl_stack" "$own_stack"; do
-    if find_stack "$stack"; then return; fi
+    if capture state find_stack "$stack"; then
+      echo "$stack $state"
+      return
+    fi
   done
-  stack=''
   return 1
 }
 
-# The role that a stack's outputs name, in `answer`.
+# role_of STACK: prints the ARN of the role that the stack has as its output.
 role_of() {
-  found 'does not exist' aws cloudformation describe-stacks --region "$AWS_REGION" --stack-name "$1" \
-    --query 'Stacks[0].Outputs[0].OutputValue' --output text && [[ $answer == arn:* ]]
+  local arn
+  capture arn found 'does not exist' aws cloudformation describe-stacks --region "$AWS_REGION" --stack-name "$1" \
+    --query 'Stacks[0].Outputs[0].OutputValue' --output text && [[ $arn == arn:* ]] && echo "$arn"
 }
 
-# An earlier run's stack is waited for, and removed if it came to nothing.
-# Then `stack` is one that is complete, or empty.
-repair() {
-  find_role_stack || return 0
-  [[ $answer == *[[:space:]]"$TAG_VALUE" ]] || die "there is a stack $stack, which these scripts did not make: delete it, or set SERVICE_ACCOUNT"
-  if [[ ${answer%%[[:space:]]*} == *_IN_PROGRESS ]]; then
-    poll 600 "the stack $stack, which an earlier run began" stack_rests "$stack" || die "the stack $stack is still at it: run this again later"
+# repair_stack: waits for the stack of an earlier run, and deletes it if it failed.
+# Prints the name of a stack that is complete, or nothing.
+repair_stack() {
+  local state stack status tag
+  capture state find_role_stack || return 0
+  read -r stack status tag <<<"$state"
+  [[ $tag == "$TAG_VALUE" ]] || die "there is a stack $stack, which these scripts did not create: delete it, or set SERVICE_ACCOUNT"
+  if [[ $status == *_IN_PROGRESS ]]; then
+    poll 600 "the stack $stack, which an earlier run began" stack_rests "$stack" || die "the stack $stack is still $status: run this again later"
+    capture state find_stack "$stack" || return 0
+    status=${state%%[[:space:]]*}
   fi
-  case ${answer%%[[:space:]]*} in
-    CREATE_COMPLETE | UPDATE_COMPLETE | UPDATE_ROLLBACK_COMPLETE) ;;
-    '') stack='' ;;
+  case $status in
+    CREATE_COMPLETE | UPDATE_COMPLETE | UPDATE_ROLLBACK_COMPLETE) echo "$stack" ;;
     *)
-      say "half-made by an earlier run: the stack $stack is ${answer%%[[:space:]]*}, and made again"
+      say "left incomplete by an earlier run: the stack $stack is $status; creating it again"
       delete_stack "$stack"
-      stack=''
       ;;
   esac
 }
 
-with_aws() {
+# create_with_aws [STACK]: creates the association with the role of this stack, or
+# of a new one.
+create_with_aws() {
+  local stack=$1 template role
   if [[ -z $stack ]]; then
     stack=$own_stack
-    filled scripts/steps/policies/role.json
-    change aws cloudformation create-stack --region "$AWS_REGION" --stack-name "$stack" --template-body "file://$answer" \
+    capture template filled scripts/steps/policies/role.json
+    change aws cloudformation create-stack --region "$AWS_REGION" --stack-name "$stack" --template-body "file://$template" \
       --capabilities CAPABILITY_IAM --tags "$tag_pair"
   fi
   if [[ -n $dry_run ]]; then
-    answer=THE-ROLE-OF-$stack
+    role=THE-ROLE-OF-$stack
   else
-    poll 600 "the stack's role" stack_rests "$stack" || true
-    role_of "$stack" || die "the stack $stack came to nothing: aws cloudformation describe-stack-events --region $AWS_REGION --stack-name $stack"
+    poll 600 "the role of the stack" stack_rests "$stack" || true
+    capture role role_of "$stack" ||
+      die "the stack $stack created no role: aws cloudformation describe-stack-events --region $AWS_REGION --stack-name $stack"
   fi
   change aws eks create-pod-identity-association "${at[@]}" --namespace "$NAMESPACE" --service-account "$SERVICE_ACCOUNT" \
-    --role-arn "$answer" --tags "$tag_map"
+    --role-arn "$role" --tags "$tag_map"
 }
 
-# The stack, what it made, whom that trusts, what it may.
-show_made() {
-  if find_role_stack; then
-    run aws cloudformation describe-stack-resources --region "$AWS_REGION" --stack-name "$stack" \
+# show_created ROLE: shows the stack and its resources, the role's trust policy and policies.
+show_created() {
+  local state
+  if capture state find_role_stack; then
+    run aws cloudformation describe-stack-resources --region "$AWS_REGION" --stack-name "${state%% *}" \
       --query 'StackResources[].[StackName, ResourceType, PhysicalResourceId, ResourceStatus]' --output table >&2
   fi
-  show_role "${role##*/}" >&2
+  show_role "${1##*/}" >&2
 }
 
-listed() { find_ours; }
+# listed: true when the association is listed.
+listed() { describe_ours >/dev/null; }
 
 create() {
-  need_cluster || true
-  found ResourceNotFoundException aws eks describe-addon "${at[@]}" --addon-name eks-pod-identity-agent --query addon.status --output text ||
-    [[ -n $dry_run ]] || die "the cluster has no add-on eks-pod-identity-agent, which serves associations: make it with scripts/steps/addon.sh"
-  found NoSuchEntity aws iam get-policy --policy-arn "$POLICY_ARN" --query Policy.DefaultVersionId --output text ||
-    [[ -n $dry_run ]] || die "there is no policy $POLICY_NAME: make it with scripts/steps/policy.sh"
-  if find_ours; then
+  local ours id role tag stack
+  need_cluster >/dev/null || true
+  found ResourceNotFoundException aws eks describe-addon "${at[@]}" --addon-name eks-pod-identity-agent --query addon.status --output text >/dev/null ||
+    [[ -n $dry_run ]] || die "the cluster lacks the add-on eks-pod-identity-agent, which serves associations: create it with scripts/steps/addon.sh"
+  found NoSuchEntity aws iam get-policy --policy-arn "$POLICY_ARN" --query Policy.DefaultVersionId --output text >/dev/null ||
+    [[ -n $dry_run ]] || die "the policy $POLICY_NAME does not exist: create it with scripts/steps/policy.sh"
+  if capture ours describe_ours; then
+    read -r id role tag <<<"$ours"
     [[ $tag == "$TAG_VALUE" ]] ||
       die "$NAMESPACE/$SERVICE_ACCOUNT is associated with $role already, and not by these scripts: delete the association $id, or set SERVICE_ACCOUNT"
-    say "there already: the association of $NAMESPACE/$SERVICE_ACCOUNT with $role"
+    say "already exists: the association of $NAMESPACE/$SERVICE_ACCOUNT with $role"
   else
-    repair
+    capture stack repair_stack
     if [[ -z $stack && $WITH == eksctl ]]; then
-      say "made with eksctl (WITH=aws does without it)"
+      say "creating the association with eksctl (set WITH=aws to do without it)"
       change eksctl create podidentityassociation "${workload[@]}" --permission-policy-arns "$POLICY_ARN" --tags "$tag_map"
     else
       if [[ -n $stack ]]; then
-        say "half-made by an earlier run: the stack $stack is there, the association is not"
+        say "left incomplete by an earlier run: the stack $stack exists, but the association does not"
       else
-        say "made with the AWS CLI alone (WITH=eksctl does it with eksctl)"
+        say "creating the association with the AWS CLI alone (set WITH=eksctl to use eksctl)"
       fi
-      with_aws
+      create_with_aws "$stack"
     fi
     [[ -z $dry_run ]] || return 0
-    poll 120 "the association to be listed" listed || die "the association is not listed: run this again"
+    poll 120 "the association to be listed" listed || die "the association is not listed yet: run this again"
+    capture ours describe_ours || die "the association is not listed any more: run this again"
+    read -r id role tag <<<"$ours"
   fi
-  show_made
-  say "the association is listed; EKS says that it takes some seconds more until new pods get its credentials"
+  show_created "$role"
+  say "the association is listed; according to EKS, it takes some seconds more until new pods get its credentials"
 }
 
 delete() {
-  local by_eksctl=''
-  if ! find_ours; then
-    say "gone already: the association of $NAMESPACE/$SERVICE_ACCOUNT"
-  elif [[ $tag != "$TAG_VALUE" ]]; then
-    say "left alone: the association of $NAMESPACE/$SERVICE_ACCOUNT with $role, which these scripts did not make"
-  elif command -v eksctl >/dev/null && find_stack "$eksctl_stack"; then
-    by_eksctl=yes
-    change eksctl delete podidentityassociation "${workload[@]}"
+  local ours id role tag stack state by_eksctl=''
+  if ! capture ours describe_ours; then
+    say "already deleted: the association of $NAMESPACE/$SERVICE_ACCOUNT"
   else
-    change aws eks delete-pod-identity-association "${at[@]}" --association-id "$id"
+    read -r id role tag <<<"$ours"
+    if [[ $tag != "$TAG_VALUE" ]]; then
+      say "left alone: the association of $NAMESPACE/$SERVICE_ACCOUNT with $role, which these scripts did not create"
+    elif command -v eksctl >/dev/null && find_stack "$eksctl_stack" >/dev/null; then
+      by_eksctl=yes
+      change eksctl delete podidentityassociation "${workload[@]}"
+    else
+      change aws eks delete-pod-identity-association "${at[@]}" --association-id "$id"
+    fi
   fi
-  # eksctl has removed its stack, unless this is what an interrupted run left.
+  # eksctl deletes its stack itself. One that is still there was left by an interrupted run.
   for stack in "$eksctl_stack" "$own_stack"; do
-    if [[ -n $dry_run && -n $by_eksctl && $stack == "$eksctl_stack" ]] || ! find_stack "$stack"; then continue; fi
-    if [[ $answer == *[[:space:]]"$TAG_VALUE" ]]; then
+    if [[ -n $dry_run && -n $by_eksctl && $stack == "$eksctl_stack" ]] || ! capture state find_stack "$stack"; then continue; fi
+    if [[ ${state##*[[:space:]]} == "$TAG_VALUE" ]]; then
       delete_stack "$stack"
     else
-      say "left alone: the stack $stack, which these scripts did not make"
+      say "left alone: the stack $stack, which these scripts did not create"
     fi
   done
 }
 
 left() {
-  if find_ours && [[ $tag == "$TAG_VALUE" ]]; then echo "the association $id"; fi
+  local ours
+  if capture ours describe_ours && [[ ${ours##*[[:space:]]} == "$TAG_VALUE" ]]; then echo "the association ${ours%% *}"; fi
 }
 
-begin "$@"
-[[ $WITH =~ ^(eksctl|aws)$ ]] || die "WITH is eksctl or aws, not '$WITH'"
+begin_step "$@"
+[[ $WITH =~ ^(eksctl|aws)$ ]] || die "WITH must be eksctl or aws, not '$WITH'"
 [[ $WITH == aws || $action != create ]] || need eksctl "https://eksctl.io/installation/, or set WITH=aws"
 settle ACCOUNT_ID POLICY_ARN
 "$action"

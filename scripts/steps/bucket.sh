@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# The S3 bucket for the pictures: public access blocked, encrypted, TLS only,
-# incomplete multipart uploads aborted after a day.
+# Creates the S3 bucket for the pictures. The bucket blocks public access, encrypts
+# objects, accepts only TLS, and aborts incomplete multipart uploads after one day.
 #
 #   scripts/steps/bucket.sh [delete] [--dry-run]
 #
-# With delete: all its objects, their versions and its uploads, then itself; but
-# only a bucket with our tag. It needs the AWS CLI and jq. An empty bucket costs
-# nothing; in us-east-1, $0.023 per GB and month and $0.005 per 1,000 uploads.
+# With delete, deletes the bucket with all objects, versions and incomplete uploads,
+# if it has our tag. Requires the AWS CLI and jq. An empty bucket is free of charge;
+# in us-east-1, S3 costs $0.023 per GB and month, and $0.005 per 1,000 uploads.
 
 # shellcheck source-path=SCRIPTDIR source=../lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
@@ -15,24 +15,31 @@
 # shellcheck source=../lib/steps.sh
 . "$root/scripts/lib/steps.sh"
 
-# The bucket is there, and in this account; `answer` is our tag, or None.
+# find_bucket: prints our tag, or None; false when the bucket does not exist. A
+# bucket of this name that belongs to somebody else ends the script.
 find_bucket() {
-  if ! found '\((404|403|301|400)\)' aws s3api head-bucket "${at[@]}"; then
-    [[ $failure != *'(403)'* ]] || die "the bucket $BUCKET is another account's, or you may not see it: choose a name with BUCKET"
-    [[ $failure == *'(404)'* ]] || die "the bucket $BUCKET is in another region than $AWS_REGION: set AWS_REGION, or choose a name with BUCKET"
-    return 1
+  local refusal
+  show aws s3api head-bucket "${at[@]}"
+  if ! refusal=$(aws s3api head-bucket "${at[@]}" 2>&1 >/dev/null); then
+    case $refusal in
+      *'(404)'*) return 1 ;;
+      *'(403)'*) die "the bucket $BUCKET belongs to another account, or you have no permission to see it: set BUCKET to another name" ;;
+      *'(301)'* | *'(400)'*) die "the bucket $BUCKET is in a region other than $AWS_REGION: set AWS_REGION, or set BUCKET to another name" ;;
+      *) cannot_read "$refusal" ;;
+    esac
   fi
-  # HeadBucket also succeeds on another account's bucket that lets us in.
+  # HeadBucket also succeeds on a bucket of another account that grants us access.
   found '\((NoSuchTagSet|AccessDenied)\)' aws s3api get-bucket-tagging "${at[@]}" \
-    --expected-bucket-owner "$ACCOUNT_ID" --query "TagSet[?Key=='$TAG_KEY'].Value | [0]" --output text || answer=None
+    --expected-bucket-owner "$ACCOUNT_ID" --query "TagSet[?Key=='$TAG_KEY'].Value | [0]" --output text || echo None
 }
 
-# setting WHAT READ QUERY WANT WRITE...: writes it unless it reads as wanted.
+# setting WHAT READ QUERY WANT WRITE...: writes a setting of the bucket, unless it
+# has the wanted value already.
 setting() {
-  local what=$1 read=$2 query=$3 want=$4
+  local what=$1 read=$2 query=$3 want=$4 value
   shift 4
-  if [[ -z $new ]] && found '\((NoSuch[A-Za-z]*|ServerSideEncryptionConfigurationNotFoundError)\)' \
-    aws s3api "$read" "${at[@]}" --query "$query" --output json && same_json "$(jq -r 'if type == "string" then . else tojson end' <<<"$answer")" "$want"; then
+  if [[ -z $new ]] && capture value found '\((NoSuch[A-Za-z]*|ServerSideEncryptionConfigurationNotFoundError)\)' \
+    aws s3api "$read" "${at[@]}" --query "$query" --output json && same_json "$(jq -r 'if type == "string" then . else tojson end' <<<"$value")" "$want"; then
     return
   fi
   say "$what:"
@@ -40,52 +47,53 @@ setting() {
 }
 
 create() {
-  local new='' where='' policy lifecycle
-  if find_bucket; then
-    [[ $answer == "$TAG_VALUE" ]] ||
-      die "there is a bucket $BUCKET, which these scripts did not make ($TAG_KEY is $answer, not $TAG_VALUE): choose a name with BUCKET"
-    say "there already: the bucket $BUCKET"
+  local new='' tag where='' policy lifecycle
+  if capture tag find_bucket; then
+    [[ $tag == "$TAG_VALUE" ]] ||
+      die "there is a bucket $BUCKET, which these scripts did not create (its tag $TAG_KEY is $tag, not $TAG_VALUE): set BUCKET to another name"
+    say "already exists: the bucket $BUCKET"
   else
     new=yes
-    # The region without a location constraint is us-east-1. The tag comes with
-    # the bucket: between two calls it would be nobody's.
+    # us-east-1 is the region without a location constraint. The same call sets the
+    # tag, so that an interruption leaves no bucket without it.
     [[ $AWS_REGION == us-east-1 ]] || where=LocationConstraint=$AWS_REGION,
     change aws s3api create-bucket "${at[@]}" --create-bucket-configuration "${where}Tags=[{$tag_pair}]"
   fi
-  filled scripts/steps/policies/bucket.json && policy=$answer
-  filled scripts/steps/policies/lifecycle.json && lifecycle=$answer
-  setting "public access blocked" get-public-access-block 'PublicAccessBlockConfiguration.*' '[true, true, true, true]' \
+  capture policy filled scripts/steps/policies/bucket.json
+  capture lifecycle filled scripts/steps/policies/lifecycle.json
+  setting "blocking public access" get-public-access-block 'PublicAccessBlockConfiguration.*' '[true, true, true, true]' \
     put-public-access-block "${at[@]}" --public-access-block-configuration \
     BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true
-  setting "encryption with S3's own keys" get-bucket-encryption \
+  setting "encrypting objects with the keys of S3" get-bucket-encryption \
     'ServerSideEncryptionConfiguration.Rules[].ApplyServerSideEncryptionByDefault.SSEAlgorithm' '["AES256"]' \
     put-bucket-encryption "${at[@]}" --server-side-encryption-configuration \
     'Rules=[{ApplyServerSideEncryptionByDefault={SSEAlgorithm=AES256}}]'
-  setting "TLS only" get-bucket-policy Policy "$(<"$policy")" \
+  setting "requiring TLS" get-bucket-policy Policy "$(<"$policy")" \
     put-bucket-policy "${at[@]}" --policy "file://$policy"
-  setting "incomplete multipart uploads aborted after a day" get-bucket-lifecycle-configuration \
+  setting "aborting incomplete multipart uploads after one day" get-bucket-lifecycle-configuration \
     'Rules[].AbortIncompleteMultipartUpload.DaysAfterInitiation' '[1]' \
     put-bucket-lifecycle-configuration "${at[@]}" --lifecycle-configuration "file://$lifecycle"
 }
 
-# A page at a time: what is deleted makes room for the next.
+# empty: deletes the contents of the bucket, page by page. It always lists the first
+# page, because that changes with each deletion.
 empty() {
-  local page=$scratch/page key upload
+  local page=$scratch/page listed key upload
   if [[ -n $dry_run ]]; then
-    say "and all that is in it, 1,000 at a time: aws s3api delete-objects, aws s3api abort-multipart-upload"
+    say "and the contents of the bucket, 1,000 at a time: aws s3api delete-objects, aws s3api abort-multipart-upload"
     return
   fi
   # shellcheck disable=SC2016 # the backquotes are JMESPath's
-  while found NoSuchBucket aws s3api list-object-versions "${at[@]}" --no-paginate --max-keys 1000 --output json \
-    --query '{Objects: [Versions, DeleteMarkers][].{Key: Key, VersionId: VersionId}, Quiet: `true`}' && [[ $answer == *'"Key"'* ]]; do
-    # DeleteObjects succeeds even where it may not delete.
-    [[ ! -e $page || "$(<"$page")" != "$answer" ]] || die "S3 deletes nothing of what $page lists: see its answer above"
-    printf '%s\n' "$answer" >"$page"
+  while capture listed found NoSuchBucket aws s3api list-object-versions "${at[@]}" --no-paginate --max-keys 1000 --output json \
+    --query '{Objects: [Versions, DeleteMarkers][].{Key: Key, VersionId: VersionId}, Quiet: `true`}' && [[ $listed == *'"Key"'* ]]; do
+    # DeleteObjects succeeds even when it has deleted nothing, for example without permission.
+    [[ ! -e $page || "$(<"$page")" != "$listed" ]] || die "S3 did not delete the objects: see its response above"
+    printf '%s\n' "$listed" >"$page"
     change aws s3api delete-objects "${at[@]}" --delete "file://$page"
   done
-  while found NoSuchBucket aws s3api list-multipart-uploads "${at[@]}" --no-paginate --output json \
-    --query 'Uploads[].[Key, UploadId]' && [[ $answer == \[*\"* ]]; do
-    jq -r '.[] | @base64 "\(.[0]) \(.[1])"' <<<"$answer" >"$page"
+  while capture listed found NoSuchBucket aws s3api list-multipart-uploads "${at[@]}" --no-paginate --output json \
+    --query 'Uploads[].[Key, UploadId]' && [[ $listed == \[*\"* ]]; do
+    jq -r '.[] | @base64 "\(.[0]) \(.[1])"' <<<"$listed" >"$page"
     while read -r key upload; do
       key=$(jq -Rr @base64d <<<"$key") upload=$(jq -Rr @base64d <<<"$upload")
       change aws s3api abort-multipart-upload "${at[@]}" --key "$key" --upload-id "$upload"
@@ -94,17 +102,19 @@ empty() {
 }
 
 delete() {
-  find_bucket || { say "gone already: the bucket $BUCKET" && return; }
-  [[ $answer == "$TAG_VALUE" ]] || { say "left alone: the bucket $BUCKET, which these scripts did not make" && return; }
+  local tag
+  capture tag find_bucket || { say "already deleted: the bucket $BUCKET" && return; }
+  [[ $tag == "$TAG_VALUE" ]] || { say "left alone: the bucket $BUCKET, which these scripts did not create" && return; }
   empty
   change aws s3api delete-bucket "${at[@]}"
 }
 
 left() {
-  if find_bucket && [[ $answer == "$TAG_VALUE" ]]; then echo "the bucket $BUCKET"; fi
+  local tag
+  if capture tag find_bucket && [[ $tag == "$TAG_VALUE" ]]; then echo "the bucket $BUCKET"; fi
 }
 
-begin "$@"
+begin_step "$@"
 need_jq
 settle ACCOUNT_ID BUCKET
 readonly at=(--region "$AWS_REGION" --bucket "$BUCKET")

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# The EKS cluster, from k8s/cluster.yaml; or the one that CLUSTER_NAME names and
-# that is there already, which is left as it is found.
+# Creates the EKS cluster from k8s/cluster.yaml. A cluster that exists already under
+# CLUSTER_NAME is used, and stays unchanged.
 #
 #   scripts/steps/cluster.sh [delete] [--dry-run]
 #
-# With delete: the cluster with its nodes and stacks, if it has our tag. It needs
-# the AWS CLI, eksctl, and the policies of scripts/steps/policy.sh. Takes 15 to 20
-# minutes. It costs, in us-east-1: the control plane $0.10 an hour, two t3.medium
-# $0.08, the NAT gateway $0.045 and the volumes $0.005: $0.23 an hour.
+# With delete, deletes the cluster with its nodes and stacks if it has our tag.
+# Requires the AWS CLI, eksctl, and the policies of scripts/steps/policy.sh. Takes 15
+# to 20 minutes. In us-east-1, the cluster costs $0.23 an hour: the control plane
+# $0.10, two t3.medium nodes $0.08, the NAT gateway $0.045, and volumes $0.005.
 
 # shellcheck source-path=SCRIPTDIR source=../lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
@@ -20,97 +20,103 @@ readonly stack=eksctl-$CLUSTER_NAME-cluster
 readonly at=(--name "$CLUSTER_NAME" --region "$AWS_REGION")
 
 need_eksctl() {
-  need eksctl "https://eksctl.io/installation/, or name a cluster that is there already in CLUSTER_NAME"
+  need eksctl "https://eksctl.io/installation/, or set CLUSTER_NAME to a cluster that exists"
 }
 
-# kubectl's context; eksctl writes one too, where it was not interrupted.
-context() {
+# update_context: writes the context for kubectl. eksctl writes one too, unless it
+# was interrupted.
+update_context() {
   if command -v kubectl >/dev/null; then
     change aws eks update-kubeconfig "${at[@]}"
   fi
 }
 
-not_passing() {
-  find_cluster || answer=''
-  [[ ! ${answer%%[[:space:]]*} =~ ^(CREATING|UPDATING|DELETING|PENDING)$ ]]
+# cluster_rests: true when no operation on the cluster is in progress.
+cluster_rests() {
+  local state
+  capture state find_cluster || return 0
+  [[ ! ${state%%[[:space:]]*} =~ ^(CREATING|UPDATING|DELETING|PENDING)$ ]]
 }
 
-policies_are_there() {
+need_policies() {
   local arn
   for arn in "$POLICY_ARN" "$IRSA_POLICY_ARN"; do
-    found NoSuchEntity aws iam get-policy --policy-arn "$arn" --query Policy.DefaultVersionId --output text ||
-      [[ -n $dry_run ]] || die "there is no policy ${arn##*/}, which k8s/cluster.yaml attaches: make it with scripts/steps/policy.sh"
+    found NoSuchEntity aws iam get-policy --policy-arn "$arn" --query Policy.DefaultVersionId --output text >/dev/null ||
+      [[ -n $dry_run ]] || die "the policy ${arn##*/}, which k8s/cluster.yaml attaches, does not exist: create it with scripts/steps/policy.sh"
   done
 }
 
-# The cluster has its nodes and add-ons; false when eksctl was interrupted before it had nodes.
+# complete: installs add-ons that are missing; false when the cluster has no nodes,
+# because eksctl was interrupted before it created them.
 complete() {
-  found ResourceNotFoundException aws eks list-nodegroups --region "$AWS_REGION" --cluster-name "$CLUSTER_NAME" \
-    --query 'length(nodegroups)' --output text && ((answer > 0)) || return 1
-  found ResourceNotFoundException aws eks list-addons --region "$AWS_REGION" --cluster-name "$CLUSTER_NAME" \
-    --query "length(addons[?@=='vpc-cni' || @=='coredns' || @=='kube-proxy'])" --output text && ((answer < 3)) || return 0
-  say "half-made by an earlier run: the cluster has not all of its add-ons yet"
+  local count config
+  capture count found ResourceNotFoundException aws eks list-nodegroups --region "$AWS_REGION" --cluster-name "$CLUSTER_NAME" \
+    --query 'length(nodegroups)' --output text && ((count > 0)) || return 1
+  capture count found ResourceNotFoundException aws eks list-addons --region "$AWS_REGION" --cluster-name "$CLUSTER_NAME" \
+    --query "length(addons[?@=='vpc-cni' || @=='coredns' || @=='kube-proxy'])" --output text && ((count < 3)) || return 0
+  say "left incomplete by an earlier run: the cluster lacks some of its add-ons"
   need_eksctl
-  filled k8s/cluster.yaml
-  change eksctl create addon --config-file "$answer"
+  capture config filled k8s/cluster.yaml
+  change eksctl create addon --config-file "$config"
 }
 
 create() {
-  local status tag config
-  if find_cluster; then
-    read -r status _ tag <<<"$answer"
+  local state status tag config
+  if capture state find_cluster; then
+    read -r status _ tag <<<"$state"
     if [[ $tag != "$TAG_VALUE" ]]; then
-      [[ $status == ACTIVE ]] || die "the cluster $CLUSTER_NAME is $status, not ACTIVE: when it is, run this again"
-      say "there already: the cluster $CLUSTER_NAME, which these scripts did not make, and leave as it is"
-      context
+      [[ $status == ACTIVE ]] || die "the cluster $CLUSTER_NAME is $status, not ACTIVE: run this again when it is"
+      say "already exists: the cluster $CLUSTER_NAME, which these scripts did not create and do not change"
+      update_context
       return
     fi
     if [[ $status =~ ^(CREATING|UPDATING|DELETING|PENDING)$ && -z $dry_run ]]; then
-      poll 1800 "the cluster $CLUSTER_NAME, which is $status" not_passing || die "the cluster is $status still: run this again later"
-      status=${answer%%[[:space:]]*}
+      poll 1800 "the cluster $CLUSTER_NAME, which is $status" cluster_rests || die "the cluster is still $status: run this again later"
+      capture state find_cluster || state=''
+      status=${state%%[[:space:]]*}
     fi
     if [[ $status == ACTIVE ]] && complete; then
-      say "there already: the cluster $CLUSTER_NAME"
-      context
+      say "already exists: the cluster $CLUSTER_NAME"
+      update_context
       return
     fi
   fi
   need_eksctl
-  policies_are_there
-  # Without nodes; or rolled back by CloudFormation, a stack without a cluster.
-  if find_stack "$stack"; then
-    [[ $answer == *[[:space:]]"$TAG_VALUE" ]] || die "there is a stack $stack, which these scripts did not make: set CLUSTER_NAME"
-    say "half-made by an earlier run: the stack $stack is ${answer%%[[:space:]]*} but not whole, and made again"
+  need_policies
+  # An interrupted run leaves a cluster without nodes, or a stack that CloudFormation rolled back.
+  if capture state find_stack "$stack"; then
+    [[ ${state##*[[:space:]]} == "$TAG_VALUE" ]] || die "there is a stack $stack, which these scripts did not create: set CLUSTER_NAME"
+    say "left incomplete by an earlier run: the stack $stack is ${state%%[[:space:]]*}, but not complete; creating it again"
     change eksctl delete cluster "${at[@]}" --wait --force --disable-nodegroup-eviction
   fi
-  filled k8s/cluster.yaml
-  config=$answer
-  say "15 to 20 minutes, and \$0.23 an hour from now on:"
+  capture config filled k8s/cluster.yaml
+  say "this takes 15 to 20 minutes, and costs \$0.23 an hour from now on:"
   change eksctl create cluster --config-file "$config"
 }
 
 delete() {
-  local tag='' left='' force=()
-  if find_cluster; then
-    read -r _ _ tag <<<"$answer"
-  elif find_stack "$stack"; then
-    read -r left tag <<<"$answer"
-    force=(--force) # eksctl wants to see the cluster otherwise
+  local state tag='' stack_status='' force=()
+  if capture state find_cluster; then
+    read -r _ _ tag <<<"$state"
+  elif capture state find_stack "$stack"; then
+    read -r stack_status tag <<<"$state"
+    force=(--force) # without it, eksctl fails because there is no cluster
   else
-    say "gone already: the cluster $CLUSTER_NAME"
+    say "already deleted: the cluster $CLUSTER_NAME"
     return
   fi
-  [[ $tag == "$TAG_VALUE" ]] || { say "left alone: the cluster $CLUSTER_NAME, which these scripts did not make" && return; }
-  [[ -z $left ]] || say "half-made by an earlier run: no cluster, and the stack $stack is $left"
+  [[ $tag == "$TAG_VALUE" ]] || { say "left alone: the cluster $CLUSTER_NAME, which these scripts did not create" && return; }
+  [[ -z $stack_status ]] || say "left incomplete by an earlier run: there is no cluster, and the stack $stack is $stack_status"
   need_eksctl
-  # Where all nodes go, CoreDNS's disruption budget would hold up the last.
+  # Do not evict pods: CoreDNS's disruption budget would block the deletion of the last node.
   change eksctl delete cluster "${at[@]}" --wait --disable-nodegroup-eviction ${force[@]+"${force[@]}"}
 }
 
 left() {
-  if find_cluster && [[ ${answer##*[[:space:]]} == "$TAG_VALUE" ]]; then echo "the cluster $CLUSTER_NAME"; fi
+  local state
+  if capture state find_cluster && [[ ${state##*[[:space:]]} == "$TAG_VALUE" ]]; then echo "the cluster $CLUSTER_NAME"; fi
 }
 
-begin "$@"
+begin_step "$@"
 settle ACCOUNT_ID POLICY_ARN IRSA_POLICY_ARN
 "$action"

@@ -1,16 +1,15 @@
 #!/usr/bin/env bash
-# The job in the cluster: namespace, service account, settings and Job, by
-# kustomize; then waits for its pod, and for its first object in the bucket.
+# Deploys the job to the cluster: namespace, service account, settings and Job, with
+# kustomize. Then waits for its pod, and for its first object in the bucket.
 #
 #   scripts/steps/deploy.sh [delete] [--dry-run]
 #
-# If there is none within DEPLOY_TIMEOUT (240 s) it shows the pod's events, the
-# end of its log and the program's own diagnosis, and fails. stdout is the
-# object's URL. COMPONENTS adds some of k8s/components,
-# such as "network-policy monitoring". With
-# delete: the Jobs end, then the namespace, if it is ours, with all in it. It
-# needs the AWS CLI, jq, kubectl, and what the earlier steps made. It costs what
-# S3 costs.
+# Prints the object's URL to stdout. If there is no object within DEPLOY_TIMEOUT
+# (240 s), shows the pod's events, the end of its log and the program's own
+# diagnosis, and fails. COMPONENTS adds components from k8s/components, such as
+# "network-policy monitoring". With delete, deletes the Jobs, then the namespace
+# with its contents if these scripts created it. Requires the AWS CLI, jq, kubectl,
+# and the resources of the earlier steps. Only S3 requests and storage cost money.
 
 # shellcheck source-path=SCRIPTDIR source=../lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
@@ -21,64 +20,70 @@
 # shellcheck source=../lib/pods.sh
 . "$root/scripts/lib/pods.sh"
 
-# The namespace in `answer`, as JSON.
+# find_namespace: prints the namespace as JSON; false when it does not exist.
 find_namespace() {
-  found 'not found' kubectl get "namespace/$NAMESPACE" --ignore-not-found --output json
-  [[ -n $answer ]]
+  local namespace
+  capture namespace found 'not found' kubectl get "namespace/$NAMESPACE" --ignore-not-found --output json
+  [[ -n $namespace ]] || return 1
+  printf '%s\n' "$namespace"
 }
 
-# It has our label; or eksctl made it for the IRSA account, and nothing else is in it.
+# namespace_is_ours NAMESPACE: true when it has our label, or when eksctl created it
+# for the IRSA service account and it contains nothing else.
 namespace_is_ours() {
-  is_ours "$answer" && return
-  found . "${kube[@]}" get pods,serviceaccounts --output json || return 1
+  local objects
+  is_ours "$1" && return
+  capture objects found . "${kube[@]}" get pods,serviceaccounts --output json || return 1
   jq --exit-status --arg name "$IRSA_SERVICE_ACCOUNT" '[.items[] | {kind, name: .metadata.name, by: .metadata.labels["app.kubernetes.io/managed-by"]}]
     | map(select(.kind != "ServiceAccount" or .name != "default")) == [{kind: "ServiceAccount", $name, by: "eksctl"}]' \
-    <<<"$answer" >"$scratch/ours"
+    <<<"$objects" >"$scratch/ours"
 }
 
 create() {
+  local namespace
   settle BUCKET IMAGE
-  if ! reach; then
-    say "there is no cluster yet, so this cannot be said in more detail"
+  if ! reach_cluster; then
+    say "the cluster does not exist yet, so the dry run cannot show more detail than:"
     change kubectl apply --kustomize "$FILLED/eks"
     return
   fi
-  if find_namespace && ! namespace_is_ours; then
-    die "there is a namespace $NAMESPACE that these scripts did not make: set NAMESPACE to another name"
+  if capture namespace find_namespace && ! namespace_is_ours "$namespace"; then
+    die "there is a namespace $NAMESPACE that these scripts did not create: set NAMESPACE to another name"
   fi
-  found 'NoSuchBucket|Not Found|404' aws s3api head-bucket --region "$AWS_REGION" --bucket "$BUCKET" ||
-    [[ -n $dry_run ]] || die "there is no bucket $BUCKET: make it with scripts/steps/bucket.sh, or name yours in BUCKET"
-  find_association "$SERVICE_ACCOUNT" ||
-    say "there is no association for $NAMESPACE/$SERVICE_ACCOUNT yet, and without one the pods get no credentials: scripts/steps/association.sh"
-  deploy eks pod-identity-demo
+  found 'NoSuchBucket|Not Found|404' aws s3api head-bucket --region "$AWS_REGION" --bucket "$BUCKET" >/dev/null ||
+    [[ -n $dry_run ]] || die "there is no bucket $BUCKET: create it with scripts/steps/bucket.sh, or set BUCKET to yours"
+  find_association "$SERVICE_ACCOUNT" >/dev/null ||
+    say "there is no association for $NAMESPACE/$SERVICE_ACCOUNT yet, and without one the pods get no credentials: run scripts/steps/association.sh"
+  apply_job eks pod-identity-demo
   [[ -z $dry_run ]] || return 0
-  await pod-identity-demo "$SERVICE_ACCOUNT"
-  echo "$answer"
+  await_upload pod-identity-demo "$SERVICE_ACCOUNT"
 }
 
 delete() {
-  if ! find_cluster; then
-    say "gone already: the job, with the cluster $CLUSTER_NAME"
+  local namespace
+  if ! find_cluster >/dev/null; then
+    say "already deleted: the job, together with the cluster $CLUSTER_NAME"
     return
   fi
   need_kubernetes
-  if ! find_namespace; then
-    say "gone already: the namespace $NAMESPACE, and the job with it"
-  elif ! namespace_is_ours; then
-    say "left alone: the namespace $NAMESPACE, which these scripts did not make"
+  if ! capture namespace find_namespace; then
+    say "already deleted: the namespace $NAMESPACE, together with the job"
+  elif ! namespace_is_ours "$namespace"; then
+    say "left alone: the namespace $NAMESPACE, which these scripts did not create"
   else
-    # The Jobs first: their pods are given the time to finish.
+    # Delete the Jobs first, so that their pods have time to finish.
     change "${kube[@]}" delete jobs --selector "$ours_label" --wait --timeout=120s
     change kubectl delete namespace "$NAMESPACE" --wait --timeout=300s
   fi
-  # Of components/require-pod-identity, outside of any namespace.
+  # The objects of components/require-pod-identity are in no namespace.
   change kubectl delete validatingadmissionpolicybindings,validatingadmissionpolicies --selector "$ours_label" --wait --timeout=60s
 }
 
 left() {
-  if find_cluster && find_namespace && namespace_is_ours; then echo "the namespace $NAMESPACE"; fi
+  local namespace
+  if find_cluster >/dev/null && capture namespace find_namespace && namespace_is_ours "$namespace"; then echo "the namespace $NAMESPACE"; fi
 }
 
-begin "$@"
+begin_step "$@"
 need_jq
 "$action"

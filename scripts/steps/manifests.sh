@@ -1,31 +1,32 @@
 #!/usr/bin/env bash
-# Fills in the manifests, so that `kubectl apply -k` works as it stands:
+# Fills in the manifests, so that `kubectl apply -k` can apply them.
 #
 #   scripts/steps/manifests.sh OVERLAY [COMPONENT...]
 #
 # Overlays: eks (Pod Identity), irsa, fleet (FLEET_SIZE pods, 10 by default), and
 # localstack (any cluster, no AWS). Components: require-pod-identity,
-# network-policy, monitoring. Writes k8s/filled/OVERLAY/kustomization.yaml on top
-# of k8s/overlays/OVERLAY, with namespace, service account, bucket, region and
-# image from scripts/lib/settings.sh, and prints that folder. Changes nothing else.
+# network-policy, monitoring. Writes k8s/filled/OVERLAY/kustomization.yaml, which
+# builds on k8s/overlays/OVERLAY and sets namespace, service account, bucket, region
+# and image from scripts/lib/settings.sh. Prints that folder; changes nothing else.
 #
-# It asks AWS which account this is, unless BUCKET and IMAGE are given;
-# localstack needs neither: a bucket of its own, and an image loaded into the
-# cluster by scripts/steps/image.sh.
+# Asks AWS for the account, unless BUCKET and IMAGE are set. The overlay localstack
+# requires neither: it has its own bucket, and uses an image that
+# scripts/steps/image.sh has loaded into the cluster.
 
 # shellcheck source-path=SCRIPTDIR source=../lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
 # shellcheck source=../lib/settings.sh
 . "$root/scripts/lib/settings.sh"
 
-# matches NAME PATTERN EXAMPLE: the setting is what can be written into YAML.
+# matches NAME PATTERN EXAMPLE: ends the script unless the setting matches the
+# pattern, so that it is safe to write into YAML.
 matches() {
-  local LC_ALL=C # a-z is 26 letters
-  [[ ${!1} =~ ^($2)$ ]] || die "$1 is $(printf %q "${!1}"): it must be like $3"
+  local LC_ALL=C # so that a-z matches only ASCII letters
+  [[ ${!1} =~ ^($2)$ ]] || die "$1 is $(printf %q "${!1}"): it must be similar to $3"
 }
 
-# image: IMAGE as kustomize has it, taken apart into name, tag and digest.
-image() {
+# image_entry: prints IMAGE as an entry of a kustomization: name, tag or digest.
+image_entry() {
   local name=${IMAGE%%@*} tag=''
   if [[ ${name##*/} == *:* ]]; then
     tag=${name##*:}
@@ -37,32 +38,33 @@ image() {
   esac
 }
 
-# replace KIND PATH VALUE [PATH VALUE...]: a patch; values are quoted as they are to be.
+# replace KIND PATH VALUE [PATH VALUE...]: prints a patch. The caller quotes the values.
 replace() {
   printf '  - target: {kind: %s, name: pod-identity-demo.*}\n    patch: |\n' "$1"
   shift
   printf '      - {op: replace, path: %s, value: %s}\n' "$@"
 }
 
-# up PATH: as many steps up as the path has down.
-up() {
+# way_up PATH: prints the relative path from PATH up to its first folder.
+way_up() {
   sed 's,/[^/][^/]*,/..,g; s,^/,,' <<<"$1"
 }
 
-# kustomization UP COMPONENT...: UP leads from its folder to the project's.
+# kustomization UP COMPONENT...: prints the file. UP is the relative path from its
+# folder to the project.
 kustomization() {
   local up=$1 component
   shift
-  printf '%s\n' "# Written by scripts/steps/manifests.sh, and written anew each time." \
+  printf '%s\n' "# Written by scripts/steps/manifests.sh, which overwrites it." \
     "apiVersion: kustomize.config.k8s.io/v1beta1" "kind: Kustomization" "namespace: $NAMESPACE" \
-    "images:" "  - $(image)" "resources:" "  - $up/k8s/overlays/$overlay"
+    "images:" "  - $(image_entry)" "resources:" "  - $up/k8s/overlays/$overlay"
   if (($# > 0)); then echo "components:"; fi
   for component in "$@"; do echo "  - $up/k8s/components/$component"; done
   echo "patches:"
   replace ConfigMap /data/S3_BUCKET_NAME "\"$BUCKET\"" /data/AWS_REGION "\"$AWS_REGION\""
   replace Job /spec/template/spec/serviceAccountName "\"$account\""
   case $overlay in
-    irsa) ;; # its service account is eksctl's
+    irsa) ;; # eksctl creates its service account
     *) replace ServiceAccount /metadata/name "\"$account\"" ;;
   esac
   case $overlay in
@@ -73,8 +75,8 @@ kustomization() {
   esac
 }
 
-# kustomize takes the policy and its binding for namespaced, as its list of kinds
-# is older than they are: away with the namespace that it gives them.
+# cluster_scoped: prints a patch that removes the namespace of the policy and its
+# binding. kustomize adds it, because it does not know that these kinds have none.
 cluster_scoped() {
   cat <<'EOF'
 transformers:
@@ -93,17 +95,17 @@ EOF
 case ${1-} in
   -h | --help) usage && exit ;;
   eks | irsa | fleet | localstack) overlay=$1 ;;
-  '') die "which overlay? eks, irsa, fleet or localstack (--help says more)" ;;
-  *) die "there is no overlay $1: choose eks, irsa, fleet or localstack" ;;
+  '') die "missing argument: the overlay eks, irsa, fleet or localstack (see --help)" ;;
+  *) die "unknown overlay $1: choose eks, irsa, fleet or localstack" ;;
 esac
 shift
 for component in "$@"; do
   case $overlay/$component in
     */monitoring | eks/require-pod-identity | fleet/require-pod-identity) ;;
     */require-pod-identity) die "require-pod-identity is for eks and fleet: the pods of $overlay have no Pod Identity" ;;
-    localstack/network-policy) die "network-policy lets nobody reach LocalStack: leave it out, or choose another overlay" ;;
+    localstack/network-policy) die "network-policy would block the traffic to LocalStack: omit it, or choose another overlay" ;;
     */network-policy) ;;
-    *) die "there is no component '$component': choose among require-pod-identity, network-policy and monitoring" ;;
+    *) die "unknown component '$component': choose from require-pod-identity, network-policy and monitoring" ;;
   esac
 done
 
@@ -130,10 +132,10 @@ matches FLEET_SIZE '[1-9][0-9]{0,4}' 10
 cd "$root"
 mkdir -p "$FILLED/$overlay"
 folder=$(cd "$FILLED/$overlay" && pwd -P)
-# kustomize wants the way there as a relative path.
+# kustomize accepts only a relative path.
 case $folder in
-  "$root"/*) to_root=$(up "/${folder#"$root"/}") ;;
-  *) to_root=$(up "$folder")$root ;;
+  "$root"/*) to_root=$(way_up "/${folder#"$root"/}") ;;
+  *) to_root=$(way_up "$folder")$root ;;
 esac
 kustomization "$to_root" "$@" >"$folder/kustomization.new"
 mv "$folder/kustomization.new" "$folder/kustomization.yaml"

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# The IAM policies with the least privilege, from scripts/steps/policies/: one for Pod
-# Identity, which holds only with the session tags of this workload; and one for
-# IRSA, which has no such tags.
+# Creates the least-privilege IAM policies from scripts/steps/policies/: one for Pod
+# Identity, which allows only sessions with the tags of this workload, and one for
+# IRSA, whose sessions have no such tags.
 #
 #   scripts/steps/policy.sh [delete] [--dry-run]
 #
-# A template or setting that has changed makes a new default version; of five,
-# which is what IAM keeps, the oldest then goes. With delete: all versions, but
-# only of policies with our tag. It needs the AWS CLI and jq. It costs nothing.
+# When a template or setting has changed, creates a new default version. IAM keeps
+# five versions of a policy, so the oldest is deleted when there are five. With
+# delete, deletes the policies that have our tag, with all their versions. Requires
+# the AWS CLI and jq. Policies are free of charge.
 
 # shellcheck source-path=SCRIPTDIR source=../lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
@@ -16,28 +17,29 @@
 # shellcheck source=../lib/steps.sh
 . "$root/scripts/lib/steps.sh"
 
-# The policy is there: `answer` is its default version and our tag, or None.
+# find_policy ARN: prints the default version, and our tag or None; false when the
+# policy does not exist.
 find_policy() {
   found NoSuchEntity aws iam get-policy --policy-arn "$1" \
     --query "Policy.[DefaultVersionId, Tags[?Key=='$TAG_KEY'].Value | [0]]" --output text
 }
 
-# The versions that are not the default, the oldest first, in `answer`.
+# other_versions ARN: prints the versions that are not the default, the oldest first.
 other_versions() {
   found NoSuchEntity aws iam list-policy-versions --policy-arn "$1" \
-    --query 'sort_by(Versions[?!IsDefaultVersion], &CreateDate)[].VersionId' --output text || answer=''
+    --query 'sort_by(Versions[?!IsDefaultVersion], &CreateDate)[].VersionId' --output text || true
 }
 
-# A new default version where the document says something else.
-update() { # ARN VERSION DOCUMENT
-  local arn=$1 version=$2 document=$3 others
-  if found NoSuchEntity aws iam get-policy-version --policy-arn "$arn" --version-id "$version" \
-    --query PolicyVersion.Document --output json && same_json "$answer" "$(<"$document")"; then
-    say "there already: the policy ${arn##*/}, version $version"
+# update ARN VERSION DOCUMENT: creates a new default version if the document differs.
+update() {
+  local arn=$1 version=$2 document=$3 current listed others
+  if capture current found NoSuchEntity aws iam get-policy-version --policy-arn "$arn" --version-id "$version" \
+    --query PolicyVersion.Document --output json && same_json "$current" "$(<"$document")"; then
+    say "already exists: the policy ${arn##*/}, version $version"
     return
   fi
-  other_versions "$arn"
-  read -ra others <<<"$answer"
+  capture listed other_versions "$arn"
+  read -ra others <<<"$listed"
   if ((${#others[@]} >= 4)); then
     change aws iam delete-policy-version --policy-arn "$arn" --version-id "${others[0]}"
   fi
@@ -45,16 +47,16 @@ update() { # ARN VERSION DOCUMENT
 }
 
 create() {
-  local i version tag
+  local i document state version tag
   local arns=("$POLICY_ARN" "$IRSA_POLICY_ARN") versions=() documents=()
-  # All that can be wrong, before anything is changed.
+  # Check both policies before anything is changed.
   for i in 0 1; do
-    filled "scripts/steps/policies/${templates[i]}"
-    documents+=("$answer")
-    if find_policy "${arns[i]}"; then
-      read -r version tag <<<"$answer"
+    capture document filled "scripts/steps/policies/${templates[i]}"
+    documents+=("$document")
+    if capture state find_policy "${arns[i]}"; then
+      read -r version tag <<<"$state"
       [[ $tag == "$TAG_VALUE" ]] ||
-        die "there is a policy ${arns[i]##*/}, which these scripts did not make ($TAG_KEY is $tag, not $TAG_VALUE): set POLICY_NAME and IRSA_POLICY_NAME"
+        die "there is a policy ${arns[i]##*/}, which these scripts did not create (its tag $TAG_KEY is $tag, not $TAG_VALUE): set POLICY_NAME and IRSA_POLICY_NAME"
       versions+=("$version")
     else
       versions+=('')
@@ -70,17 +72,17 @@ create() {
 }
 
 delete() {
-  local arn version
+  local arn state attached versions version
   for arn in "$POLICY_ARN" "$IRSA_POLICY_ARN"; do
-    find_policy "$arn" || { say "gone already: the policy ${arn##*/}" && continue; }
-    [[ ${answer##*[[:space:]]} == "$TAG_VALUE" ]] || { say "left alone: the policy ${arn##*/}, which these scripts did not make" && continue; }
-    found NoSuchEntity aws iam list-entities-for-policy --policy-arn "$arn" \
-      --query '[PolicyRoles[].RoleName, PolicyUsers[].UserName, PolicyGroups[].GroupName][]' --output text || answer=''
-    if [[ -n $answer && $answer != None ]]; then
-      [[ -n $dry_run ]] || die "the policy ${arn##*/} is still attached to: $answer: delete those first (scripts/steps/association.sh delete, scripts/compare.sh delete), or detach it"
+    capture state find_policy "$arn" || { say "already deleted: the policy ${arn##*/}" && continue; }
+    [[ ${state##*[[:space:]]} == "$TAG_VALUE" ]] || { say "left alone: the policy ${arn##*/}, which these scripts did not create" && continue; }
+    capture attached found NoSuchEntity aws iam list-entities-for-policy --policy-arn "$arn" \
+      --query '[PolicyRoles[].RoleName, PolicyUsers[].UserName, PolicyGroups[].GroupName][]' --output text || attached=''
+    if [[ -n $attached && $attached != None ]]; then
+      [[ -n $dry_run ]] || die "the policy ${arn##*/} is still attached to: $attached: delete those first (scripts/steps/association.sh delete, scripts/compare.sh delete), or detach the policy"
     fi
-    other_versions "$arn"
-    for version in $answer; do
+    capture versions other_versions "$arn"
+    for version in $versions; do
       change aws iam delete-policy-version --policy-arn "$arn" --version-id "$version"
     done
     change aws iam delete-policy --policy-arn "$arn"
@@ -88,13 +90,13 @@ delete() {
 }
 
 left() {
-  local arn
+  local arn state
   for arn in "$POLICY_ARN" "$IRSA_POLICY_ARN"; do
-    if find_policy "$arn" && [[ ${answer##*[[:space:]]} == "$TAG_VALUE" ]]; then echo "the policy $arn"; fi
+    if capture state find_policy "$arn" && [[ ${state##*[[:space:]]} == "$TAG_VALUE" ]]; then echo "the policy $arn"; fi
   done
 }
 
-begin "$@"
+begin_step "$@"
 need_jq
 readonly templates=(pod-identity.json irsa.json)
 settle ACCOUNT_ID POLICY_ARN IRSA_POLICY_ARN BUCKET

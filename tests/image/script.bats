@@ -68,7 +68,7 @@ called() {
     --query 'repositories[0].imageScanningConfiguration.scanOnPush') == true ]]
   [[ $(aws ecr list-tags-for-resource --region eu-west-1 --resource-arn arn:aws:ecr:eu-west-1:123456789012:repository/pod-identity-demo \
     --query 'tags[].[Key, Value]' --output text) == $'pod-identity-demo\tpod-identity-demo' ]]
-  image push 2>&1 | grep -q 'there already: the repository'
+  image push 2>&1 | grep -q 'already exists: the repository'
 }
 
 @test "load gives kind an archive under the name that Kubernetes looks for" {
@@ -85,18 +85,18 @@ called() {
 @test "load refuses a cluster that is none of these, with one clear line" {
   stub kubectl <<<'echo arn:aws:eks:eu-west-1:1:cluster/x'
   run ! image load
-  [[ $output == *'is no kind, k3d or minikube: push the image to a registry instead' && ${#lines[@]} -eq 1 ]]
+  [[ $output == *'is not of kind, k3d or minikube: push the image to a registry instead' && ${#lines[@]} -eq 1 ]]
 }
 
 @test "nothing to build with is one clear line" {
   export CONTAINER_TOOL=no-such-tool
   run ! image build
-  [[ $output == 'image.sh: no no-such-tool'*'install one, or name yours in CONTAINER_TOOL' && ${#lines[@]} -eq 1 ]]
+  [[ $output == 'image.sh: no no-such-tool'*'install one, or set CONTAINER_TOOL to yours' && ${#lines[@]} -eq 1 ]]
 }
 
 @test "without --, unknown words are refused, and --dry-run builds nothing" {
   run ! image build --no-cache
-  [[ $output == *'there is no word --no-cache'* ]]
+  [[ $output == *'unknown argument --no-cache'* ]]
   stub docker <<<true
   local said
   said=$(CONTAINER_TOOL=docker IMAGE='' REPOSITORY='' image build --dry-run -- --no-cache)

@@ -78,14 +78,14 @@ fn run_again_it_says_the_same_and_run_otherwise_it_forgets_what_was() {
 #[test]
 fn what_cannot_be_is_refused_in_one_line_before_anything_is_written() {
     for (words, expected) in [
-        (&[][..], "which overlay?"),
-        (&["gke"], "there is no overlay gke"),
-        (&["eks", "service-mesh"], "there is no component 'service-mesh'"),
-        (&["eks", ""], "there is no component ''"),
-        (&["eks", "../base"], "there is no component '../base'"),
+        (&[][..], "missing argument: the overlay"),
+        (&["gke"], "unknown overlay gke"),
+        (&["eks", "service-mesh"], "unknown component 'service-mesh'"),
+        (&["eks", ""], "unknown component ''"),
+        (&["eks", "../base"], "unknown component '../base'"),
         (&["irsa", "require-pod-identity"], "is for eks and fleet"),
         (&["localstack", "require-pod-identity"], "is for eks and fleet"),
-        (&["localstack", "network-policy"], "nobody reach LocalStack"),
+        (&["localstack", "network-policy"], "block the traffic to LocalStack"),
     ] {
         let said = refusal(words, &SETTINGS);
         assert!(said.contains(expected), "{words:?}: {said}");
@@ -101,7 +101,7 @@ fn what_cannot_be_is_refused_in_one_line_before_anything_is_written() {
         ("FLEET_SIZE", "0"),
     ] {
         let said = refusal(&["fleet"], &with(name, value));
-        let expected = [format!("{name} is "), "it must be like".to_owned()];
+        let expected = [format!("{name} is "), "it must be similar to".to_owned()];
         assert!(expected.iter().all(|words| said.contains(words)), "{said}");
     }
 }

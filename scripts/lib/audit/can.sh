@@ -1,20 +1,20 @@
 # shellcheck shell=bash
-# audit.sh --can: which pods may. Sourced by it, and so are its variables.
+# audit.sh --can: lists the pods that are allowed to do an action. audit.sh sources this file and sets its variables.
 # shellcheck disable=SC2154
 
-# IAM is asked once for each role and those session tags that its policies speak of.
+# Asks IAM once for each role and the session tags that its policies mention.
 can() {
   local question decision
   run aws ec2 describe-instances --region "$AWS_REGION" --filters "Name=tag-key,Values=kubernetes.io/cluster/$CLUSTER_NAME" \
     --query 'Reservations[].Instances[].{id: InstanceId, name: PrivateDnsName, profile: IamInstanceProfile.Arn, metadata: MetadataOptions}' \
-    --output json >"$scratch/instances" || failed "the nodes' roles cannot be read (see above): allow ec2:DescribeInstances"
+    --output json >"$scratch/instances" || cannot_audit "the nodes' roles cannot be read (see above): allow ec2:DescribeInstances"
   with_files --slurpfile instances "$scratch/instances" --slurpfile report "$scratch/report" \
     --arg action "$action" --arg resource "$resource" -f "$here/can.jq" >"$scratch/can" ||
-    failed "the questions to IAM cannot be put together: see above"
+    cannot_audit "jq could not prepare the simulations: see its message above"
   : >"$scratch/answers"
   while IFS= read -r question; do
     decision=$(simulate "$question" </dev/null) ||
-      failed "IAM does not answer (see above): allow iam:SimulatePrincipalPolicy and iam:SimulateCustomPolicy"
+      cannot_audit "IAM did not simulate the policies (see above): allow iam:SimulatePrincipalPolicy and iam:SimulateCustomPolicy"
     jq -c --argjson decision "$decision" '. + $decision' <<<"$question" >>"$scratch/answers"
   done < <(jq -c '.questions[]' "$scratch/can")
   jq -s --arg action "$action" --arg resource "$resource" --slurpfile can "$scratch/can" '{
@@ -31,20 +31,20 @@ can() {
   fi
 }
 
-# simulate QUESTION: {"decision": "allowed" or "denied" or "depends", "depends_on": [keys]}. A session policy
-# narrows the role's: both must allow.
+# simulate QUESTION: prints {"decision": "allowed" or "denied" or "depends", "depends_on": [keys]}. If the
+# association has a session policy, both that and the role's policies must allow the action.
 simulate() {
   local session
-  local -a entries words=(--action-names "$action" --resource-arns "$resource" --output json)
+  local -a entries arguments=(--action-names "$action" --resource-arns "$resource" --output json)
   mapfile -t entries < <(jq -r '.tags | to_entries[]
     | "ContextKeyName=aws:PrincipalTag/\(.key),ContextKeyType=string,ContextKeyValues=\(.value)"' <<<"$1")
   ((${#entries[@]} == 0)) || entries=(--context-entries "${entries[@]}")
   session=$(jq -r '.session_policy // empty' <<<"$1")
   : >"$scratch/simulated"
-  run aws iam simulate-principal-policy --policy-source-arn "$(jq -r .role <<<"$1")" "${words[@]}" \
+  run aws iam simulate-principal-policy --policy-source-arn "$(jq -r .role <<<"$1")" "${arguments[@]}" \
     "${entries[@]+"${entries[@]}"}" >>"$scratch/simulated" || return
   if [[ -n $session ]]; then
-    run aws iam simulate-custom-policy --policy-input-list "$session" "${words[@]}" \
+    run aws iam simulate-custom-policy --policy-input-list "$session" "${arguments[@]}" \
       "${entries[@]+"${entries[@]}"}" >>"$scratch/simulated" || return
   fi
   jq -c -s '[.[].EvaluationResults[]]

@@ -1,30 +1,30 @@
 # shellcheck shell=bash
-# What an audit reads, each into a file of $scratch. A fixed number of processes, whatever the size of
-# the cluster; the calls are counted in docs/audit.md. Sourced by audit.sh, and so are its variables.
+# Functions that read what an audit needs, each into a file in $scratch. The number of processes does not
+# depend on the size of the cluster; docs/audit.md lists the calls. audit.sh sources this file and sets its variables.
 # shellcheck disable=SC2154
 
-# More patience with throttling than the CLI's default.
+# Retry throttled calls more often than the CLI does by default.
 export AWS_RETRY_MODE=${AWS_RETRY_MODE:-adaptive} AWS_MAX_ATTEMPTS=${AWS_MAX_ATTEMPTS:-8}
 
-# The audit could not look, which is neither clean nor wrong.
-failed() {
+# cannot_audit MESSAGE: ends the script with 3: the audit found neither that there are faults nor that there are none.
+cannot_audit() {
   printf '%s: %s\n' "${0##*/}" "$*" >&2
   exit 3
 }
 
 read_aws() {
   run aws eks describe-cluster --name "$CLUSTER_NAME" --region "$AWS_REGION" --output json >"$scratch/cluster" ||
-    failed "cluster $CLUSTER_NAME cannot be described in $AWS_REGION (see above): check --cluster, --region and AWS_PROFILE"
+    cannot_audit "cluster $CLUSTER_NAME cannot be described in $AWS_REGION (see above): check --cluster, --region and AWS_PROFILE"
   run aws eks list-pod-identity-associations --cluster-name "$CLUSTER_NAME" --region "$AWS_REGION" --output json >"$scratch/listed" ||
-    failed "the associations cannot be listed (see above): allow eks:ListPodIdentityAssociations"
+    cannot_audit "the associations cannot be listed (see above): allow eks:ListPodIdentityAssociations"
   describe_associations
   run aws iam get-account-authorization-details --filter Role LocalManagedPolicy AWSManagedPolicy --page-size 1000 \
     --output json >"$scratch/iam" ||
-    failed "roles and policies cannot be read (see above): allow iam:GetAccountAuthorizationDetails"
+    cannot_audit "roles and policies cannot be read (see above): allow iam:GetAccountAuthorizationDetails"
 }
 
-# Listing gives no roles: each association must be described. A process of the AWS CLI for each would take
-# half a second of CPU; one curl asks for all of them, and the CLI only for what it did not get.
+# The list of associations does not contain roles, so each association must be described. The AWS CLI would
+# take half a second of CPU for each; so one curl requests all of them, and the CLI only those that curl could not get.
 describe_associations() {
   local -a missing
   mkdir "$scratch/described"
@@ -37,29 +37,29 @@ describe_associations() {
   describe_at_once || true
   keep_missing
   if ((${#missing[@]} > 0)); then
-    # The first alone: where this is refused, one line says so, and not five hundred.
+    # Try the first one alone, so that a missing permission gives one message and not five hundred.
     aws eks describe-pod-identity-association --cluster-name "$CLUSTER_NAME" --region "$AWS_REGION" \
       --association-id "${missing[0]}" --output json | jq -c . >"$scratch/described/${missing[0]}" ||
-      failed "associations cannot be described (see above): allow eks:DescribePodIdentityAssociation; if one was deleted just now, run this again"
+      cannot_audit "associations cannot be described (see above): allow eks:DescribePodIdentityAssociation; if one was deleted meanwhile, run this again"
     # shellcheck disable=SC2016 # for the shell that xargs starts
     printf '%s\n' "${missing[@]:1}" | sed '/^$/d' | xargs -n 1 -P 8 sh -c \
       '[ -z "$3" ] || aws eks describe-pod-identity-association --cluster-name "$0" --region "$1" --association-id "$3" --output json | jq -c . >"$2/$3"' \
       "$CLUSTER_NAME" "$AWS_REGION" "$scratch/described" || true
     keep_missing
-    ((${#missing[@]} == 0)) || failed "${#missing[@]} associations cannot be described: see above, and run this again"
+    ((${#missing[@]} == 0)) || cannot_audit "${#missing[@]} associations cannot be described: see above, and run this again"
   fi
   jq -s . "$scratch/had" >"$scratch/associations"
 }
 
-# Those of the list that are not described yet. EKS's answers and jq -c's are a line each.
+# keep_missing: sets `missing` to the listed associations that are not described yet. Each description is one line.
 keep_missing() {
   find "$scratch/described" -type f -exec awk 1 {} + |
     jq -cR 'fromjson? | .association | select(.associationId)' >"$scratch/had"
   mapfile -t missing < <(jq -r --slurpfile had "$scratch/had" '[.associations[].associationId] - [$had[].associationId] | .[]' "$scratch/listed")
 }
 
-# Needs a curl whose signature covers the session token's header, and an endpoint that is EKS's own or
-# named in the environment; where that is not so, the CLI does it all, slower.
+# Requires a curl that signs the header of the session token, and an endpoint that is EKS's own or is set in
+# the environment. Otherwise the CLI makes all the calls, which is slower.
 describe_at_once() {
   local endpoint=${AWS_ENDPOINT_URL_EKS:-${AWS_ENDPOINT_URL-}} version major minor
   [[ -z ${AWS_USE_FIPS_ENDPOINT-}${AWS_USE_DUALSTACK_ENDPOINT-}${AWS_IGNORE_CONFIGURED_ENDPOINT_URLS-} && -s $scratch/ids ]] || return
@@ -74,7 +74,7 @@ describe_at_once() {
       *) return 1 ;;
     esac
   fi
-  # Secrets go through the pipe alone: into no file, no variable, no process's words.
+  # Pass secrets only through the pipe, never through a file, a variable or a command line.
   credentials | jq -r --rawfile ids "$scratch/ids" --arg endpoint "${endpoint%/}" \
     --arg cluster "$CLUSTER_NAME" --arg folder "$scratch/described" --arg region "$AWS_REGION" --arg ca "${AWS_CA_BUNDLE-}" '
       def quoted: tojson;
@@ -86,7 +86,7 @@ describe_at_once() {
     curl --disable --silent --fail --parallel --parallel-max 8 --retry 6 --max-time 30 --config - 2>/dev/null
 }
 
-# As the default chain has it: the environment first.
+# Prints the credentials in the order of the default chain: the environment comes first.
 credentials() {
   if [[ -n ${AWS_ACCESS_KEY_ID-} && -n ${AWS_SECRET_ACCESS_KEY-} ]]; then
     jq -n '{AccessKeyId: env.AWS_ACCESS_KEY_ID, SecretAccessKey: env.AWS_SECRET_ACCESS_KEY, SessionToken: env.AWS_SESSION_TOKEN}'
@@ -95,8 +95,8 @@ credentials() {
   fi
 }
 
-# Pods, service accounts and namespaces, cut down to what is needed as they come. The kubeconfig is the
-# audit's own, so that it cannot be another cluster's, unless a context was named.
+# Reads pods, service accounts and namespaces, and keeps only the fields that are needed. Without --context, it
+# writes its own kubeconfig, so that it cannot read from another cluster.
 read_kubernetes() {
   local -a kubectl=(kubectl)
   if [[ -n $context ]]; then
@@ -104,7 +104,7 @@ read_kubernetes() {
   else
     run aws eks update-kubeconfig --name "$CLUSTER_NAME" --region "$AWS_REGION" \
       --kubeconfig "$scratch/kubeconfig" >/dev/null ||
-      failed "no kubeconfig could be made for cluster $CLUSTER_NAME: see above"
+      cannot_audit "no kubeconfig could be made for cluster $CLUSTER_NAME: see above"
     export KUBECONFIG=$scratch/kubeconfig
   fi
   read_list pods -L "$here" -f "$here/pods.jq"
@@ -113,24 +113,24 @@ read_kubernetes() {
   read_list namespaces '[.items[].metadata.name]'
 }
 
-# read_list RESOURCE JQ-WORDS...
+# read_list RESOURCE JQ-ARGUMENT...
 read_list() {
   local resource=$1
   local -a scope=(-A)
   shift
   [[ $resource != namespaces ]] || scope=()
   run "${kubectl[@]}" get "$resource" "${scope[@]+"${scope[@]}"}" -o json | jq -c "$@" >"$scratch/$resource" ||
-    failed "$resource cannot be listed (see above): let kubectl reach cluster $CLUSTER_NAME, name a context with --context, or use --no-pods"
+    cannot_audit "$resource cannot be listed (see above): let kubectl reach cluster $CLUSTER_NAME, name a context with --context, or use --no-pods"
 }
 
-# What depends on the above: OIDC providers where there is IRSA, and documents of policies that the
-# account's details did not have, for roles that matter.
+# Reads what depends on the above: OIDC providers if there is IRSA, and the documents of attached policies
+# that GetAccountAuthorizationDetails did not return.
 read_rest() {
   local arn version
   echo '[]' >"$scratch/providers"
   if jq -e 'any(.[]?; .role)' "$scratch/serviceaccounts" >/dev/null; then
     run aws iam list-open-id-connect-providers --query OpenIDConnectProviderList --output json >"$scratch/providers" ||
-      failed "OIDC providers cannot be listed (see above): allow iam:ListOpenIDConnectProviders"
+      cannot_audit "OIDC providers cannot be listed (see above): allow iam:ListOpenIDConnectProviders"
   fi
   jq -r --slurpfile associations "$scratch/associations" --slurpfile accounts "$scratch/serviceaccounts" '
     ([$associations[0][] | .roleArn, .targetRoleArn] + [$accounts[0] // [] | .[] | .role] | map(select(.) | {key: ., value: true}) | from_entries) as $roles

@@ -160,7 +160,7 @@ survives() {
   ((status == 0))
   step "$step"
   ((status == 0))
-  [[ $stderr == *"there already"* && -z $(writes) ]]
+  [[ $stderr == *"already exists"* && -z $(writes) ]]
   step "$step" delete
   ((status == 0))
   [[ $(listing) == "$before" ]]

@@ -30,17 +30,17 @@ stacks() {
 @test "without the add-on there is one line and no association; and the add-on is made, found and undone" {
   step association
   ((status == 1))
-  [[ $stderr == *"make it with scripts/steps/addon.sh"* && -z $(writes) ]]
+  [[ $stderr == *"create it with scripts/steps/addon.sh"* && -z $(writes) ]]
   step addon
   ((status == 0))
-  [[ $stderr == *"kubectl is not here"* ]]
+  [[ $stderr == *"kubectl is not available"* ]]
   step addon
   ((status == 0))
-  [[ $stderr == *"there already"* && -z $(writes) ]]
+  [[ $stderr == *"already exists"* && -z $(writes) ]]
   step addon delete
   ((status == 0))
   step addon delete
-  [[ $stderr == *"gone already"* ]]
+  [[ $stderr == *"already deleted"* ]]
   admin eks create-addon --cluster-name pod-identity-demo --addon-name eks-pod-identity-agent
   step addon delete
   ((status == 0))
@@ -54,13 +54,13 @@ both_ways() {
   [[ $(associations) == 1 ]]
   step association
   ((status == 0))
-  [[ $stderr == *"there already"* && -z $(writes) ]]
+  [[ $stderr == *"already exists"* && -z $(writes) ]]
   step association delete
   ((status == 0))
   [[ $(associations) == 0 && -z $(stacks) ]]
   step association delete
   ((status == 0))
-  [[ $stderr == *"gone already"* && -z $(writes) ]]
+  [[ $stderr == *"already deleted"* && -z $(writes) ]]
 }
 
 @test "eksctl makes it, shows what it made, and undoes it" {
@@ -91,7 +91,7 @@ both_ways() {
   [[ $(stacks) == "eksctl-pod-identity-demo-$stack" && $(associations) == 0 ]]
   step association
   ((status == 0))
-  [[ $stderr == *"half-made by an earlier run"* && $(associations) == 1 ]]
+  [[ $stderr == *"left incomplete by an earlier run"* && $(associations) == 1 ]]
   step association delete
   ((status == 0))
   [[ $(associations) == 0 && -z $(stacks) ]]

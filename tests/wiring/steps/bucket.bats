@@ -27,7 +27,7 @@ teardown_file() { stop_cloud; }
 
   step bucket
   ((status == 0))
-  [[ $stderr == *"there already"* ]]
+  [[ $stderr == *"already exists"* ]]
   [[ -z $(writes) ]]
 
   "$repository/.tools/ministack/bin/python" - "$MINISTACK" "$bucket" <<'PYTHON'
@@ -50,7 +50,7 @@ PYTHON
 
   step bucket delete
   ((status == 0))
-  [[ $stderr == *"gone already"* ]]
+  [[ $stderr == *"already deleted"* ]]
 }
 
 @test "in another region than us-east-1 the bucket is told where to be" {
@@ -74,7 +74,7 @@ PYTHON
   admin s3api create-bucket --bucket not-ours-at-all
   BUCKET=not-ours-at-all step bucket
   ((status == 1))
-  [[ $stderr == *"these scripts did not make"* && -z $(writes) ]]
+  [[ $stderr == *"these scripts did not create"* && -z $(writes) ]]
   BUCKET=not-ours-at-all step bucket delete
   ((status == 0))
   [[ $stderr == *"left alone"* && -z $(writes) ]]

@@ -25,13 +25,13 @@ versions() {
   [[ $(admin iam get-policy --policy-arn "$irsa") == *pod-identity-demo* ]]
   step policy
   ((status == 0))
-  [[ $stderr == *"there already"*"there already"* && -z $(writes) ]]
+  [[ $stderr == *"already exists"*"already exists"* && -z $(writes) ]]
   step policy delete
   ((status == 0))
   [[ $(admin iam list-policies --scope Local --query 'length(Policies)') == 0 ]]
   step policy delete
   ((status == 0))
-  [[ $stderr == *"gone already"*"gone already"* ]]
+  [[ $stderr == *"already deleted"*"already deleted"* ]]
 }
 
 @test "what has changed makes a new default version, and of five the oldest goes" {
@@ -54,7 +54,7 @@ versions() {
   admin iam create-policy --policy-name pod-identity-demo-us-east-1 --policy-document file://"$repository/scripts/steps/policies/irsa.json"
   step policy
   ((status == 1))
-  [[ $stderr == *"these scripts did not make"* && -z $(writes) ]]
+  [[ $stderr == *"these scripts did not create"* && -z $(writes) ]]
   step policy delete
   ((status == 0))
   [[ $stderr == *"left alone"* && -z $(writes) ]]

@@ -48,7 +48,7 @@ as_before() {
 
   step up
   ((status == 0))
-  [[ $stderr == *"there already: the bucket"*"there already: the policy"*"there already: the cluster"*"there already: the add-on"*"there already: the association"* ]]
+  [[ $stderr == *"already exists: the bucket"*"already exists: the policy"*"already exists: the cluster"*"already exists: the add-on"*"already exists: the association"* ]]
   [[ -z $(writes) ]]
 
   step down --dry-run

@@ -36,7 +36,7 @@ teardown_file() { stop_story; }
 
   step compare
   ((status == 0))
-  [[ $stderr == *"there already: the OIDC provider"*"there already: the service account"*"there already: the Job pod-identity-demo-irsa"* ]]
+  [[ $stderr == *"already exists: the OIDC provider"*"already exists: the service account"*"already exists: the Job pod-identity-demo-irsa"* ]]
   [[ -z $(writes) ]]
 }
 
@@ -46,7 +46,7 @@ teardown_file() { stop_story; }
   kubectl apply -f - <<<"$annotated"
   step compare delete
   ((status == 0))
-  [[ $stderr == *"left alone: the OIDC provider, because others use it: default/neighbour"* ]]
+  [[ $stderr == *"left alone: the OIDC provider, because other service accounts use it: default/neighbour"* ]]
   [[ $(admin iam list-open-id-connect-providers) == *oidc-provider/* ]]
   kubectl --namespace default delete serviceaccount/neighbour
 }
@@ -62,10 +62,10 @@ teardown_file() { stop_story; }
   [[ -z $output ]]
   step compare delete
   ((status == 0))
-  [[ $stderr == *"gone already: the service account story/pod-identity-demo-irsa"*"gone already: the OIDC provider"* ]]
+  [[ $stderr == *"already deleted: the service account story/pod-identity-demo-irsa"*"already deleted: the OIDC provider"* ]]
 
   AWS_ENDPOINT_URL=$MINISTACK eksctl utils associate-iam-oidc-provider --cluster story --region us-east-1 --approve
   step compare delete
   ((status == 0))
-  [[ $stderr == *"left alone: the OIDC provider, which these scripts did not make"* ]]
+  [[ $stderr == *"left alone: the OIDC provider, which these scripts did not create"* ]]
 }

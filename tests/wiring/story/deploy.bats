@@ -33,14 +33,14 @@ teardown_file() { stop_story; }
   [[ $stderr == *"Scheduled"*"Started container"* ]]
   [[ $stderr == *"exit code 3: not the identity that is required"* ]]
   [[ $stderr == *"the program says why (not_injected)"*"what to do: "* ]]
-  [[ ${stderr_lines[-1]} == "deploy.sh: there is no association for story/uploader: make it with scripts/steps/association.sh"* ]]
+  [[ ${stderr_lines[-1]} == "deploy.sh: there is no association for story/uploader: create it with scripts/steps/association.sh"* ]]
 }
 
 @test "with an association the Job heals by itself, and its first object is in the bucket" {
   world association
   step deploy
   ((status == 0))
-  [[ $stderr == *"there already: the Job pod-identity-demo"* ]]
+  [[ $stderr == *"already exists: the Job pod-identity-demo"* ]]
   [[ $stderr == *"injected for pod-identity, has uploaded"* ]]
   [[ $output == s3://story-pictures/* ]]
   admin s3api head-object --bucket story-pictures --key "${output#s3://story-pictures/}"
@@ -49,10 +49,10 @@ teardown_file() { stop_story; }
 @test "deployed again it is there already; with another image or other settings it is made again" {
   step deploy
   ((status == 0))
-  [[ $stderr == *"job.batch/pod-identity-demo unchanged"*"there already"* ]]
+  [[ $stderr == *"job.batch/pod-identity-demo unchanged"*"already exists"* ]]
   IMAGE=registry.example/pod-identity-demo:2 step deploy
   ((status == 0))
-  [[ $stderr == *"made again: the Job pod-identity-demo is to have other pods"*"job.batch/pod-identity-demo created"* ]]
+  [[ $stderr == *"replacing the Job pod-identity-demo: its pod template has changed"*"job.batch/pod-identity-demo created"* ]]
 }
 
 @test "status shows jobs, pods, logs and objects, and changes nothing" {
@@ -92,7 +92,7 @@ teardown_file() { stop_story; }
 @test "an image that cannot be pulled is named" {
   KUBECTL_MISSING_IMAGES=registry.example/gone:1 IMAGE=registry.example/gone:1 step deploy
   ((status == 1))
-  [[ $stderr == *"made again: the Job pod-identity-demo has ended (Failed)"* ]]
+  [[ $stderr == *"replacing the Job pod-identity-demo: it has ended (Failed)"* ]]
   [[ $stderr == *"Failed to pull image"* ]]
   [[ ${stderr_lines[-1]} == "deploy.sh: ErrImagePull: the image registry.example/gone:1 cannot be pulled: "* ]]
 }
@@ -112,12 +112,12 @@ teardown_file() { stop_story; }
   [[ $(objects) != *story* && $(objects) != *pod-identity-demo* ]]
   step deploy delete
   ((status == 0))
-  [[ $stderr == *"gone already: the namespace story"* ]]
+  [[ $stderr == *"already deleted: the namespace story"* ]]
 
   kubectl apply -f - <<<'{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "story"}}'
   step deploy
   ((status == 1))
-  [[ ${stderr_lines[-1]} == *"a namespace story that these scripts did not make"* ]]
+  [[ ${stderr_lines[-1]} == *"a namespace story that these scripts did not create"* ]]
   step deploy delete
   ((status == 0))
   [[ $stderr == *"left alone: the namespace story"* ]]

@@ -40,8 +40,8 @@ teardown_file() { stop_cloud; }
   [[ ${stderr_lines[-1]} == "Nothing is left: the account is as it was before." ]]
 }
 
-@test "unknown words are one clear line, before anything is started" {
+@test "an unknown argument gives one clear line, before anything is started" {
   run --separate-stderr "$repository/scripts/rehearse.sh" --fast
   ((status == 1))
-  [[ ${stderr_lines[0]} == "rehearse.sh: there is no word --fast here"* ]]
+  [[ ${stderr_lines[0]} == "rehearse.sh: unknown argument --fast"* ]]
 }
