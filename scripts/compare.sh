@@ -21,7 +21,7 @@
 
 readonly irsa_job=pod-identity-demo-irsa annotation=eks.amazonaws.com/role-arn
 readonly stack=eksctl-$CLUSTER_NAME-addon-iamserviceaccount-$NAMESPACE-$IRSA_SERVICE_ACCOUNT
-readonly cluster=(--cluster "$CLUSTER_NAME" --region "$AWS_REGION")
+readonly eksctl_cluster=(--cluster "$CLUSTER_NAME" --region "$AWS_REGION")
 
 # provider_arn: prints the ARN that the cluster's OIDC provider has in IAM; false when
 # the cluster does not exist.
@@ -58,7 +58,7 @@ associate_provider() {
     say "already exists: the OIDC provider of the cluster, in IAM"
     return
   fi
-  change eksctl utils associate-iam-oidc-provider "${cluster[@]}" --approve
+  change eksctl utils associate-iam-oidc-provider "${eksctl_cluster[@]}" --approve
   # eksctl has no option for tags in this command.
   capture provider provider_arn || die "the cluster $CLUSTER_NAME was deleted"
   change aws iam tag-open-id-connect-provider --open-id-connect-provider-arn "$provider" --tags "$tag_pair"
@@ -72,7 +72,7 @@ create_account() {
   fi
   found NoSuchEntity aws iam get-policy --policy-arn "$IRSA_POLICY_ARN" --query Policy.DefaultVersionId --output text >/dev/null ||
     [[ -n $dry_run ]] || die "the policy $IRSA_POLICY_NAME does not exist: create it with scripts/steps/policy.sh"
-  change eksctl create iamserviceaccount "${cluster[@]}" --namespace "$NAMESPACE" --name "$IRSA_SERVICE_ACCOUNT" \
+  change eksctl create iamserviceaccount "${eksctl_cluster[@]}" --namespace "$NAMESPACE" --name "$IRSA_SERVICE_ACCOUNT" \
     --attach-policy-arn "$IRSA_POLICY_ARN" --tags "$tag_map" --approve
 }
 
@@ -95,7 +95,7 @@ side_by_side() {
   job_identity "$irsa_job"
 
   section "which service accounts have a role, according to AWS"
-  run eksctl get podidentityassociation "${cluster[@]}"
+  run eksctl get podidentityassociation "${eksctl_cluster[@]}"
   say "the list does not contain $NAMESPACE/$IRSA_SERVICE_ACCOUNT, which uses IRSA, and AWS has no other list of such" \
     "service accounts: only the annotations in the cluster tell which service account has which role"
 }
@@ -197,7 +197,7 @@ delete() {
       say "left alone: the stack $stack, which these scripts did not create"
       return
     elif command -v eksctl >/dev/null && [[ -n $cluster_exists ]] && find_provider >/dev/null; then
-      change eksctl delete iamserviceaccount "${cluster[@]}" --namespace "$NAMESPACE" --name "$IRSA_SERVICE_ACCOUNT" --wait
+      change eksctl delete iamserviceaccount "${eksctl_cluster[@]}" --namespace "$NAMESPACE" --name "$IRSA_SERVICE_ACCOUNT" --wait
     fi
     # Without the cluster and its provider, eksctl cannot delete the stack.
     if [[ -z $dry_run ]] && find_stack "$stack" >/dev/null; then delete_stack "$stack"; fi

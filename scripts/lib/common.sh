@@ -1,35 +1,35 @@
 # shellcheck shell=bash
-# What the scripts share. Each begins with `. "$(dirname "$0")/lib.sh"`.
-# Everything said here goes to stderr: a script's stdout is its result.
+# Functions that all scripts share. Each script begins with `. "$(dirname "$0")/lib.sh"`.
+# All messages go to stderr, because the result of a script goes to stdout.
 
 set -euo pipefail
 
-# The project's folder, wherever the script was called from.
+# The project's folder, whatever the current folder is.
 root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)
-# shellcheck disable=SC2034 # for those who source this
+# shellcheck disable=SC2034 # the scripts that source this file use it
 readonly root
 
-# What is going on, for a person: a line each.
+# say LINE...: prints messages for a person.
 say() {
   printf '%s\n' "$@" >&2
 }
 
-# One line: what is wrong and what to do.
+# die MESSAGE: ends the script. The message says what is wrong and what to do.
 die() {
   printf '%s: %s\n' "${0##*/}" "$*" >&2
   exit 1
 }
 
-# need COMMAND HINT: the command is there, or the hint says how to get it.
+# need COMMAND HINT: ends the script if the command is missing; the hint says how to get it.
 need() {
   command -v "$1" >/dev/null || die "$1 is missing: $2"
 }
 
-# Prints a command as it can be pasted into a shell.
+# show COMMAND...: prints a command so that it can be pasted into a shell.
 show() {
   local word line='$'
   for word in "$@"; do
-    # In single quotes, where there is none inside: that is how a person would write it.
+    # Prefer single quotes, as a person would write them.
     if [[ $word =~ ^[[:alnum:]%+,./:=@_-]+$ ]]; then
       :
     elif [[ $word == *\'* || $word == *[[:cntrl:]]* ]]; then
@@ -42,13 +42,13 @@ show() {
   say "$line"
 }
 
-# Prints a command, then runs it.
+# run COMMAND...: prints a command, then runs it.
 run() {
   show "$@"
   "$@"
 }
 
-# The comment at the head of the script that was called.
+# usage: prints the comment at the head of the running script.
 usage() {
   sed -n '1d; /^#/!q; s/^# \{0,1\}//p' "$0"
 }

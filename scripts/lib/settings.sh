@@ -1,15 +1,15 @@
 # shellcheck shell=bash
-# The names that the scripts for AWS and Kubernetes share; sourced after lib.sh.
-# Each gives way to an environment variable of the same name, and is exported,
-# so that one script's settings are those of the scripts that it calls. Those
-# that take AWS to work out are settled by `settle`, below.
+# The settings of the scripts for AWS and Kubernetes. Source this file after common.sh.
+# An environment variable of the same name overrides a setting. All are exported, so
+# that a script passes its settings to the scripts that it calls. `settle`, below,
+# sets those that depend on the AWS account.
 
-: "${root:?is set by lib.sh, which is sourced first}"
+: "${root:?is set by common.sh, which must be sourced first}"
 
-# What stands between a command and its output is no use in a script.
+# A pager would stop a script.
 export AWS_PAGER=''
 
-# The region that the AWS CLI would take.
+# configured_region: prints the region that the AWS CLI would use.
 configured_region() {
   local region=''
   if command -v aws >/dev/null; then region=$(aws configure get region 2>/dev/null || true); fi
@@ -17,40 +17,40 @@ configured_region() {
 }
 
 export AWS_REGION=${AWS_REGION:-${AWS_DEFAULT_REGION:-$(configured_region)}}
-export AWS_DEFAULT_REGION=$AWS_REGION # version 1 of the AWS CLI reads this alone
+export AWS_DEFAULT_REGION=$AWS_REGION # version 1 of the AWS CLI reads only this variable
 
-# The cluster. One of this name that is there already is used, and left as it is found.
+# If a cluster of this name exists already, the scripts use it and do not change it.
 export CLUSTER_NAME=${CLUSTER_NAME:-pod-identity-demo}
 export NAMESPACE=${NAMESPACE:-pod-identity-demo}
 export SERVICE_ACCOUNT=${SERVICE_ACCOUNT:-pod-identity-demo}
 export IRSA_SERVICE_ACCOUNT=${IRSA_SERVICE_ACCOUNT:-pod-identity-demo-irsa}
-# IAM knows no regions, so the names of policies carry it.
+# IAM is global, so the names of the policies contain the region.
 export POLICY_NAME=${POLICY_NAME:-$CLUSTER_NAME-$AWS_REGION}
 export IRSA_POLICY_NAME=${IRSA_POLICY_NAME:-$CLUSTER_NAME-irsa-$AWS_REGION}
-# The tag on all that the scripts make: what does not carry it, they never delete.
+# The tag on everything that the scripts create. They never delete anything without it.
 export TAG_KEY=pod-identity-demo
 export TAG_VALUE=${TAG_VALUE:-$CLUSTER_NAME}
-# Who makes the association and its role: eksctl, or the AWS CLI alone (aws).
+# What creates the association and its role: eksctl, or the AWS CLI alone (aws).
 if [[ -z ${WITH-} ]]; then
   if command -v eksctl >/dev/null; then WITH=eksctl; else WITH=aws; fi
 fi
 export WITH
-# Whether kubectl reaches the cluster: with `none`, what is to be seen or done
-# inside of it is left to you, and said.
+# Set this to `none` if kubectl cannot reach the cluster. The scripts then tell what you
+# must check or do inside the cluster yourself.
 export KUBERNETES=${KUBERNETES:-kubectl}
-# Where templates go when filled in, seen from the project's folder.
+# The folder for filled-in templates, relative to the project's folder.
 export FILLED=${FILLED:-k8s/filled}
 
-# Who the credentials are, as `ACCOUNT ARN`. Where ACCOUNT_ID is set and is
-# another account, this is the wrong one: one line, and the end.
+# aws_caller: prints the identity of the credentials as `ACCOUNT ARN`. Ends the script if
+# ACCOUNT_ID is set to another account.
 aws_caller() {
   local account='' arn=''
   need aws "install the AWS CLI, version 2: https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html"
   read -r account arn <<<"$(aws sts get-caller-identity --region "$AWS_REGION" --query '[Account,Arn]' --output text)"
   [[ $account =~ ^[0-9]{12}$ ]] ||
-    die "no usable AWS credentials (what AWS said is above): set AWS_PROFILE, or sign in with: aws sso login"
+    die "no usable AWS credentials (see the error message above): set AWS_PROFILE, or sign in with: aws sso login"
   [[ ${ACCOUNT_ID:-$account} == "$account" ]] ||
-    die "wrong account: the credentials are $arn, but ACCOUNT_ID asks for $ACCOUNT_ID: set AWS_PROFILE, or unset ACCOUNT_ID"
+    die "wrong account: the credentials are $arn, but ACCOUNT_ID is $ACCOUNT_ID: set AWS_PROFILE, or unset ACCOUNT_ID"
   echo "$account $arn"
 }
 
@@ -60,7 +60,7 @@ account_id() {
   echo "${who%% *}"
 }
 
-# What the image is tagged: the program's version and the commit that it is built from.
+# image_tag: prints the tag of the image: the program's version and the commit.
 image_tag() {
   local version commit
   version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$root/Cargo.toml" | head -n 1)
@@ -68,10 +68,10 @@ image_tag() {
   echo "$version-$commit"
 }
 
-# settle NAME...: sets and exports these settings; asks AWS who is calling,
-# unless all that are named have been given. Where ACCOUNT_ID is named it is
-# checked, once for a script and those that it calls.
-#   ACCOUNT_ID        the account in use; given, it must be that one
+# settle NAME...: sets and exports these settings. Asks AWS for the account, unless all
+# of them are set. If ACCOUNT_ID is among them, checks it against the credentials, once
+# for a script and the scripts that it calls.
+#   ACCOUNT_ID        the account in use; if it is set, it must match the credentials
 #   PARTITION         aws, aws-cn or aws-us-gov
 #   BUCKET            pod-identity-demo-ACCOUNT-REGION
 #   POLICY_ARN        of POLICY_NAME; and IRSA_POLICY_ARN of IRSA_POLICY_NAME
