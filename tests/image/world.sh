@@ -13,7 +13,7 @@ export CONTAINERS_STORAGE_CONF=$state/storage.conf
 # A container of containers may not raise its limits to what podman's defaults are.
 readonly limits=(--ulimit nofile=1024:1024 --ulimit nproc=1024:1024)
 
-# fail WORDS...: ends the test with the reason.
+# fail ARGUMENTS...: ends the test with the reason.
 fail() {
   printf '%s\n' "$*" >&2
   return 1
@@ -34,7 +34,7 @@ background() {
   echo $! >>"$BATS_TEST_TMPDIR/background"
 }
 
-# hosts WORDS...: begins hosts.py, whose first line is then in `said`, and the rest in $BATS_TEST_TMPDIR/WORD.
+# hosts ARGUMENTS...: begins hosts.py, whose first line is then in `said`, and the rest in $BATS_TEST_TMPDIR/WORD.
 hosts() {
   background "$project/.tools/lint/bin/python" "$project/tests/image/hosts.py" "$@" >"$BATS_TEST_TMPDIR/$1" 2>&1
   eventually test -s "$BATS_TEST_TMPDIR/$1" || return 1
@@ -97,7 +97,7 @@ start_world() {
   port=${pictures##*:} port=${port%%/*}
 }
 
-# run_image [PODMAN-WORDS...] -- WORDS...: starts the container as a cluster
+# run_image [PODMAN-ARGUMENTS...] -- ARGUMENTS...: starts the container as a cluster
 # would under the restricted Pod Security Standard; its name is in `container`.
 run_image() {
   local options=()

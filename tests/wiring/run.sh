@@ -12,10 +12,10 @@
 case ${1-} in
   -h | --help) usage && exit ;;
 esac
-# The longest first; who has been taken is not taken again.
+# Start with the longest files. The list contains them twice, but a worker skips files that are taken.
 (($# > 0)) || set -- "$root"/tests/wiring/steps/{updown,faults-cluster}.bats "$root"/tests/wiring/{walkthrough,story,audit,steps}/*.bats
 readonly bats=$root/.tools/lint/bin/bats
-[[ -x $bats ]] || die "bats is not here: run scripts/dev/tools.sh lint"
+[[ -x $bats ]] || die "bats is not installed: run scripts/dev/tools.sh lint"
 need jq "install it with your system's packages"
 
 folder=$(mktemp -d "${TMPDIR:-/tmp}/wiring.XXXXXX")
@@ -28,7 +28,7 @@ readonly repository=$root
 . "$root/tests/wiring/lib/aws.sh"
 start_aws "$folder" || die "the AWS CLI could not be started: $(<"$folder/aws.log")"
 
-# Takes the next file that nobody has taken, until there is none.
+# Runs files that no other worker has taken, until none is left.
 worker() {
   local file name begun
   for file in "$@"; do
@@ -45,7 +45,7 @@ worker() {
   done
 }
 
-# They wait more than they work.
+# The tests mostly wait, so more workers than cores are useful.
 workers=()
 for _ in 1 2 3 4 5; do
   worker "$@" &

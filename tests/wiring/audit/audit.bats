@@ -45,7 +45,7 @@ setup() {
   rm -f "$LOG.refuse"
 }
 
-# audit CLUSTER WORDS...: stdout in $output, stderr in $stderr, the exit code in $status.
+# audit CLUSTER ARGUMENTS...: stdout in $output, stderr in $stderr, the exit code in $status.
 audit() {
   export KUBERNETES_DATA=$world/$1 # of the cluster of that name, unless the words name another
   status=0
@@ -170,7 +170,7 @@ END
   [[ $(<"$CALLS") != *kubectl* ]]
 }
 
-@test "unusable words end with 2, and what cannot be looked at with 3" {
+@test "wrong arguments exit with 2, and a failed audit with 3" {
   for words in "--jsn" "--can s3:PutObject" "--on arn:aws:s3:::b" "--can PutObject --on arn:aws:s3:::b" "--can s3:PutObject --on b" "--region"; do
     # shellcheck disable=SC2086 # they are words
     audit clean $words

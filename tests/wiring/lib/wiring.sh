@@ -47,7 +47,7 @@ toolbox() {
 # the read end of a pipe whose other end is here.
 start_cloud() {
   local python=$repository/.tools/ministack/bin/python
-  [[ -x $python ]] || { echo "MiniStack is not here: run scripts/dev/tools.sh ministack" >&2 && return 1; }
+  [[ -x $python ]] || { echo "MiniStack is not installed: run scripts/dev/tools.sh ministack" >&2 && return 1; }
   exec {ministack_pipe}> >(exec "$repository/scripts/dev/ministack.sh" --tls --until-stdin-closes >"$BATS_FILE_TMPDIR/ministack" 2>"$BATS_FILE_TMPDIR/ministack.log" 3>&-)
   ministack_pid=$!
   export MINISTACK
@@ -81,7 +81,7 @@ script_path() {
   echo "$path"
 }
 
-# step NAME [WORDS...]: runs a script of the project; bats' $status, $output (stdout) and $stderr.
+# step NAME [ARGUMENTS...]: runs a script of the project; bats' $status, $output (stdout) and $stderr.
 step() {
   local script=$1
   shift
@@ -102,7 +102,7 @@ fail_on() {
   echo "$1 $2" >"$BATS_FILE_TMPDIR/fault"
 }
 
-# interrupted NAME [WORDS...]: runs the step, and sends Ctrl-C as a terminal does,
+# interrupted NAME [ARGUMENTS...]: runs the step, and sends Ctrl-C as a terminal does,
 # to its process group, when the call that `fail_on hang` names is under way.
 interrupted() {
   local script=$1 pid tries

@@ -61,7 +61,7 @@ PYTHON
   ((status == 0))
 }
 
-@test "a setting that someone changed is put right" {
+@test "a setting that someone changed is restored" {
   step bucket
   admin s3api delete-bucket-policy --bucket "$bucket"
   step bucket

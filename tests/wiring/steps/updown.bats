@@ -30,7 +30,7 @@ as_before() {
   as_before
 }
 
-@test "what is missing is said in one line before anything is made" {
+@test "a missing tool is reported in one line before anything is created" {
   mv "$BATS_FILE_TMPDIR/toolbox/eksctl" "$BATS_FILE_TMPDIR/eksctl"
   step up
   mv "$BATS_FILE_TMPDIR/eksctl" "$BATS_FILE_TMPDIR/toolbox/eksctl"

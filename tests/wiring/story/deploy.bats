@@ -12,7 +12,7 @@ setup_file() {
 
 teardown_file() { stop_story; }
 
-@test "a dry run prints and changes nothing, and a bucket that is missing is said first" {
+@test "a dry run prints and changes nothing, and a missing bucket is reported first" {
   local before
   before=$(objects)
   step deploy --dry-run
@@ -36,7 +36,7 @@ teardown_file() { stop_story; }
   [[ ${stderr_lines[-1]} == "deploy.sh: there is no association for story/uploader: create it with scripts/steps/association.sh"* ]]
 }
 
-@test "with an association the Job heals by itself, and its first object is in the bucket" {
+@test "with an association the Job recovers by itself, and its first object is in the bucket" {
   world association
   step deploy
   ((status == 0))

@@ -16,7 +16,7 @@ stand_ins() {
   chmod +x "$box/aws"
   export SANDBOX=${SANDBOX:-$target/sandbox} POD_IDENTITY_DEMO=${POD_IDENTITY_DEMO:-$target/pod-identity-demo}
   for program in "$SANDBOX" "$POD_IDENTITY_DEMO" "$repository/.tools/manifests/bin/kubectl"; do
-    [[ -x $program ]] || { echo "$program is not here: scripts/test.sh makes it" >&2 && return 1; }
+    [[ -x $program ]] || { echo "$program is missing: run scripts/test.sh, which builds it" >&2 && return 1; }
   done
   export KUBECTL_CLOUD=$MINISTACK KUBECTL_STATE=$BATS_FILE_TMPDIR/kubernetes KUBECTL_JOB_BACKOFF=0.5 POLL_PAUSE=0.2 DEPLOY_TIMEOUT=90
 }
