@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Functions that all scripts share. Each script begins with `. "$(dirname "$0")/lib.sh"`.
+# Functions that all scripts share. Each script begins with sourcing this file.
 # All messages go to stderr, because the result of a script goes to stdout.
 
 set -euo pipefail

@@ -12,7 +12,7 @@ repository=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../../.." && pwd
 # await_ready FILE PID: waits for the line `ready URL` of that process, and prints the URL.
 await_ready() {
   local tries
-  for ((tries = 0; tries < 6000; tries++)); do # it may wait for one who is installing
+  for ((tries = 0; tries < 6000; tries++)); do # MiniStack may still be installing
     if grep '^ready ' "$1" 2>/dev/null | cut -d ' ' -f 2 | grep .; then return; fi
     kill -0 "$2" 2>/dev/null || break
     sleep 0.1
