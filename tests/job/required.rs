@@ -54,11 +54,7 @@ async fn irsa_runs_the_same_job_and_wins_where_both_are_injected() {
                 .without("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
         }
         let done = job.finish().await.expect(0);
-        assert!(
-            done.lines
-                .iter()
-                .any(|line| line.contains("with credentials from web identity (IRSA)"))
-        );
+        assert!(done.lines.iter().any(|line| line.contains("with credentials from IRSA")));
         assert_eq!(world.objects().await.len(), 2);
         assert_eq!(world.sandbox.agent.requests(), 0);
     }
@@ -95,7 +91,7 @@ async fn an_association_that_does_not_come_ends_it_with_4_and_the_diagnosis() {
     let world = World::new().await;
     world.sandbox.agent.dissociate("demo", "demo");
     let done = world.job("/random", "--startup-grace 2s").finish().await.expect(4);
-    let last = done.events("no identity to work with");
+    let last = done.events("no usable credentials");
     assert_eq!(last[0]["diagnosis"], "no_association");
     assert!(last[0]["fix"].as_str().is_some_and(|fix| fix.contains("podidentityassociation")));
 }

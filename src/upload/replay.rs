@@ -1,0 +1,194 @@
+//! A request body that is sent while its bytes arrive, and that can be sent again.
+//!
+//! The SDK asks for a new body at each attempt. All bodies read the same list of chunks, and one
+//! that reaches the end of the list reads the next chunk from the image host. So a picture is
+//! fetched once, however often S3 must be asked.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use aws_sdk_s3::primitives::{ByteStream, SdkBody};
+use aws_smithy_types::base64;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use crate::source::{FetchError, Picture};
+
+/// The bytes of one object or of one part, of known length. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Replay(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    length: u64,
+    readings: AtomicU32,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    arrived: Vec<Bytes>,
+    /// In bytes.
+    received: u64,
+    rest: Rest,
+}
+
+#[derive(Debug)]
+enum Rest {
+    Arriving(Box<Picture>),
+    Complete { fetch_time: Duration },
+    Failed(FetchError),
+}
+
+impl Replay {
+    /// A picture that is still arriving, `length` bytes in all.
+    pub(super) fn arriving(picture: Picture, length: u64) -> Self {
+        Self::new(length, Vec::new(), Rest::Arriving(Box::new(picture)))
+    }
+
+    /// Bytes that have all arrived, and the time that this took.
+    pub(super) fn arrived(chunks: Vec<Bytes>, fetch_time: Duration) -> Self {
+        let length = chunks.iter().map(|chunk| chunk.len() as u64).sum();
+        Self::new(length, chunks, Rest::Complete { fetch_time })
+    }
+
+    fn new(length: u64, arrived: Vec<Bytes>, rest: Rest) -> Self {
+        let state = Mutex::new(State { arrived, received: 0, rest });
+        Self(Arc::new(Shared { length, readings: AtomicU32::new(0), state }))
+    }
+
+    pub(super) fn length(&self) -> u64 {
+        self.0.length
+    }
+
+    /// The length as the SDK wants it. No body is longer than one request may be.
+    pub(super) fn content_length(&self) -> i64 {
+        i64::try_from(self.0.length).unwrap_or(i64::MAX)
+    }
+
+    /// The body for the SDK, which creates it anew for each attempt.
+    pub(super) fn body(&self) -> ByteStream {
+        let shared = Arc::clone(&self.0);
+        ByteStream::new(SdkBody::retryable(move || {
+            let shared = Arc::clone(&shared);
+            SdkBody::from_body_1_x(Reader { shared, next: 0, sent: 0 })
+        }))
+    }
+
+    /// Whether all bytes are here.
+    pub(super) fn has_arrived(&self) -> bool {
+        matches!(self.0.state().rest, Rest::Complete { .. })
+    }
+
+    /// How many attempts began to send the bytes.
+    pub(super) fn attempts(&self) -> u32 {
+        self.0.readings.load(Ordering::Relaxed)
+    }
+
+    /// The CRC-32 of the bytes that have arrived, as `x-amz-checksum-crc32` has it: big-endian, in
+    /// base64.
+    pub(super) fn crc32(&self) -> String {
+        let mut crc32 = crc32fast::Hasher::new();
+        self.0.state().arrived.iter().for_each(|chunk| crc32.update(chunk));
+        base64::encode(crc32.finalize().to_be_bytes())
+    }
+
+    /// How long the picture took to arrive; an error if it has not arrived whole.
+    pub(super) fn finish(&self) -> Result<Duration, FetchError> {
+        match &self.0.state().rest {
+            Rest::Arriving(picture) => picture.finish(),
+            Rest::Complete { fetch_time } => Ok(*fetch_time),
+            Rest::Failed(error) => Err(error.clone()),
+        }
+    }
+
+    /// The error with which the picture broke off, if it did.
+    pub(super) fn failure(&self) -> Option<FetchError> {
+        match &self.0.state().rest {
+            Rest::Failed(error) => Some(error.clone()),
+            _ => None,
+        }
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing in here can panic in the middle of a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The chunk at `index`, waiting for it if it has not arrived. The last one waits until the
+    /// picture is known to be whole: the SDK stops reading, and S3 has all it needs, once the
+    /// declared length is reached.
+    fn poll_chunk(
+        &mut self,
+        index: usize,
+        length: u64,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, FetchError>>> {
+        loop {
+            let picture = match &mut self.rest {
+                Rest::Arriving(picture) => picture,
+                Rest::Complete { .. } => {
+                    return Poll::Ready(self.arrived.get(index).cloned().map(Ok));
+                }
+                Rest::Failed(error) => return Poll::Ready(Some(Err(error.clone()))),
+            };
+            let is_last = index + 1 >= self.arrived.len() && self.received >= length;
+            if !is_last && let Some(chunk) = self.arrived.get(index) {
+                return Poll::Ready(Some(Ok(chunk.clone())));
+            }
+            self.rest = match ready!(picture.poll_chunk(context)) {
+                Some(Ok(chunk)) => {
+                    self.received += chunk.len() as u64;
+                    self.arrived.push(chunk);
+                    continue;
+                }
+                Some(Err(error)) => Rest::Failed(error),
+                None => match picture.finish() {
+                    Ok(fetch_time) => Rest::Complete { fetch_time },
+                    Err(error) => Rest::Failed(error),
+                },
+            };
+        }
+    }
+}
+
+/// One reading of the bytes, from the first to the last.
+struct Reader {
+    shared: Arc<Shared>,
+    next: usize,
+    sent: u64,
+}
+
+impl Body for Reader {
+    type Data = Bytes;
+    type Error = FetchError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
+        let length = self.shared.length;
+        let chunk = self.shared.state().poll_chunk(self.next, length, context);
+        let chunk = ready!(chunk).transpose()?;
+        if self.next == 0 {
+            // Counted here, because the SDK creates more bodies than it sends.
+            self.shared.readings.fetch_add(1, Ordering::Relaxed);
+        }
+        self.next += 1;
+        Poll::Ready(chunk.map(|chunk| {
+            self.sent += chunk.len() as u64;
+            Ok(Frame::data(chunk))
+        }))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.shared.length.saturating_sub(self.sent))
+    }
+}
