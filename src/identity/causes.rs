@@ -21,13 +21,21 @@ pub(super) const GROUPS: [&[Cause]; 4] = [chain::CAUSES, token::CAUSES, agent::C
 pub(super) struct Cause {
     /// Its name in JSON, metrics and logs.
     pub(super) id: &'static str,
-    pub(super) resolved_by: ResolvedBy,
-    /// Cause and fix if the evidence shows this cause, one line each.
-    pub(super) explain: fn(&Evidence) -> Option<Explanation>,
+    resolved_by: ResolvedBy,
+    explain: Explain,
+}
+
+/// Cause and fix, if the evidence shows the cause.
+type Explain = fn(&Evidence) -> Option<Explanation>;
+
+impl Cause {
+    const fn new(id: &'static str, resolved_by: ResolvedBy, explain: Explain) -> Self {
+        Self { id, resolved_by, explain }
+    }
 }
 
 /// Cause and fix, one line each.
-pub(super) type Explanation = (String, String);
+type Explanation = (String, String);
 
 /// What may resolve a failure without a person's help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

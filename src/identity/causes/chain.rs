@@ -6,37 +6,24 @@ use super::ResolvedBy::Never;
 use super::{Cause, Explanation, NEW_POD, explanation};
 
 pub(super) const CAUSES: &[Cause] = &[
-    Cause {
-        id: "shadowed_by_irsa",
-        resolved_by: Never,
-        explain: |e| {
-            let fix = "remove the annotation eks.amazonaws.com/role-arn from the service account";
-            shadowed(e, Provider::Irsa, fix)
-        },
-    },
-    Cause {
-        id: "shadowed_by_static_keys",
-        resolved_by: Never,
-        explain: |e| {
-            let fix =
-                "remove AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY from the pod's specification";
-            shadowed(e, Provider::Environment, fix)
-        },
-    },
-    Cause {
-        id: "shadowed_by_profile",
-        resolved_by: Never,
-        explain: |e| {
-            let fix = "remove AWS_PROFILE and the AWS configuration files from the pod";
-            shadowed(e, Provider::Profile, fix)
-        },
-    },
-    Cause { id: "container_skipped", resolved_by: Never, explain: container_skipped },
-    Cause { id: "node_role_fallback", resolved_by: Never, explain: node_role_fallback },
-    Cause { id: "not_injected", resolved_by: Never, explain: not_injected },
-    Cause { id: "wrong_identity", resolved_by: Never, explain: wrong_identity },
-    Cause { id: "stale_role", resolved_by: Never, explain: stale_role },
-    Cause { id: "no_identity", resolved_by: Never, explain: no_identity },
+    Cause::new("shadowed_by_irsa", Never, |e| {
+        let fix = "remove the annotation eks.amazonaws.com/role-arn from the service account";
+        shadowed(e, Provider::Irsa, fix)
+    }),
+    Cause::new("shadowed_by_static_keys", Never, |e| {
+        let fix = "remove AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY from the pod's specification";
+        shadowed(e, Provider::Environment, fix)
+    }),
+    Cause::new("shadowed_by_profile", Never, |e| {
+        let fix = "remove AWS_PROFILE and the AWS configuration files from the pod";
+        shadowed(e, Provider::Profile, fix)
+    }),
+    Cause::new("container_skipped", Never, container_skipped),
+    Cause::new("node_role_fallback", Never, node_role_fallback),
+    Cause::new("not_injected", Never, not_injected),
+    Cause::new("wrong_identity", Never, wrong_identity),
+    Cause::new("stale_role", Never, stale_role),
+    Cause::new("no_identity", Never, no_identity),
 ];
 
 fn shadowed(e: &Evidence, by: Provider, fix: &str) -> Option<Explanation> {

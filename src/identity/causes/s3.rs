@@ -5,142 +5,110 @@ use super::ResolvedBy::{FreshCredentials, Never, Wait};
 use super::{Cause, Explanation, explanation};
 
 pub(super) const CAUSES: &[Cause] = &[
-    Cause {
-        id: "kms",
-        resolved_by: Wait,
-        explain: |e| {
-            let Failure::S3(s3) = &e.failure else { return None };
-            let code = s3.code.as_deref().unwrap_or_default();
-            (code.starts_with("KMS.") || s3.text.contains("kms:")).then_some(())?;
-            Some(explanation(
-                format!("the bucket's KMS key refuses {}: {}", e.identity(), s3.text),
-                "allow kms:GenerateDataKey and kms:Decrypt in the key's policy and in the role's",
-            ))
-        },
-    },
-    Cause {
-        id: "session_policy",
-        resolved_by: Wait,
-        explain: |e| {
-            let (s3, action) = denied(e)?;
-            let reason = reason(s3).filter(|reason| reason.contains("session policy"))?;
-            Some(explanation(
-                format!("{action} on bucket {} is denied {reason}", s3.bucket),
-                format!(
-                    "allow {action} on {}/* in the session policy of the association too: it and \
+    Cause::new("kms", Wait, |e| {
+        let Failure::S3(s3) = &e.failure else { return None };
+        let code = s3.code.as_deref().unwrap_or_default();
+        (code.starts_with("KMS.") || s3.text.contains("kms:")).then_some(())?;
+        Some(explanation(
+            format!("the bucket's KMS key refuses {}: {}", e.identity(), s3.text),
+            "allow kms:GenerateDataKey and kms:Decrypt in the key's policy and in the role's",
+        ))
+    }),
+    Cause::new("session_policy", Wait, |e| {
+        let (s3, action) = denied(e)?;
+        let reason = reason(s3).filter(|reason| reason.contains("session policy"))?;
+        Some(explanation(
+            format!("{action} on bucket {} is denied {reason}", s3.bucket),
+            format!(
+                "allow {action} on {}/* in the session policy of the association too: it and \
                      the role's policy must both allow it",
-                    arn(s3)
-                ),
-            ))
-        },
-    },
-    Cause { id: "s3_access_denied", resolved_by: Wait, explain: s3_access_denied },
-    Cause {
-        id: "no_such_bucket",
-        resolved_by: Wait,
-        explain: |e| {
-            let s3 = e.s3(&["NoSuchBucket"])?;
-            Some(explanation(
-                format!("there is no bucket {}", s3.bucket),
-                "create the bucket, or correct S3_BUCKET_NAME; a new bucket takes a moment to \
+                arn(s3)
+            ),
+        ))
+    }),
+    Cause::new("s3_access_denied", Wait, s3_access_denied),
+    Cause::new("no_such_bucket", Wait, |e| {
+        let s3 = e.s3(&["NoSuchBucket"])?;
+        Some(explanation(
+            format!("there is no bucket {}", s3.bucket),
+            "create the bucket, or correct S3_BUCKET_NAME; a new bucket takes a moment to \
                  become available",
-            ))
-        },
-    },
-    Cause {
-        id: "wrong_region",
-        resolved_by: Never,
-        explain: |e| {
-            let s3 = e.s3(&[
-                "PermanentRedirect",
-                "AuthorizationHeaderMalformed",
-                "IllegalLocationConstraintException",
-            ])?;
-            let region = s3.bucket_region.as_deref();
-            Some(explanation(
-                format!(
-                    "bucket {} is not in {}, but in {}",
-                    s3.bucket,
-                    s3.region,
-                    region.unwrap_or("another region")
-                ),
-                format!("set AWS_REGION to {}", region.unwrap_or("the bucket's region")),
-            ))
-        },
-    },
-    Cause {
-        id: "clock_skew",
-        resolved_by: Never,
-        explain: |e| {
-            e.s3(&["RequestTimeTooSkewed", "RequestExpired"])?;
-            Some(explanation(
-                "this machine's clock differs too much from S3's",
-                "synchronize the node's clock, with chrony or the Amazon Time Sync Service",
-            ))
-        },
-    },
-    Cause {
-        id: "credentials_rejected",
-        resolved_by: FreshCredentials,
-        explain: |e| {
-            let s3 = e.s3(&[
-                "ExpiredToken",
-                "InvalidToken",
-                "InvalidAccessKeyId",
-                "SignatureDoesNotMatch",
-                "TokenRefreshRequired",
-            ])?;
-            let code = s3.code.as_deref().unwrap_or_default();
-            Some(explanation(
-                format!("S3 does not accept {}: {code}", e.identity()),
-                if s3.endpoint.is_some() {
-                    "nothing: new credentials are asked for; if it continues, check whether these \
+        ))
+    }),
+    Cause::new("wrong_region", Never, |e| {
+        let s3 = e.s3(&[
+            "PermanentRedirect",
+            "AuthorizationHeaderMalformed",
+            "IllegalLocationConstraintException",
+        ])?;
+        let region = s3.bucket_region.as_deref();
+        Some(explanation(
+            format!(
+                "bucket {} is not in {}, but in {}",
+                s3.bucket,
+                s3.region,
+                region.unwrap_or("another region")
+            ),
+            format!("set AWS_REGION to {}", region.unwrap_or("the bucket's region")),
+        ))
+    }),
+    Cause::new("clock_skew", Never, |e| {
+        e.s3(&["RequestTimeTooSkewed", "RequestExpired"])?;
+        Some(explanation(
+            "this machine's clock differs too much from S3's",
+            "synchronize the node's clock, with chrony or the Amazon Time Sync Service",
+        ))
+    }),
+    Cause::new("credentials_rejected", FreshCredentials, |e| {
+        let s3 = e.s3(&[
+            "ExpiredToken",
+            "InvalidToken",
+            "InvalidAccessKeyId",
+            "SignatureDoesNotMatch",
+            "TokenRefreshRequired",
+        ])?;
+        let code = s3.code.as_deref().unwrap_or_default();
+        Some(explanation(
+            format!("S3 does not accept {}: {code}", e.identity()),
+            if s3.endpoint.is_some() {
+                "nothing: new credentials are asked for; if it continues, check whether these \
                      credentials are meant for this endpoint"
-                } else {
-                    "nothing: new credentials are asked for; if it continues, check the node's \
+            } else {
+                "nothing: new credentials are asked for; if it continues, check the node's \
                      clock and the role"
-                },
-            ))
-        },
-    },
-    Cause {
-        id: "s3_service_error",
-        resolved_by: Wait,
-        explain: |e| {
-            let s3 = e.s3(&[
-                "SlowDown",
-                "ServiceUnavailable",
-                "InternalError",
-                "RequestTimeout",
-                "503",
-                "500",
-            ])?;
-            Some(explanation(
-                format!("S3 cannot serve the request at the moment: {}", s3.text),
-                "nothing: the upload is tried again; if SlowDown continues, spread the load over \
+            },
+        ))
+    }),
+    Cause::new("s3_service_error", Wait, |e| {
+        let s3 = e.s3(&[
+            "SlowDown",
+            "ServiceUnavailable",
+            "InternalError",
+            "RequestTimeout",
+            "503",
+            "500",
+        ])?;
+        Some(explanation(
+            format!("S3 cannot serve the request at the moment: {}", s3.text),
+            "nothing: the upload is tried again; if SlowDown continues, spread the load over \
                  more key prefixes",
-            ))
-        },
-    },
-    Cause {
-        id: "endpoint_unreachable",
-        resolved_by: Wait,
-        explain: |e| {
-            let Failure::S3(s3) = &e.failure else { return None };
-            s3.code.is_none().then_some(())?;
-            match &s3.endpoint {
-                Some(endpoint) => Some(explanation(
-                    format!("the endpoint {endpoint} does not answer: {}", s3.text),
-                    "check that it is running, and that AWS_ENDPOINT_URL is right as seen from here",
-                )),
-                None => Some(explanation(
-                    format!("S3 in {} cannot be reached: {}", s3.region, s3.text),
-                    "allow egress to S3 (port 443) or add a VPC endpoint, and check that the \
+        ))
+    }),
+    Cause::new("endpoint_unreachable", Wait, |e| {
+        let Failure::S3(s3) = &e.failure else { return None };
+        s3.code.is_none().then_some(())?;
+        match &s3.endpoint {
+            Some(endpoint) => Some(explanation(
+                format!("the endpoint {endpoint} does not answer: {}", s3.text),
+                "check that it is running, and that AWS_ENDPOINT_URL is right as seen from here",
+            )),
+            None => Some(explanation(
+                format!("S3 in {} cannot be reached: {}", s3.region, s3.text),
+                "allow egress to S3 (port 443) or add a VPC endpoint, and check that the \
                      region exists",
-                )),
-            }
-        },
-    },
+            )),
+        }
+    }),
 ];
 
 /// A request that S3 denied, and the IAM action that it needs.
