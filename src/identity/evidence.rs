@@ -96,7 +96,7 @@ impl Evidence {
         started: Instant,
     ) -> Self {
         let standing = credentials.standing();
-        let early = started.elapsed() < AGENT_START && standing.refreshes.succeeded == 0;
+        let early = may_be_starting(started, standing.refreshes.succeeded);
         let evidence = Self::gather(failure, credentials.injected(), standing.principal).await;
         Self { agent_may_be_starting: early, ..evidence }
     }
@@ -146,6 +146,12 @@ impl Evidence {
     }
 }
 
+/// Whether the agent may not have started yet: the program started a short while ago, and nothing has
+/// been answered so far.
+fn may_be_starting(started: Instant, answers: u64) -> bool {
+    started.elapsed() < AGENT_START && answers == 0
+}
+
 impl Failure {
     /// Why there are no credentials although `required` ones are needed.
     pub(crate) fn of(error: &NoCredentials, required: Requirement) -> Self {
@@ -157,5 +163,21 @@ impl Failure {
                 text: one_line(&**error),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_agent_may_be_starting_for_two_minutes_until_it_has_answered() {
+        let started = Instant::now();
+        assert!(may_be_starting(started, 0));
+        assert!(!may_be_starting(started, 1), "it has answered");
+        advance(AGENT_START).await;
+        assert!(!may_be_starting(started, 0));
     }
 }
