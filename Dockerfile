@@ -1,4 +1,4 @@
-# The image: the program and CA certificates, nothing else. scripts/image.sh
+# The image: the program and CA certificates, nothing else. scripts/steps/image.sh
 # builds it, natively for the platform it runs on (linux/amd64 or linux/arm64):
 # a build of this size takes minutes natively, and half an hour under emulation.
 

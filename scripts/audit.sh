@@ -19,8 +19,8 @@
 # permissions in docs/audit.md, and costs nothing. Exit code 0 when nothing is
 # wrong, 1 when something is, 2 for unusable words, 3 when it could not look.
 
-# shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
 unusable() {
   printf '%s: %s (--help says more)\n' "${0##*/}" "$*" >&2
@@ -56,12 +56,12 @@ if [[ -n $action$resource ]]; then
   [[ -n $pods ]] || unusable "--can needs the pods: leave --no-pods out"
 fi
 
-# shellcheck source=settings.sh
-. "$root/scripts/settings.sh"
-readonly here=$root/scripts/audit
-# shellcheck source=audit/collect.sh
+# shellcheck source=lib/settings.sh
+. "$root/scripts/lib/settings.sh"
+readonly here=$root/scripts/lib/audit
+# shellcheck source=lib/audit/collect.sh
 . "$here/collect.sh"
-# shellcheck source=audit/can.sh
+# shellcheck source=lib/audit/can.sh
 . "$here/can.sh"
 
 [[ $quiet == false ]] || say() { :; }

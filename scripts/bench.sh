@@ -6,8 +6,8 @@
 #
 # docs/benchmark.md says what the figures are compared with.
 
-# shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
 case ${1-} in
   -h | --help) usage && exit ;;

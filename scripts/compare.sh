@@ -7,17 +7,17 @@
 # It associates the cluster's OIDC provider, makes the IRSA service account with
 # its role, and deploys the job under it. With delete: the Job, account and role,
 # and the OIDC provider if it has our tag and nobody else needs it. It needs
-# eksctl, the AWS CLI, jq, kubectl, and the job of scripts/deploy.sh. It costs
+# eksctl, the AWS CLI, jq, kubectl, and the job of scripts/steps/deploy.sh. It costs
 # nothing but S3 requests.
 
-# shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-# shellcheck source=settings.sh
-. "$root/scripts/settings.sh"
-# shellcheck source=steps.sh
-. "$root/scripts/steps.sh"
-# shellcheck source=pods.sh
-. "$root/scripts/pods.sh"
+# shellcheck source-path=SCRIPTDIR source=lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+# shellcheck source=lib/settings.sh
+. "$root/scripts/lib/settings.sh"
+# shellcheck source=lib/steps.sh
+. "$root/scripts/lib/steps.sh"
+# shellcheck source=lib/pods.sh
+. "$root/scripts/lib/pods.sh"
 
 readonly irsa_job=pod-identity-demo-irsa annotation=eks.amazonaws.com/role-arn
 readonly stack=eksctl-$CLUSTER_NAME-addon-iamserviceaccount-$NAMESPACE-$IRSA_SERVICE_ACCOUNT
@@ -58,7 +58,7 @@ create_account() {
     return
   fi
   found NoSuchEntity aws iam get-policy --policy-arn "$IRSA_POLICY_ARN" --query Policy.DefaultVersionId --output text ||
-    [[ -n $dry_run ]] || die "there is no policy $IRSA_POLICY_NAME: make it with scripts/policy.sh"
+    [[ -n $dry_run ]] || die "there is no policy $IRSA_POLICY_NAME: make it with scripts/steps/policy.sh"
   change eksctl create iamserviceaccount "${cluster[@]}" --namespace "$NAMESPACE" --name "$IRSA_SERVICE_ACCOUNT" \
     --attach-policy-arn "$IRSA_POLICY_ARN" --tags "$tag_map" --approve
 }
@@ -73,7 +73,7 @@ side_by_side() {
   found ResourceNotFoundException aws eks list-pod-identity-associations "${at_eks[@]}" --namespace "$NAMESPACE" \
     --service-account "$SERVICE_ACCOUNT" --query 'associations[0].associationId' --output text
   found ResourceNotFoundException aws eks describe-pod-identity-association "${at_eks[@]}" --association-id "$answer" \
-    --query association.roleArn --output text || die "there is no association to compare with: scripts/association.sh"
+    --query association.roleArn --output text || die "there is no association to compare with: scripts/steps/association.sh"
   role=$answer
   show_role "${role##*/}"
   heading "the trust policy with IRSA: this cluster's provider, this service account"
@@ -134,7 +134,7 @@ create() {
     differences
     return
   fi
-  look_at pod-identity-demo || [[ -n $dry_run ]] || die "there is no job to compare with in $NAMESPACE: scripts/deploy.sh makes it"
+  look_at pod-identity-demo || [[ -n $dry_run ]] || die "there is no job to compare with in $NAMESPACE: scripts/steps/deploy.sh makes it"
   associate_provider
   create_account
   deploy irsa "$irsa_job"

@@ -8,19 +8,24 @@
 # It needs what scripts/up.sh needed. Exit code 1 if anything is left. What is
 # gone already is no error: interrupted, it is run again.
 
-# shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-# shellcheck source=settings.sh
-. "$root/scripts/settings.sh"
-# shellcheck source=steps.sh
-. "$root/scripts/steps.sh"
+# shellcheck source-path=SCRIPTDIR source=lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+# shellcheck source=lib/settings.sh
+. "$root/scripts/lib/settings.sh"
+# shellcheck source=lib/steps.sh
+. "$root/scripts/lib/steps.sh"
+
+# Where the script of this name is: compare.sh is no step, but creates things too.
+script_of() {
+  if [[ $1 == compare ]]; then echo scripts/compare.sh; else echo "scripts/steps/$1.sh"; fi
+}
 
 # A step that fails does not keep the others from going on; Ctrl-C does.
 failed=()
 undo() {
   local status=0
   heading "$1"
-  "scripts/$1.sh" delete || status=$?
+  "$(script_of "$1")" delete || status=$?
   ((status < 128)) || exit "$status"
   if ((status > 0)); then failed+=("$1"); fi
 }
@@ -55,7 +60,7 @@ none_tagged() {
 look_again() {
   local step
   for step in association addon policy bucket registry cluster; do
-    "scripts/$step.sh" left
+    "scripts/steps/$step.sh" left
   done
   # Roles are in stacks, and the tagging API knows no roles.
   found . aws cloudformation describe-stacks --region "$AWS_REGION" --output text \

@@ -8,14 +8,14 @@
 # It needs the AWS CLI, jq and kubectl. It changes nothing: the pod beside it is
 # asked for with --dry-run=server, which passes admission and makes nothing.
 
-# shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-# shellcheck source=settings.sh
-. "$root/scripts/settings.sh"
-# shellcheck source=steps.sh
-. "$root/scripts/steps.sh"
-# shellcheck source=pods.sh
-. "$root/scripts/pods.sh"
+# shellcheck source-path=SCRIPTDIR source=lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+# shellcheck source=lib/settings.sh
+. "$root/scripts/lib/settings.sh"
+# shellcheck source=lib/steps.sh
+. "$root/scripts/lib/steps.sh"
+# shellcheck source=lib/pods.sh
+. "$root/scripts/lib/pods.sh"
 
 readonly agent=app.kubernetes.io/name=eks-pod-identity-agent
 
@@ -24,7 +24,7 @@ association() {
   local role
   heading "the association: in EKS, not in Kubernetes"
   if ! find_association "$SERVICE_ACCOUNT"; then
-    say "there is none for $NAMESPACE/$SERVICE_ACCOUNT: make it with scripts/association.sh"
+    say "there is none for $NAMESPACE/$SERVICE_ACCOUNT: make it with scripts/steps/association.sh"
     return
   fi
   found ResourceNotFoundException aws eks describe-pod-identity-association "${at_eks[@]}" --association-id "$answer" --output json ||
@@ -37,7 +37,7 @@ association() {
 daemonset() {
   heading "the agent: on each node, at 169.254.170.23"
   run kubectl --namespace kube-system get daemonset eks-pod-identity-agent ||
-    say "there is no agent, so no pod gets credentials: scripts/addon.sh"
+    say "there is no agent, so no pod gets credentials: scripts/steps/addon.sh"
 }
 
 # What a webhook adds, a line each: from a pod as JSON.
@@ -100,7 +100,7 @@ begin "$@"
 reach || die "there is no cluster $CLUSTER_NAME yet"
 association
 daemonset
-look_at pod-identity-demo || die "the Job pod-identity-demo has no pod in $NAMESPACE: scripts/deploy.sh makes it"
+look_at pod-identity-demo || die "the Job pod-identity-demo has no pod in $NAMESPACE: scripts/steps/deploy.sh makes it"
 webhook
 if [[ $(of_pod .status.phase) == Running ]]; then
   identity

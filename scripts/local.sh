@@ -10,8 +10,8 @@
 #
 # Ctrl-C ends it, and so does `--count 5`. Nothing is left running.
 
-# shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
 readonly bucket=pictures
 target=${CARGO_TARGET_DIR:-$root/target}/debug
@@ -28,7 +28,7 @@ localstack() {
   local endpoint
   need curl "install it with your system's packages"
   set -m
-  coproc LOCALSTACK { exec "$root/scripts/localstack.sh" --until-stdin-closes; }
+  coproc LOCALSTACK { exec "$root/scripts/dev/localstack.sh" --until-stdin-closes; }
   set +m
   read -r _ endpoint <&"${LOCALSTACK[0]}" || die "LocalStack did not start: see above"
   s3 --request PUT "$endpoint/$bucket" || die "the bucket $bucket could not be made"

@@ -13,8 +13,8 @@
 # It needs Rust, Python and jq, and the AWS CLI, which is taken from PyPI where it
 # is missing. It takes two minutes once all is built, and costs nothing.
 
-# shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
 pause='' kubernetes='' number=0
 for word in "$@"; do
@@ -37,7 +37,7 @@ scene() {
 emulate() {
   local url certificate
   set -m
-  coproc EMULATOR { exec "$root/scripts/ministack.sh" --tls --until-stdin-closes; }
+  coproc EMULATOR { exec "$root/scripts/dev/ministack.sh" --tls --until-stdin-closes; }
   set +m
   read -r _ url certificate <&"${EMULATOR[0]}" || die "the emulated AWS did not start: see above"
   # Nothing of the caller's gets in: no profile, no keys, no names, no other cluster.
@@ -76,21 +76,21 @@ story() {
   scene "A bucket, and who may do what in it" \
     "The policy allows two actions, on this bucket alone, and only to sessions whose tags say" \
     "that they are this service account of this cluster. Look at the printed commands: they are what you would type."
-  "$root/scripts/bucket.sh"
-  "$root/scripts/policy.sh"
+  "$root/scripts/steps/bucket.sh"
+  "$root/scripts/steps/policy.sh"
   run cat "$FILLED/pod-identity.json" >&2
 
   scene "A cluster, with the Pod Identity Agent as an add-on" \
-    "Here the cluster is a record in the emulated EKS; on AWS, scripts/cluster.sh makes one in 15 minutes."
+    "Here the cluster is a record in the emulated EKS; on AWS, scripts/steps/cluster.sh makes one in 15 minutes."
   run aws iam create-role --role-name "$CLUSTER_NAME-cluster" --query Role.Arn --output text --assume-role-policy-document \
     '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"eks.amazonaws.com"},"Action":"sts:AssumeRole"}]}' >&2
   run aws eks create-cluster --name "$CLUSTER_NAME" --role-arn "arn:aws:iam::$ACCOUNT_ID:role/$CLUSTER_NAME-cluster" \
     --resources-vpc-config subnetIds=subnet-1 --query cluster.arn --output text >&2
-  "$root/scripts/addon.sh"
+  "$root/scripts/steps/addon.sh"
 
   scene "The association: this service account gets that role" \
     "It is a record in EKS. Nothing is written into the cluster: no annotation, no secret."
-  "$root/scripts/association.sh"
+  "$root/scripts/steps/association.sh"
 
   scene "The job: three pictures" \
     "The program knows nothing of all this: it asks the SDK's default chain, which finds what was injected." \
@@ -142,7 +142,7 @@ story_in_kubernetes() {
 
 need cargo "install Rust, https://rustup.rs"
 need jq "install it with your system's packages, or from https://jqlang.org"
-command -v aws >/dev/null || { run "$root/scripts/tools.sh" lint && PATH=$PATH:$root/.tools/lint/bin; }
+command -v aws >/dev/null || { run "$root/scripts/dev/tools.sh" lint && PATH=$PATH:$root/.tools/lint/bin; }
 run cargo build --locked --manifest-path "$root/Cargo.toml" --package pod-identity-demo --package sandbox
 target=${CARGO_TARGET_DIR:-$root/target}/debug
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/pod-identity-demo.XXXXXX")
@@ -152,8 +152,8 @@ trap 'exit 143' TERM
 
 scene "An AWS of one's own" "MiniStack, on loopback, with IAM in force. It knows nothing yet but its root user."
 emulate
-# shellcheck source=settings.sh
-. "$root/scripts/settings.sh"
+# shellcheck source=lib/settings.sh
+. "$root/scripts/lib/settings.sh"
 settle ACCOUNT_ID BUCKET
 account >"$scratch/before"
 if [[ -n $kubernetes ]]; then

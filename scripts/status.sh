@@ -5,14 +5,14 @@
 #
 # It needs the AWS CLI, jq and kubectl, changes nothing, and costs nothing.
 
-# shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-# shellcheck source=settings.sh
-. "$root/scripts/settings.sh"
-# shellcheck source=steps.sh
-. "$root/scripts/steps.sh"
-# shellcheck source=pods.sh
-. "$root/scripts/pods.sh"
+# shellcheck source-path=SCRIPTDIR source=lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+# shellcheck source=lib/settings.sh
+. "$root/scripts/lib/settings.sh"
+# shellcheck source=lib/steps.sh
+. "$root/scripts/lib/steps.sh"
+# shellcheck source=lib/pods.sh
+. "$root/scripts/lib/pods.sh"
 
 # The newest five of those in `answer`, one a line.
 newest() {

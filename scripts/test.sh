@@ -7,8 +7,8 @@
 # test, LocalStack's, MiniStack's and the image's among them. Without words it is
 # what CI runs.
 
-# shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
 case ${1-} in
   -h | --help) usage && exit ;;
@@ -18,7 +18,7 @@ need cargo "install Rust, https://rustup.rs"
 need cc "install a C compiler (Debian: apt install gcc, macOS: xcode-select --install)"
 need git "install it with your system's packages"
 
-run scripts/tools.sh lint deny localstack ministack manifests image
+run scripts/dev/tools.sh lint deny localstack ministack manifests image
 bin=$root/.tools/lint/bin
 scripts=()
 while IFS= read -r script; do scripts+=("$script"); done < <(git ls-files .ci/run 'scripts/*.sh' 'tests/*.'{sh,bash,bats})
@@ -37,7 +37,7 @@ run cargo clippy --locked --workspace --all-targets -- --deny warnings
 beside() {
   run tests/wiring/run.sh
   if [[ $(uname) == Linux ]]; then
-    run scripts/tools.sh containers
+    run scripts/dev/tools.sh containers
     run "$bin/bats" --print-output-on-failure tests/image
   else
     say "NOT RUN: the tests of the image, which need Linux"

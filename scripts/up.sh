@@ -9,12 +9,12 @@
 # 20 minutes, and costs $0.23 an hour until scripts/down.sh. Interrupted, or
 # stopped by an error, it goes on where it was when it is run again.
 
-# shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-# shellcheck source=settings.sh
-. "$root/scripts/settings.sh"
-# shellcheck source=steps.sh
-. "$root/scripts/steps.sh"
+# shellcheck source-path=SCRIPTDIR source=lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+# shellcheck source=lib/settings.sh
+. "$root/scripts/lib/settings.sh"
+# shellcheck source=lib/steps.sh
+. "$root/scripts/lib/steps.sh"
 
 # Builds and pushes the image, unless it is given, or in the registry already.
 image() {
@@ -23,14 +23,14 @@ image() {
     say "as given: the image $IMAGE"
     return
   fi
-  scripts/registry.sh
+  scripts/steps/registry.sh
   if found 'ImageNotFoundException|RepositoryNotFoundException' aws ecr describe-images --region "$AWS_REGION" \
     --repository-name "${REPOSITORY#*/}" --image-ids "imageTag=$tag" --query 'imageDetails[0].imageDigest' --output text; then
     say "there already: the image $IMAGE"
     return
   fi
-  change scripts/image.sh build
-  change scripts/image.sh push
+  change scripts/steps/image.sh build
+  change scripts/steps/image.sh push
 }
 
 begin "$@"
@@ -45,11 +45,11 @@ find_cluster || need eksctl "https://eksctl.io/installation/, or name a cluster 
 
 for step in bucket policy cluster addon association; do
   heading "$step"
-  "scripts/$step.sh"
+  "scripts/steps/$step.sh"
 done
 heading image
 image
 heading deploy
-scripts/deploy.sh
+scripts/steps/deploy.sh
 say ""
 say "It is up: scripts/status.sh and scripts/inspect.sh show it, and scripts/down.sh takes it down."

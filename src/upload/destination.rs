@@ -2,7 +2,7 @@
 
 use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::IdentityCache;
+use aws_sdk_s3::config::{IdentityCache, RequestChecksumCalculation};
 use aws_types::service_config::ServiceConfigKey;
 use time::OffsetDateTime;
 use url::Url;
@@ -66,6 +66,8 @@ pub(crate) fn client(sdk: &SdkConfig, credentials: RefreshingCredentials) -> Cli
             .credentials_provider(credentials)
             // The credentials are a cache already, and refresh earlier than the SDK's.
             .identity_cache(IdentityCache::no_cache())
+            // Every upload brings its own checksum, in a header or in a trailer.
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .force_path_style(endpoint(sdk).is_some_and(|url| !is_amazons(&url)))
             .build(),
     )

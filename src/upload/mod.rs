@@ -1,5 +1,6 @@
 //! One picture becomes one object: a single request if that is possible, several parts otherwise.
 
+mod checksum_trailer;
 mod chunks;
 mod destination;
 mod error;

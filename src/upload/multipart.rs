@@ -120,7 +120,7 @@ impl Object<'_> {
             .content_length(body.content_length())
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
             .checksum_crc32(&crc32)
-            .body(body.body())
+            .body(body.plain())
             .send()
             .await
             .map_err(|error| UploadError::of("UploadPart", &self.uploader.to, &error))?;

@@ -2,7 +2,7 @@
 //!
 //! The SDK asks for a new body at each attempt. All bodies read the same list of chunks, and one
 //! that reaches the end of the list reads the next chunk from the image host. So a picture is
-//! fetched once, however often S3 must be asked.
+//! fetched once, however often S3 must be asked, and no byte is copied on the way.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,6 +15,7 @@ use aws_smithy_types::base64;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use super::checksum_trailer;
 use crate::source::{FetchError, Picture};
 
 /// The bytes of one object or of one part, of known length. Cheap to clone.
@@ -31,8 +32,7 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     arrived: Vec<Bytes>,
-    /// In bytes.
-    received: u64,
+    crc32: crc32fast::Hasher,
     rest: Rest,
 }
 
@@ -56,7 +56,11 @@ impl Replay {
     }
 
     fn new(length: u64, arrived: Vec<Bytes>, rest: Rest) -> Self {
-        let state = Mutex::new(State { arrived, received: 0, rest });
+        let mut crc32 = crc32fast::Hasher::new();
+        for chunk in &arrived {
+            crc32.update(chunk);
+        }
+        let state = Mutex::new(State { arrived, crc32, rest });
         Self(Arc::new(Shared { length, readings: AtomicU32::new(0), state }))
     }
 
@@ -69,12 +73,21 @@ impl Replay {
         i64::try_from(self.0.length).unwrap_or(i64::MAX)
     }
 
-    /// The body for the SDK, which creates it anew for each attempt.
-    pub(super) fn body(&self) -> ByteStream {
+    /// The body for the SDK, which creates it anew for each attempt: the bytes alone.
+    pub(super) fn plain(&self) -> ByteStream {
+        self.body(Place::Chunk(0), false)
+    }
+
+    /// The same between the head and the tail of [`checksum_trailer`].
+    pub(super) fn with_checksum_trailer(&self) -> ByteStream {
+        self.body(Place::Head, true)
+    }
+
+    fn body(&self, place: Place, with_trailer: bool) -> ByteStream {
         let shared = Arc::clone(&self.0);
         ByteStream::new(SdkBody::retryable(move || {
             let shared = Arc::clone(&shared);
-            SdkBody::from_body_1_x(Reader { shared, next: 0, sent: 0 })
+            SdkBody::from_body_1_x(Reader { shared, with_trailer, place })
         }))
     }
 
@@ -91,9 +104,7 @@ impl Replay {
     /// The CRC-32 of the bytes that have arrived, as `x-amz-checksum-crc32` has it: big-endian, in
     /// base64.
     pub(super) fn crc32(&self) -> String {
-        let mut crc32 = crc32fast::Hasher::new();
-        self.0.state().arrived.iter().for_each(|chunk| crc32.update(chunk));
-        base64::encode(crc32.finalize().to_be_bytes())
+        self.0.state().crc32()
     }
 
     /// How long the picture took to arrive; an error if it has not arrived whole.
@@ -122,48 +133,57 @@ impl Shared {
 }
 
 impl State {
-    /// The chunk at `index`, waiting for it if it has not arrived. The last one waits until the
-    /// picture is known to be whole: the SDK stops reading, and S3 has all it needs, once the
-    /// declared length is reached.
+    /// The chunk at `index`, waiting for it if it has not arrived.
     fn poll_chunk(
         &mut self,
         index: usize,
-        length: u64,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, FetchError>>> {
-        loop {
-            let picture = match &mut self.rest {
-                Rest::Arriving(picture) => picture,
-                Rest::Complete { .. } => {
-                    return Poll::Ready(self.arrived.get(index).cloned().map(Ok));
-                }
-                Rest::Failed(error) => return Poll::Ready(Some(Err(error.clone()))),
-            };
-            let is_last = index + 1 >= self.arrived.len() && self.received >= length;
-            if !is_last && let Some(chunk) = self.arrived.get(index) {
-                return Poll::Ready(Some(Ok(chunk.clone())));
-            }
-            self.rest = match ready!(picture.poll_chunk(context)) {
-                Some(Ok(chunk)) => {
-                    self.received += chunk.len() as u64;
-                    self.arrived.push(chunk);
-                    continue;
-                }
-                Some(Err(error)) => Rest::Failed(error),
-                None => match picture.finish() {
-                    Ok(fetch_time) => Rest::Complete { fetch_time },
-                    Err(error) => Rest::Failed(error),
-                },
-            };
+        if let Some(chunk) = self.arrived.get(index) {
+            return Poll::Ready(Some(Ok(chunk.clone())));
         }
+        let picture = match &mut self.rest {
+            Rest::Arriving(picture) => picture,
+            Rest::Complete { .. } => return Poll::Ready(None),
+            Rest::Failed(error) => return Poll::Ready(Some(Err(error.clone()))),
+        };
+        let error = match ready!(picture.poll_chunk(context)) {
+            Some(Ok(chunk)) => {
+                self.crc32.update(&chunk);
+                self.arrived.push(chunk.clone());
+                return Poll::Ready(Some(Ok(chunk)));
+            }
+            Some(Err(error)) => error,
+            None => match picture.finish() {
+                Ok(fetch_time) => {
+                    self.rest = Rest::Complete { fetch_time };
+                    return Poll::Ready(None);
+                }
+                Err(error) => error,
+            },
+        };
+        self.rest = Rest::Failed(error.clone());
+        Poll::Ready(Some(Err(error)))
+    }
+
+    fn crc32(&self) -> String {
+        base64::encode(self.crc32.clone().finalize().to_be_bytes())
     }
 }
 
 /// One reading of the bytes, from the first to the last.
 struct Reader {
     shared: Arc<Shared>,
-    next: usize,
-    sent: u64,
+    with_trailer: bool,
+    place: Place,
+}
+
+/// What a reading comes to next.
+#[derive(Clone, Copy)]
+enum Place {
+    Head,
+    Chunk(usize),
+    End,
 }
 
 impl Body for Reader {
@@ -174,21 +194,35 @@ impl Body for Reader {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
-        let length = self.shared.length;
-        let chunk = self.shared.state().poll_chunk(self.next, length, context);
-        let chunk = ready!(chunk).transpose()?;
-        if self.next == 0 {
+        let index = match self.place {
+            Place::Head => {
+                self.place = Place::Chunk(0);
+                let head = checksum_trailer::head(self.shared.length);
+                return Poll::Ready(Some(Ok(Frame::data(head.into()))));
+            }
+            Place::Chunk(index) => index,
+            Place::End => return Poll::Ready(None),
+        };
+        let mut state = self.shared.state();
+        let chunk = ready!(state.poll_chunk(index, context)).transpose()?;
+        // The tail follows only if the picture is whole: without it, S3 stores nothing.
+        let tail = chunk.is_none().then(|| checksum_trailer::tail(&state.crc32()));
+        drop(state);
+        if index == 0 {
             // Counted here, because the SDK creates more bodies than it sends.
             self.shared.readings.fetch_add(1, Ordering::Relaxed);
         }
-        self.next += 1;
-        Poll::Ready(chunk.map(|chunk| {
-            self.sent += chunk.len() as u64;
-            Ok(Frame::data(chunk))
-        }))
+        self.place = if chunk.is_some() { Place::Chunk(index + 1) } else { Place::End };
+        let data = chunk.or_else(|| tail.filter(|_| self.with_trailer).map(Bytes::from));
+        Poll::Ready(data.map(|data| Ok(Frame::data(data))))
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.shared.length.saturating_sub(self.sent))
+        let length = self.shared.length;
+        SizeHint::with_exact(match self.place {
+            Place::Head => checksum_trailer::encoded_length(length),
+            Place::Chunk(_) => length,
+            Place::End => 0,
+        })
     }
 }

@@ -8,6 +8,7 @@ use aws_sdk_s3::types::ChecksumAlgorithm;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
+use super::checksum_trailer::ChecksumTrailer;
 use super::chunks::Chunks;
 use super::destination::{Destination, without_secrets};
 use super::error::UploadError;
@@ -106,7 +107,7 @@ impl Uploader {
             .content_type("text/plain")
             .content_length(body.content_length())
             .checksum_crc32(body.crc32())
-            .body(body.body())
+            .body(body.plain())
             .send()
             .await
             .map_err(|error| UploadError::of("PutObject", &self.to, &error))?;
@@ -130,12 +131,10 @@ impl Object<'_> {
         unless_cancelled(cancel, self.put(body)).await
     }
 
-    /// One request. Its checksum is a header if all bytes have arrived, otherwise the SDK computes
-    /// it as they pass and sends it as a trailer, so that S3 stores nothing if they break off.
+    /// One request. Its checksum is a header if all bytes have arrived, otherwise a trailer.
     async fn put(&self, body: Replay) -> Result<Sent, UploadError> {
-        let has_arrived = body.has_arrived();
         let to = &self.uploader.to;
-        let sent = self
+        let request = self
             .uploader
             .client
             .put_object()
@@ -144,12 +143,15 @@ impl Object<'_> {
             .content_type(self.content_type)
             .metadata("source", &self.source)
             .metadata("pod", &to.pod)
-            .checksum_algorithm(ChecksumAlgorithm::Crc32)
-            .set_checksum_crc32(has_arrived.then(|| body.crc32()))
-            .set_content_length(has_arrived.then(|| body.content_length()))
-            .body(body.body())
-            .send()
-            .await;
+            .checksum_algorithm(ChecksumAlgorithm::Crc32);
+        let sent = if body.has_arrived() {
+            let request = request.content_length(body.content_length());
+            request.checksum_crc32(body.crc32()).body(body.plain()).send().await
+        } else {
+            let trailer = ChecksumTrailer { length: body.length() };
+            let request = request.body(body.with_checksum_trailer());
+            request.customize().interceptor(trailer).send().await
+        };
         if let Err(error) = sent {
             // A picture that breaks off breaks the request too, and then it is the cause.
             return Err(match body.failure() {

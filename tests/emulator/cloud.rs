@@ -11,7 +11,7 @@ use crate::harness::{Job, World, until};
 
 /// Starting it takes longer than most tests. It ends with the process of the tests.
 static MINISTACK: LazyLock<MiniStack> = LazyLock::new(|| {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/ministack.sh");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/dev/ministack.sh");
     MiniStack::start(&script).expect("MiniStack starts")
 });
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# scripts/image.sh beyond the build: a push to a registry, to ECR, and the load
+# scripts/steps/image.sh beyond the build: a push to a registry, to ECR, and the load
 # into a local cluster.
 # shellcheck disable=SC2030,SC2031 # each test is a process of its own
 
@@ -26,7 +26,7 @@ stub() {
 }
 
 image() {
-  "$project/scripts/image.sh" "$@"
+  "$project/scripts/steps/image.sh" "$@"
 }
 
 called() {
@@ -51,7 +51,7 @@ called() {
 
 @test "push makes the ECR repository, with our tag, and logs in; the second time it is there" {
   local endpoint host=123456789012.dkr.ecr.eu-west-1.amazonaws.com
-  background "$project/scripts/ministack.sh" >"$BATS_TEST_TMPDIR/ministack" 2>"$BATS_TEST_TMPDIR/ministack.log"
+  background "$project/scripts/dev/ministack.sh" >"$BATS_TEST_TMPDIR/ministack" 2>"$BATS_TEST_TMPDIR/ministack.log"
   eventually test -s "$BATS_TEST_TMPDIR/ministack"
   endpoint=$(sed -n 's/^ready //p' "$BATS_TEST_TMPDIR/ministack")
   export AWS_ENDPOINT_URL=$endpoint AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test PATH=$project/.tools/lint/bin:$PATH

@@ -6,7 +6,7 @@ setup_suite() {
   # shellcheck source-path=SCRIPTDIR source=world.sh
   . "$BATS_TEST_DIRNAME/world.sh"
   for command in jq openssl rustc podman buildah; do
-    command -v "$command" >/dev/null || fail "$command is missing (podman and buildah: scripts/tools.sh containers)" || return 1
+    command -v "$command" >/dev/null || fail "$command is missing (podman and buildah: scripts/dev/tools.sh containers)" || return 1
   done
   build_image
 }

@@ -62,7 +62,7 @@ stand_in() {
     buildah build --quiet --layers --timestamp 0 --tag localhost/stand-in --file - "$folder"
 }
 
-# Builds $IMAGE from the Dockerfile, by scripts/image.sh.
+# Builds $IMAGE from the Dockerfile, by scripts/steps/image.sh.
 build_image() {
   local base path options=(--network host --isolation oci "${limits[@]}")
   mkdir -p "$state/tmp"
@@ -76,7 +76,7 @@ build_image() {
   done
   # One commit for all, or each would link the program anew.
   options+=(--build-arg GIT_COMMIT=0123456789ab)
-  TMPDIR=$state/tmp "$project/scripts/image.sh" build -- "${options[@]}"
+  TMPDIR=$state/tmp "$project/scripts/steps/image.sh" build -- "${options[@]}"
 }
 
 # The image host, agent and S3, until the test ends; their variables in $world/env.

@@ -34,7 +34,7 @@ impl LocalStack {
     /// The AWS CLI's output, which is not empty for want of success.
     async fn aws(&self, words: &str) -> Vec<u8> {
         let cli = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/lint/bin/aws");
-        assert!(cli.exists(), "the AWS CLI is missing: run scripts/tools.sh lint");
+        assert!(cli.exists(), "the AWS CLI is missing: run scripts/dev/tools.sh lint");
         let output = Command::new(cli)
             .args(words.split_whitespace())
             .env_clear()
@@ -54,7 +54,7 @@ impl LocalStack {
 }
 
 fn script(name: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/dev").join(name)
 }
 
 #[tokio::test]

@@ -102,7 +102,7 @@ impl<'w> Served<'w> {
 
 async fn parse(text: &str) -> Vec<Family> {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/lint/bin/python");
-    assert!(python.exists(), "the parser is missing: run scripts/tools.sh lint");
+    assert!(python.exists(), "the parser is missing: run scripts/dev/tools.sh lint");
     let mut child = Command::new(python)
         .args(["-c", PARSER])
         .stdin(Stdio::piped())

@@ -167,9 +167,9 @@ pub fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
-/// Runs `scripts/manifests.sh`, from another folder, with these settings and no others.
+/// Runs `scripts/steps/manifests.sh`, from another folder, with these settings and no others.
 pub fn fill(into: &Path, words: &[&str], settings: &[(&str, &str)]) -> Output {
-    let mut command = Command::new(project("scripts/manifests.sh"));
+    let mut command = Command::new(project("scripts/steps/manifests.sh"));
     command.args(words).current_dir(std::env::temp_dir()).env_clear();
     command.env("PATH", std::env::var_os("PATH").expect("a PATH"));
     command.env("FILLED", into).envs(settings.iter().copied());
@@ -188,7 +188,10 @@ pub fn kustomize(folder: &Path) -> String {
 /// One of the tools that `scripts/test.sh` installs.
 pub fn tool(name: &str) -> PathBuf {
     let tool = project(".tools/manifests/bin").join(name);
-    assert!(tool.exists(), "{name} is missing: run scripts/test.sh, or scripts/tools.sh manifests");
+    assert!(
+        tool.exists(),
+        "{name} is missing: run scripts/test.sh, or scripts/dev/tools.sh manifests"
+    );
     tool
 }
 

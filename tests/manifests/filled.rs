@@ -1,4 +1,4 @@
-//! `scripts/manifests.sh`: what it fills in, and what it refuses.
+//! `scripts/steps/manifests.sh`: what it fills in, and what it refuses.
 
 use crate::built::{SETTINGS, all, fill, kustomize, text};
 

@@ -21,7 +21,7 @@ async fn what_the_overlay_sets_uploads_through_localstacks_sts() {
     let built = filled("localstack");
     // Not only MiniStack is started by such a script.
     let localstack =
-        MiniStack::start(&project("scripts/localstack.sh")).expect("LocalStack starts");
+        MiniStack::start(&project("scripts/dev/localstack.sh")).expect("LocalStack starts");
     let endpoint = localstack.endpoint();
     make_bucket(endpoint);
 

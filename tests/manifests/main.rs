@@ -1,4 +1,4 @@
-//! The manifests, as `kubectl kustomize` builds them after `scripts/manifests.sh` has filled them
+//! The manifests, as `kubectl kustomize` builds them after `scripts/steps/manifests.sh` has filled them
 //! in: valid for Kubernetes, within the restricted Pod Security Standard, and in step with the
 //! program.
 

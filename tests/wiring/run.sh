@@ -6,8 +6,8 @@
 # Each file's tests have an emulated account of their own. What a file says is
 # printed where it fails. scripts/test.sh installs what this takes.
 
-# shellcheck source-path=SCRIPTDIR source=../../scripts/lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=../../scripts/lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/common.sh"
 
 case ${1-} in
   -h | --help) usage && exit ;;
@@ -15,7 +15,7 @@ esac
 # The longest first; who has been taken is not taken again.
 (($# > 0)) || set -- "$root"/tests/wiring/steps/{updown,faults-cluster}.bats "$root"/tests/wiring/{walkthrough,story,audit,steps}/*.bats
 readonly bats=$root/.tools/lint/bin/bats
-[[ -x $bats ]] || die "bats is not here: run scripts/tools.sh lint"
+[[ -x $bats ]] || die "bats is not here: run scripts/dev/tools.sh lint"
 need jq "install it with your system's packages"
 
 folder=$(mktemp -d "${TMPDIR:-/tmp}/wiring.XXXXXX")

@@ -11,7 +11,7 @@ setup_file() {
   export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_EC2_METADATA_DISABLED=true
   unset AWS_PROFILE AWS_SESSION_TOKEN AWS_ENDPOINT_URL AWS_ENDPOINT_URL_EKS
   # Both end when this process does, whatever becomes of it: their stdin closes.
-  exec 7> >("$root/scripts/ministack.sh" --until-stdin-closes >"$world/ministack" 2>"$world/ministack.err" 3>&-)
+  exec 7> >("$root/scripts/dev/ministack.sh" --until-stdin-closes >"$world/ministack" 2>"$world/ministack.err" 3>&-)
   await ministack
   UPSTREAM=$(url ministack)
   export UPSTREAM
@@ -184,7 +184,7 @@ END
 }
 
 @test "conditions are judged as IAM does, and what is not known is neither true nor false" {
-  run jq -n -c -L "$root/scripts/audit" 'include "policy";
+  run jq -n -c -L "$root/scripts/lib/audit" 'include "policy";
     {known: {"aws:sourceaccount": "1", "aws:tagkeys": ["a", "b"]}, never: "^aws:requesttag/"} as $context
     | def holds($condition): {Condition: $condition} | conditions_hold($context);
     [holds({StringEquals: {"aws:SourceAccount": ["2", "1"]}}), holds({StringEquals: {"AWS:sourceaccount": "2"}}),

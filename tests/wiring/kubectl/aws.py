@@ -69,10 +69,10 @@ def has_addon(name):
 
 
 def real_kubectl(*words, **options):
-    """The kubectl that scripts/tools.sh installs, for what needs no server."""
+    """The kubectl that scripts/dev/tools.sh installs, for what needs no server."""
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
     tools = os.environ.get("KUBECTL_TOOLS", os.path.join(root, ".tools/manifests/bin"))
     try:
         return subprocess.run([os.path.join(tools, words[0]), *words[1:]], check=False, **options)
     except FileNotFoundError as error:
-        raise Refused(f"kubectl (stand-in): {error.filename} is missing: scripts/tools.sh manifests") from error
+        raise Refused(f"kubectl (stand-in): {error.filename} is missing: scripts/dev/tools.sh manifests") from error

@@ -47,8 +47,8 @@ toolbox() {
 # the read end of a pipe whose other end is here.
 start_cloud() {
   local python=$repository/.tools/ministack/bin/python
-  [[ -x $python ]] || { echo "MiniStack is not here: run scripts/tools.sh ministack" >&2 && return 1; }
-  exec {ministack_pipe}> >(exec "$repository/scripts/ministack.sh" --tls --until-stdin-closes >"$BATS_FILE_TMPDIR/ministack" 2>"$BATS_FILE_TMPDIR/ministack.log" 3>&-)
+  [[ -x $python ]] || { echo "MiniStack is not here: run scripts/dev/tools.sh ministack" >&2 && return 1; }
+  exec {ministack_pipe}> >(exec "$repository/scripts/dev/ministack.sh" --tls --until-stdin-closes >"$BATS_FILE_TMPDIR/ministack" 2>"$BATS_FILE_TMPDIR/ministack.log" 3>&-)
   ministack_pid=$!
   export MINISTACK
   MINISTACK=$(await_ready "$BATS_FILE_TMPDIR/ministack" "$ministack_pid")
@@ -74,13 +74,20 @@ stop_cloud() {
   wait ${aws_pid-} ${proxy_pid-} ${ministack_pid-} || true
 }
 
-# step NAME [WORDS...]: runs a script of the project; bats' $status, $output (stdout) and $stderr.
+# script_path NAME: a script that a person runs, or a step.
+script_path() {
+  local path=$repository/scripts/$1.sh
+  [[ -e $path ]] || path=$repository/scripts/steps/$1.sh
+  echo "$path"
+}
+
+# step NAME [ARGUMENTS...]: runs a script of the project; bats' $status, $output (stdout) and $stderr.
 step() {
   local script=$1
   shift
   : >"$BATS_FILE_TMPDIR/calls"
   rm -f "$BATS_FILE_TMPDIR"/fault.done
-  run --separate-stderr "$repository/scripts/$script.sh" "$@"
+  run --separate-stderr "$(script_path "$script")" "$@"
   # shellcheck disable=SC2154 # bats sets it
   [[ -z $stderr ]] || printf '%s\n' "$stderr" # shown where a test fails
 }
@@ -105,7 +112,7 @@ interrupted() {
   # Where SIGINT is ignored already, as in what a shell runs in the background, no script can change that.
   "$repository/.tools/lint/bin/python" -c 'import os, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_DFL)
-os.execv(sys.argv[1], sys.argv[1:])' "$repository/scripts/$script.sh" "$@" >"$BATS_FILE_TMPDIR/interrupted" 2>&1 3>&- &
+os.execv(sys.argv[1], sys.argv[1:])' "$(script_path "$script")" "$@" >"$BATS_FILE_TMPDIR/interrupted" 2>&1 3>&- &
   pid=$!
   set +m
   for ((tries = 0; tries < 600; tries++)); do

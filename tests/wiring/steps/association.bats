@@ -13,7 +13,7 @@ setup_file() {
   trust='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"pods.eks.amazonaws.com"},"Action":["sts:AssumeRole","sts:TagSession"]}]}'
   ROLE=$(admin iam create-role --role-name theirs --assume-role-policy-document "$trust" --query Role.Arn)
   admin eks create-cluster --name pod-identity-demo --role-arn "$ROLE" --resources-vpc-config subnetIds=subnet-1,subnet-2 >/dev/null
-  "$repository/scripts/policy.sh"
+  "$repository/scripts/steps/policy.sh"
   export ROLE
 }
 
@@ -30,7 +30,7 @@ stacks() {
 @test "without the add-on there is one line and no association; and the add-on is made, found and undone" {
   step association
   ((status == 1))
-  [[ $stderr == *"make it with scripts/addon.sh"* && -z $(writes) ]]
+  [[ $stderr == *"make it with scripts/steps/addon.sh"* && -z $(writes) ]]
   step addon
   ((status == 0))
   [[ $stderr == *"kubectl is not here"* ]]

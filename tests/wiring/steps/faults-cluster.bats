@@ -14,17 +14,17 @@ setup_file() {
 teardown_file() { stop_cloud; }
 
 @test "the cluster" {
-  "$repository/scripts/policy.sh"
+  "$repository/scripts/steps/policy.sh"
   survives cluster refuse CreateStack lose CreateStack hang CreateOpenIDConnectProvider drop 'write eks POST .*/addons'
 }
 
 @test "the add-on and the association, with eksctl and without" {
   local role trust='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"eks.amazonaws.com"},"Action":"sts:AssumeRole"}]}'
-  "$repository/scripts/policy.sh"
+  "$repository/scripts/steps/policy.sh"
   role=$(admin iam create-role --role-name theirs --assume-role-policy-document "$trust" --query Role.Arn)
   admin eks create-cluster --name pod-identity-demo --role-arn "$role" --resources-vpc-config subnetIds=subnet-1,subnet-2
   survives addon refuse 'POST .*/addons' hang 'POST .*/addons' lose 'POST .*/addons'
-  "$repository/scripts/addon.sh"
+  "$repository/scripts/steps/addon.sh"
   survives association refuse CreateStack drop 'POST .*/pod-identity-associations' hang 'POST .*/pod-identity-associations'
   export WITH=aws
   survives association refuse CreateStack lose CreateStack hang 'POST .*/pod-identity-associations'
@@ -33,7 +33,7 @@ teardown_file() { stop_cloud; }
 @test "an inverse that is cut off, or interrupted, is completed by running it again" {
   local before
   before=$(listing)
-  "$repository/scripts/bucket.sh"
+  "$repository/scripts/steps/bucket.sh"
   fail_on refuse 'write s3 DELETE'
   step bucket delete
   ((status == 1))
@@ -42,7 +42,7 @@ teardown_file() { stop_cloud; }
   ((status == 130))
   step bucket delete
   ((status == 0))
-  "$repository/scripts/association.sh"
+  "$repository/scripts/steps/association.sh"
   fail_on lose 'write eks DELETE'
   step association delete
   ((status == 1))

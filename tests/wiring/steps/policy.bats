@@ -51,7 +51,7 @@ versions() {
 }
 
 @test "a policy that is not ours, or is attached elsewhere, stays" {
-  admin iam create-policy --policy-name pod-identity-demo-us-east-1 --policy-document file://"$repository/scripts/policies/irsa.json"
+  admin iam create-policy --policy-name pod-identity-demo-us-east-1 --policy-document file://"$repository/scripts/steps/policies/irsa.json"
   step policy
   ((status == 1))
   [[ $stderr == *"these scripts did not make"* && -z $(writes) ]]

@@ -9,7 +9,7 @@ setup_file() {
   start_story
   # Someone else's, which must be there in the end.
   admin s3api create-bucket --bucket theirs
-  admin iam create-policy --policy-name theirs --policy-document file://"$repository/scripts/policies/irsa.json"
+  admin iam create-policy --policy-name theirs --policy-document file://"$repository/scripts/steps/policies/irsa.json"
   listing >"$BATS_FILE_TMPDIR/before"
 }
 
@@ -70,7 +70,7 @@ as_before() {
 }
 
 @test "what down cannot remove it lists, and says so by its exit code" {
-  "$repository/scripts/policy.sh"
+  "$repository/scripts/steps/policy.sh"
   admin iam create-user --user-name someone
   admin iam attach-user-policy --user-name someone --policy-arn arn:aws:iam::123456789012:policy/story-us-east-1
   step down

@@ -33,7 +33,7 @@ teardown_file() { stop_story; }
   [[ $stderr == *"Scheduled"*"Started container"* ]]
   [[ $stderr == *"exit code 3: not the identity that is required"* ]]
   [[ $stderr == *"the program says why (not_injected)"*"what to do: "* ]]
-  [[ ${stderr_lines[-1]} == "deploy.sh: there is no association for story/uploader: make it with scripts/association.sh"* ]]
+  [[ ${stderr_lines[-1]} == "deploy.sh: there is no association for story/uploader: make it with scripts/steps/association.sh"* ]]
 }
 
 @test "with an association the Job heals by itself, and its first object is in the bucket" {

@@ -3,7 +3,7 @@
     world.py FOLDER WHAT...
 
 WHAT is any of: cluster, addon, bucket, role, policy (IRSA's), association. Names are those of
-scripts/settings.sh, from the environment; the kubeconfig goes to FOLDER/kubeconfig.
+scripts/lib/settings.sh, from the environment; the kubeconfig goes to FOLDER/kubeconfig.
 """
 
 import json

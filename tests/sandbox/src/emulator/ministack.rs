@@ -14,7 +14,7 @@ pub struct MiniStack {
 }
 
 impl MiniStack {
-    /// Runs the script (`scripts/ministack.sh`), and blocks until `MiniStack` is
+    /// Runs the script (`scripts/dev/ministack.sh`), and blocks until `MiniStack` is
     /// healthy: two seconds, or longer when it has to be installed first.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs MiniStack 1.5.33 in the foreground, on loopback alone, with IAM in force:
 #
-#   scripts/ministack.sh [--port N] [--tls] [--until-stdin-closes]
+#   scripts/dev/ministack.sh [--port N] [--tls] [--until-stdin-closes]
 #
 # Once it is healthy, prints one line to stdout, `ready http://127.0.0.1:PORT`;
 # with --tls `ready https://127.0.0.1:PORT CERTIFICATE`, a file to trust it by
@@ -9,13 +9,13 @@
 # asked for; then nothing of it is left. Without --port it takes a free one.
 # It has EKS's Pod Identity associations, IAM, STS and S3. The key `test` with
 # the secret `test` is the root user of account 123456789012, and may anything;
-# what any other key may do, IAM decides. scripts/tools.sh installs it (90 MB)
+# what any other key may do, IAM decides. scripts/dev/tools.sh installs it (90 MB)
 # when needed.
 
-# shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-# shellcheck source=emulator.sh
-. "$root/scripts/emulator.sh"
+# shellcheck source-path=SCRIPTDIR source=../lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
+# shellcheck source=../lib/emulator.sh
+. "$root/scripts/lib/emulator.sh"
 
 # A new EKS cluster is a record, never a k3s container: no Docker is found.
 settings=(AUTH=true MINISTACK_ACCOUNT_ID=123456789012 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
@@ -34,7 +34,7 @@ done
 settle_port
 begin ministack
 
-start 2 "$root/scripts/tools.sh" ministack
+start 2 "$root/scripts/dev/tools.sh" ministack
 finished || die "MiniStack could not be installed: see above"
 if [[ -n $tls ]]; then
   # It makes them itself, in its temporary folder.

@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# The IAM policies with the least privilege, from scripts/policies/: one for Pod
+# The IAM policies with the least privilege, from scripts/steps/policies/: one for Pod
 # Identity, which holds only with the session tags of this workload; and one for
 # IRSA, which has no such tags.
 #
-#   scripts/policy.sh [delete] [--dry-run]
+#   scripts/steps/policy.sh [delete] [--dry-run]
 #
 # A template or setting that has changed makes a new default version; of five,
 # which is what IAM keeps, the oldest then goes. With delete: all versions, but
 # only of policies with our tag. It needs the AWS CLI and jq. It costs nothing.
 
-# shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-# shellcheck source=settings.sh
-. "$root/scripts/settings.sh"
-# shellcheck source=steps.sh
-. "$root/scripts/steps.sh"
+# shellcheck source-path=SCRIPTDIR source=../lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
+# shellcheck source=../lib/settings.sh
+. "$root/scripts/lib/settings.sh"
+# shellcheck source=../lib/steps.sh
+. "$root/scripts/lib/steps.sh"
 
 # The policy is there: `answer` is its default version and our tag, or None.
 find_policy() {
@@ -49,7 +49,7 @@ create() {
   local arns=("$POLICY_ARN" "$IRSA_POLICY_ARN") versions=() documents=()
   # All that can be wrong, before anything is changed.
   for i in 0 1; do
-    filled "scripts/policies/${templates[i]}"
+    filled "scripts/steps/policies/${templates[i]}"
     documents+=("$answer")
     if find_policy "${arns[i]}"; then
       read -r version tag <<<"$answer"
@@ -77,7 +77,7 @@ delete() {
     found NoSuchEntity aws iam list-entities-for-policy --policy-arn "$arn" \
       --query '[PolicyRoles[].RoleName, PolicyUsers[].UserName, PolicyGroups[].GroupName][]' --output text || answer=''
     if [[ -n $answer && $answer != None ]]; then
-      [[ -n $dry_run ]] || die "the policy ${arn##*/} is still attached to: $answer: delete those first (scripts/association.sh delete, scripts/compare.sh delete), or detach it"
+      [[ -n $dry_run ]] || die "the policy ${arn##*/} is still attached to: $answer: delete those first (scripts/steps/association.sh delete, scripts/compare.sh delete), or detach it"
     fi
     other_versions "$arn"
     for version in $answer; do

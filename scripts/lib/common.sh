@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# What the scripts share. Each begins with `. "$(dirname "$0")/lib.sh"`.
-# Everything said here goes to stderr: a script's stdout is its result.
+# What all scripts share; each sources it first. Messages go to stderr, because a
+# script's stdout is its result.
 
 set -euo pipefail
 
 # The project's folder, wherever the script was called from.
-root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
+root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)
 # shellcheck disable=SC2034 # for those who source this
 readonly root
 

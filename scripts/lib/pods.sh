@@ -99,7 +99,7 @@ waited_enough() {
     return 1
   fi
   outcome=$("${kube[@]}" logs "$pod" --tail=200 2>/dev/null |
-    jq -Rrn 'first(inputs | fromjson? | select(.message == "uploaded").key) // empty' || true)
+    jq -Rrn '[inputs | fromjson? | select(.message == "uploaded").key] | .[0] // empty' || true)
   [[ -z $outcome ]] || return 0
 
   turn_to_ended
@@ -111,7 +111,7 @@ waited_enough() {
   hopeless=$(ended "$job")
   case $waiting in
     ErrImagePull | ImagePullBackOff | InvalidImageName)
-      hopeless="$waiting: the image $IMAGE cannot be pulled: push it with scripts/image.sh, or name another in IMAGE"
+      hopeless="$waiting: the image $IMAGE cannot be pulled: push it with scripts/steps/image.sh, or name another in IMAGE"
       ;;
     CreateContainerConfigError | CreateContainerError) hopeless=$waiting ;;
   esac
@@ -120,7 +120,7 @@ waited_enough() {
     if find_association "$account"; then
       news "there is an association, but the webhook injected nothing into $pod, as happens while it is new: only a new pod can have it, and the Job makes one"
     else
-      hopeless="there is no association for $NAMESPACE/$account: make it with scripts/association.sh, then run this again"
+      hopeless="there is no association for $NAMESPACE/$account: make it with scripts/steps/association.sh, then run this again"
     fi
   fi
   [[ -z $hopeless ]] || outcome=$hopeless
@@ -168,7 +168,7 @@ await() {
 deploy() {
   local overlay=$1 job=$2 folder was why=''
   # shellcheck disable=SC2086 # COMPONENTS is a list of words
-  folder=$(scripts/manifests.sh "$overlay" ${COMPONENTS-})
+  folder=$(scripts/steps/manifests.sh "$overlay" ${COMPONENTS-})
   was=$("${kube[@]}" get "job/$job" --ignore-not-found --output json) || die "the Job $job cannot be read: what kubectl said is above"
   if [[ -n $was ]]; then
     is_ours "$was" ||

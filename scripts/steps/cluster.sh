@@ -2,19 +2,19 @@
 # The EKS cluster, from k8s/cluster.yaml; or the one that CLUSTER_NAME names and
 # that is there already, which is left as it is found.
 #
-#   scripts/cluster.sh [delete] [--dry-run]
+#   scripts/steps/cluster.sh [delete] [--dry-run]
 #
 # With delete: the cluster with its nodes and stacks, if it has our tag. It needs
-# the AWS CLI, eksctl, and the policies of scripts/policy.sh. Takes 15 to 20
+# the AWS CLI, eksctl, and the policies of scripts/steps/policy.sh. Takes 15 to 20
 # minutes. It costs, in us-east-1: the control plane $0.10 an hour, two t3.medium
 # $0.08, the NAT gateway $0.045 and the volumes $0.005: $0.23 an hour.
 
-# shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-# shellcheck source=settings.sh
-. "$root/scripts/settings.sh"
-# shellcheck source=steps.sh
-. "$root/scripts/steps.sh"
+# shellcheck source-path=SCRIPTDIR source=../lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
+# shellcheck source=../lib/settings.sh
+. "$root/scripts/lib/settings.sh"
+# shellcheck source=../lib/steps.sh
+. "$root/scripts/lib/steps.sh"
 
 readonly stack=eksctl-$CLUSTER_NAME-cluster
 readonly at=(--name "$CLUSTER_NAME" --region "$AWS_REGION")
@@ -39,7 +39,7 @@ policies_are_there() {
   local arn
   for arn in "$POLICY_ARN" "$IRSA_POLICY_ARN"; do
     found NoSuchEntity aws iam get-policy --policy-arn "$arn" --query Policy.DefaultVersionId --output text ||
-      [[ -n $dry_run ]] || die "there is no policy ${arn##*/}, which k8s/cluster.yaml attaches: make it with scripts/policy.sh"
+      [[ -n $dry_run ]] || die "there is no policy ${arn##*/}, which k8s/cluster.yaml attaches: make it with scripts/steps/policy.sh"
   done
 }
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # The image, with docker, podman or buildah, whichever is there:
 #
-#   scripts/image.sh build [--platform OS/ARCH] [--dry-run] [-- WORDS FOR THE BUILD...]
-#   scripts/image.sh push  [the same]
-#   scripts/image.sh load  [kind|k3d|minikube] [the same]
+#   scripts/steps/image.sh build [--platform OS/ARCH] [--dry-run] [-- WORDS FOR THE BUILD...]
+#   scripts/steps/image.sh push  [the same]
+#   scripts/steps/image.sh load  [kind|k3d|minikube] [the same]
 #
 # build tags it REPOSITORY:VERSION-COMMIT and REPOSITORY:VERSION, and prints the
 # former to stdout. push sends that one, because a registry's tags may be immutable,
@@ -18,12 +18,12 @@
 # Without --platform the image is for this machine's. Another one needs QEMU's
 # binfmt handlers, and half an hour: better to build on such a machine.
 
-# shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-# shellcheck source=settings.sh
-. "$root/scripts/settings.sh"
-# shellcheck source=steps.sh
-. "$root/scripts/steps.sh"
+# shellcheck source-path=SCRIPTDIR source=../lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
+# shellcheck source=../lib/settings.sh
+. "$root/scripts/lib/settings.sh"
+# shellcheck source=../lib/steps.sh
+. "$root/scripts/lib/steps.sh"
 
 # The first that is there; docker only where its daemon answers.
 find_tool() {
@@ -74,7 +74,7 @@ have_image() {
 ecr() {
   local host=${repository%%/*} region
   region=${host#*.ecr.} region=${region%%.*}
-  REPOSITORY=$repository "$root/scripts/registry.sh"
+  REPOSITORY=$repository "$root/scripts/steps/registry.sh"
   say "$(show aws ecr get-login-password --region "$region" 2>&1) | $tool login --username AWS --password-stdin $host"
   [[ -z $dry_run ]] || return 0
   aws ecr get-login-password --region "$region" | "$tool" login --username AWS --password-stdin "$host" >&2 ||

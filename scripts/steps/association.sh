@@ -2,19 +2,19 @@
 # The Pod Identity association of the service account with a role that carries
 # the policy; the role is made in a CloudFormation stack.
 #
-#   scripts/association.sh [delete] [--dry-run]
+#   scripts/steps/association.sh [delete] [--dry-run]
 #
 # WITH=eksctl makes both with eksctl, the default where that is installed;
 # WITH=aws with the AWS CLI alone. Then it shows the stack, the role and the
 # policies. With delete: the association and the stack, if they have our tag. It
 # needs the AWS CLI, the cluster, its add-on and the policy. It costs nothing.
 
-# shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-# shellcheck source=settings.sh
-. "$root/scripts/settings.sh"
-# shellcheck source=steps.sh
-. "$root/scripts/steps.sh"
+# shellcheck source-path=SCRIPTDIR source=../lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
+# shellcheck source=../lib/settings.sh
+. "$root/scripts/lib/settings.sh"
+# shellcheck source=../lib/steps.sh
+. "$root/scripts/lib/steps.sh"
 
 # Where eksctl keeps the role, and where this script does without it.
 readonly eksctl_stack=eksctl-$CLUSTER_NAME-podidentityrole-$NAMESPACE-$SERVICE_ACCOUNT
@@ -70,7 +70,7 @@ repair() {
 with_aws() {
   if [[ -z $stack ]]; then
     stack=$own_stack
-    filled scripts/policies/role.json
+    filled scripts/steps/policies/role.json
     change aws cloudformation create-stack --region "$AWS_REGION" --stack-name "$stack" --template-body "file://$answer" \
       --capabilities CAPABILITY_IAM --tags "$tag_pair"
   fi
@@ -98,9 +98,9 @@ listed() { find_ours; }
 create() {
   need_cluster || true
   found ResourceNotFoundException aws eks describe-addon "${at[@]}" --addon-name eks-pod-identity-agent --query addon.status --output text ||
-    [[ -n $dry_run ]] || die "the cluster has no add-on eks-pod-identity-agent, which serves associations: make it with scripts/addon.sh"
+    [[ -n $dry_run ]] || die "the cluster has no add-on eks-pod-identity-agent, which serves associations: make it with scripts/steps/addon.sh"
   found NoSuchEntity aws iam get-policy --policy-arn "$POLICY_ARN" --query Policy.DefaultVersionId --output text ||
-    [[ -n $dry_run ]] || die "there is no policy $POLICY_NAME: make it with scripts/policy.sh"
+    [[ -n $dry_run ]] || die "there is no policy $POLICY_NAME: make it with scripts/steps/policy.sh"
   if find_ours; then
     [[ $tag == "$TAG_VALUE" ]] ||
       die "$NAMESPACE/$SERVICE_ACCOUNT is associated with $role already, and not by these scripts: delete the association $id, or set SERVICE_ACCOUNT"

@@ -1,23 +1,25 @@
 #!/usr/bin/env bash
 # Installs what the tests and the local world need, pinned, into .tools/:
 #
-#   scripts/tools.sh lint         shellcheck, shfmt, bats, aws    .tools/lint/bin
-#   scripts/tools.sh localstack   LocalStack without Docker       .tools/localstack/bin
-#   scripts/tools.sh ministack    MiniStack                       .tools/ministack/bin
-#   scripts/tools.sh manifests    kubectl, Kubernetes's schemas   .tools/manifests/bin
-#   scripts/tools.sh image        hadolint, actionlint            .tools/image/bin
-#   scripts/tools.sh containers   buildah, podman, runc           .tools/containers/bin
-#   scripts/tools.sh deny         cargo-deny, built from source   .tools/cargo/bin
+#   scripts/dev/tools.sh lint         shellcheck, shfmt, bats, aws    .tools/lint/bin
+#   scripts/dev/tools.sh localstack   LocalStack without Docker       .tools/localstack/bin
+#   scripts/dev/tools.sh ministack    MiniStack                       .tools/ministack/bin
+#   scripts/dev/tools.sh manifests    kubectl, Kubernetes's schemas   .tools/manifests/bin
+#   scripts/dev/tools.sh image        hadolint, actionlint            .tools/image/bin
+#   scripts/dev/tools.sh containers   buildah, podman, runc           .tools/containers/bin
+#   scripts/dev/tools.sh deny         cargo-deny, built from source   .tools/cargo/bin
+#   scripts/dev/tools.sh modules      cargo-modules, likewise         .tools/cargo/bin
 #
 # Several at once are fine, and so is running it again: what is there stays.
-# scripts/requirements/ holds the versions; `rm -r .tools` undoes it all.
+# scripts/dev/requirements/ holds the versions; `rm -r .tools` undoes it all.
 
-# shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=../lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
 
-readonly cargo_deny=0.20.2 # the newest, 2026-11; needs rustc 1.88
+readonly cargo_deny=0.20.2    # the newest, 2026-11; needs rustc 1.88
+readonly cargo_modules=0.27.0 # the newest that builds with rustc 1.95, 2026-11
 readonly actionlint=1.7.12
-readonly tools=$root/.tools requirements=$root/scripts/requirements
+readonly tools=$root/.tools requirements=$root/scripts/dev/requirements
 
 # The first Python here that is new enough.
 find_python() {
@@ -46,13 +48,15 @@ venv() {
   mv "$folder/stamp.new" "$folder/stamp"
 }
 
-# Optimised little: it runs for a second, and takes minutes to build.
-deny() {
-  [[ "$("$tools/cargo/bin/cargo-deny" --version 2>/dev/null)" == "cargo-deny $cargo_deny" ]] && return
+# cargo_tool NAME VERSION: a tool from crates.io, built with little optimisation,
+# because it runs for seconds and would take many minutes to build.
+cargo_tool() {
+  local name=$1 version=$2
+  [[ "$("$tools/cargo/bin/$name" --version 2>/dev/null)" == "$name $version" ]] && return
   need cargo "install Rust, https://rustup.rs"
   run env CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-    cargo install --locked --root "$tools/cargo" --version "$cargo_deny" cargo-deny ||
-    die "cargo could not build cargo-deny $cargo_deny: see above"
+    cargo install --locked --root "$tools/cargo" --version "$version" "$name" ||
+    die "cargo could not build $name $version: see above"
 }
 
 # The linter for workflows, built with the Go beside it.
@@ -98,7 +102,7 @@ END
     [[ -x $files/usr/bin/$tool ]] || continue # the system has this one
     cat >"$folder/bin/$tool" <<END
 #!/bin/sh
-# Made by scripts/tools.sh: $tool, where it was unpacked.
+# Made by scripts/dev/tools.sh: $tool, where it was unpacked.
 export HOME='$folder/home' PATH='$files/usr/sbin:$files/usr/bin':"\$PATH" CONTAINERS_CONF='$folder/containers.conf'
 export LD_LIBRARY_PATH='$(echo "$files"/usr/lib/*-linux-gnu)'
 exec '$files/usr/bin/$tool' "\$@"
@@ -127,12 +131,12 @@ lock() {
   trap 'exit 143' TERM
 }
 
-(($# > 0)) || die "install what? lint, localstack, ministack, manifests, image, containers or deny (--help says more)"
+(($# > 0)) || die "install what? lint, localstack, ministack, manifests, image, containers, deny or modules (--help says more)"
 for set in "$@"; do
   case $set in
     -h | --help) usage && exit ;;
-    lint | localstack | ministack | manifests | image | containers | deny) ;;
-    *) die "there is no set called $set: choose lint, localstack, ministack, manifests, image, containers or deny" ;;
+    lint | localstack | ministack | manifests | image | containers | deny | modules) ;;
+    *) die "there is no set called $set: choose lint, localstack, ministack, manifests, image, containers, deny or modules" ;;
   esac
 done
 
@@ -145,6 +149,7 @@ for set in "$@"; do
     manifests) venv manifests manifests.txt ;;
     image) venv image image.txt && actionlint ;;
     containers) containers ;;
-    deny) deny ;;
+    deny) cargo_tool cargo-deny "$cargo_deny" ;;
+    modules) cargo_tool cargo-modules "$cargo_modules" ;;
   esac
 done

@@ -119,7 +119,7 @@ find_cluster() {
 need_cluster() {
   local status
   if ! find_cluster; then
-    [[ -n $dry_run ]] || die "there is no cluster $CLUSTER_NAME in $AWS_REGION: make it with scripts/cluster.sh, or name yours in CLUSTER_NAME"
+    [[ -n $dry_run ]] || die "there is no cluster $CLUSTER_NAME in $AWS_REGION: make it with scripts/steps/cluster.sh, or name yours in CLUSTER_NAME"
     return 1
   fi
   read -r status _ <<<"$answer"

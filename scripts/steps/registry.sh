@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
 # The ECR repository for the image, scanned on push.
 #
-#   scripts/registry.sh [delete] [--dry-run]
+#   scripts/steps/registry.sh [delete] [--dry-run]
 #
 # With delete: the repository and its images, if it has our tag. Where REPOSITORY
 # is not in ECR there is nothing to do. It needs the AWS CLI. It costs $0.10 per
 # GB and month beyond the first half.
 
-# shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-# shellcheck source=settings.sh
-. "$root/scripts/settings.sh"
-# shellcheck source=steps.sh
-. "$root/scripts/steps.sh"
+# shellcheck source-path=SCRIPTDIR source=../lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
+# shellcheck source=../lib/settings.sh
+. "$root/scripts/lib/settings.sh"
+# shellcheck source=../lib/steps.sh
+. "$root/scripts/lib/steps.sh"
 
 # The repository is there: `answer` is our tag, or None.
 find_repository() {

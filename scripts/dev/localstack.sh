@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
 # Runs LocalStack 4.12.0 (S3, IAM and STS) in the foreground, on loopback alone:
 #
-#   scripts/localstack.sh [--port N] [--from docker|pypi] [--until-stdin-closes]
+#   scripts/dev/localstack.sh [--port N] [--from docker|pypi] [--until-stdin-closes]
 #
 # Once it is healthy, prints one line to stdout, `ready http://127.0.0.1:PORT`,
 # and runs until SIGTERM or SIGINT, or until its stdin closes where that is
 # asked for; then nothing of it is left. Without --port it takes a free one.
 # Without --from it is a container where a Docker engine answers, else the
-# Python package, which scripts/tools.sh installs (half a gigabyte) when needed.
+# Python package, which scripts/dev/tools.sh installs (half a gigabyte) when needed.
 
-# shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-# shellcheck source=emulator.sh
-. "$root/scripts/emulator.sh"
+# shellcheck source-path=SCRIPTDIR source=../lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
+# shellcheck source=../lib/emulator.sh
+. "$root/scripts/lib/emulator.sh"
 
 readonly image=localstack/localstack:4.12.0
 # The three services, and no calls abroad: no telemetry, certificate or DNS.
@@ -60,7 +60,7 @@ case $from in
     command=(docker run --rm --name "$container" --publish "127.0.0.1:$port:4566" "${settings[@]/#/--env=}" "$image")
     ;;
   pypi)
-    start 2 "$root/scripts/tools.sh" localstack
+    start 2 "$root/scripts/dev/tools.sh" localstack
     finished || die "LocalStack could not be installed: see above"
     # Nothing of the caller's environment, or of ~/.localstack, gets in.
     command=(env -i PATH=/usr/bin:/bin "HOME=$state" "TMPDIR=$state" "FILESYSTEM_ROOT=$state" "${settings[@]}"

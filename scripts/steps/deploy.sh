@@ -2,7 +2,7 @@
 # The job in the cluster: namespace, service account, settings and Job, by
 # kustomize; then waits for its pod, and for its first object in the bucket.
 #
-#   scripts/deploy.sh [delete] [--dry-run]
+#   scripts/steps/deploy.sh [delete] [--dry-run]
 #
 # If there is none within DEPLOY_TIMEOUT (240 s) it shows the pod's events, the
 # end of its log and the program's own diagnosis, and fails. stdout is the
@@ -12,14 +12,14 @@
 # needs the AWS CLI, jq, kubectl, and what the earlier steps made. It costs what
 # S3 costs.
 
-# shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-# shellcheck source=settings.sh
-. "$root/scripts/settings.sh"
-# shellcheck source=steps.sh
-. "$root/scripts/steps.sh"
-# shellcheck source=pods.sh
-. "$root/scripts/pods.sh"
+# shellcheck source-path=SCRIPTDIR source=../lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
+# shellcheck source=../lib/settings.sh
+. "$root/scripts/lib/settings.sh"
+# shellcheck source=../lib/steps.sh
+. "$root/scripts/lib/steps.sh"
+# shellcheck source=../lib/pods.sh
+. "$root/scripts/lib/pods.sh"
 
 # The namespace in `answer`, as JSON.
 find_namespace() {
@@ -47,9 +47,9 @@ create() {
     die "there is a namespace $NAMESPACE that these scripts did not make: set NAMESPACE to another name"
   fi
   found 'NoSuchBucket|Not Found|404' aws s3api head-bucket --region "$AWS_REGION" --bucket "$BUCKET" ||
-    [[ -n $dry_run ]] || die "there is no bucket $BUCKET: make it with scripts/bucket.sh, or name yours in BUCKET"
+    [[ -n $dry_run ]] || die "there is no bucket $BUCKET: make it with scripts/steps/bucket.sh, or name yours in BUCKET"
   find_association "$SERVICE_ACCOUNT" ||
-    say "there is no association for $NAMESPACE/$SERVICE_ACCOUNT yet, and without one the pods get no credentials: scripts/association.sh"
+    say "there is no association for $NAMESPACE/$SERVICE_ACCOUNT yet, and without one the pods get no credentials: scripts/steps/association.sh"
   deploy eks pod-identity-demo
   [[ -z $dry_run ]] || return 0
   await pod-identity-demo "$SERVICE_ACCOUNT"

@@ -2,18 +2,18 @@
 # The S3 bucket for the pictures: public access blocked, encrypted, TLS only,
 # incomplete multipart uploads aborted after a day.
 #
-#   scripts/bucket.sh [delete] [--dry-run]
+#   scripts/steps/bucket.sh [delete] [--dry-run]
 #
 # With delete: all its objects, their versions and its uploads, then itself; but
 # only a bucket with our tag. It needs the AWS CLI and jq. An empty bucket costs
 # nothing; in us-east-1, $0.023 per GB and month and $0.005 per 1,000 uploads.
 
-# shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-# shellcheck source=settings.sh
-. "$root/scripts/settings.sh"
-# shellcheck source=steps.sh
-. "$root/scripts/steps.sh"
+# shellcheck source-path=SCRIPTDIR source=../lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
+# shellcheck source=../lib/settings.sh
+. "$root/scripts/lib/settings.sh"
+# shellcheck source=../lib/steps.sh
+. "$root/scripts/lib/steps.sh"
 
 # The bucket is there, and in this account; `answer` is our tag, or None.
 find_bucket() {
@@ -52,8 +52,8 @@ create() {
     [[ $AWS_REGION == us-east-1 ]] || where=LocationConstraint=$AWS_REGION,
     change aws s3api create-bucket "${at[@]}" --create-bucket-configuration "${where}Tags=[{$tag_pair}]"
   fi
-  filled scripts/policies/bucket.json && policy=$answer
-  filled scripts/policies/lifecycle.json && lifecycle=$answer
+  filled scripts/steps/policies/bucket.json && policy=$answer
+  filled scripts/steps/policies/lifecycle.json && lifecycle=$answer
   setting "public access blocked" get-public-access-block 'PublicAccessBlockConfiguration.*' '[true, true, true, true]' \
     put-public-access-block "${at[@]}" --public-access-block-configuration \
     BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true

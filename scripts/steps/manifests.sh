@@ -1,22 +1,22 @@
 #!/usr/bin/env bash
 # Fills in the manifests, so that `kubectl apply -k` works as it stands:
 #
-#   scripts/manifests.sh OVERLAY [COMPONENT...]
+#   scripts/steps/manifests.sh OVERLAY [COMPONENT...]
 #
 # Overlays: eks (Pod Identity), irsa, fleet (FLEET_SIZE pods, 10 by default), and
 # localstack (any cluster, no AWS). Components: require-pod-identity,
 # network-policy, monitoring. Writes k8s/filled/OVERLAY/kustomization.yaml on top
 # of k8s/overlays/OVERLAY, with namespace, service account, bucket, region and
-# image from scripts/settings.sh, and prints that folder. Changes nothing else.
+# image from scripts/lib/settings.sh, and prints that folder. Changes nothing else.
 #
 # It asks AWS which account this is, unless BUCKET and IMAGE are given;
 # localstack needs neither: a bucket of its own, and an image loaded into the
-# cluster by scripts/image.sh.
+# cluster by scripts/steps/image.sh.
 
-# shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-# shellcheck source=settings.sh
-. "$root/scripts/settings.sh"
+# shellcheck source-path=SCRIPTDIR source=../lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
+# shellcheck source=../lib/settings.sh
+. "$root/scripts/lib/settings.sh"
 
 # matches NAME PATTERN EXAMPLE: the setting is what can be written into YAML.
 matches() {
@@ -53,7 +53,7 @@ up() {
 kustomization() {
   local up=$1 component
   shift
-  printf '%s\n' "# Written by scripts/manifests.sh, and written anew each time." \
+  printf '%s\n' "# Written by scripts/steps/manifests.sh, and written anew each time." \
     "apiVersion: kustomize.config.k8s.io/v1beta1" "kind: Kustomization" "namespace: $NAMESPACE" \
     "images:" "  - $(image)" "resources:" "  - $up/k8s/overlays/$overlay"
   if (($# > 0)); then echo "components:"; fi

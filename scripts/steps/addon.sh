@@ -2,17 +2,17 @@
 # The EKS add-on eks-pod-identity-agent: a DaemonSet that hands each pod the
 # credentials of its association. Waits until it is active, and ready on every node.
 #
-#   scripts/addon.sh [delete] [--dry-run]
+#   scripts/steps/addon.sh [delete] [--dry-run]
 #
 # With delete: the add-on, if it has our tag. It needs the AWS CLI and an ACTIVE
 # cluster; and kubectl, to look at the DaemonSet. It costs nothing.
 
-# shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-# shellcheck source=settings.sh
-. "$root/scripts/settings.sh"
-# shellcheck source=steps.sh
-. "$root/scripts/steps.sh"
+# shellcheck source-path=SCRIPTDIR source=../lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
+# shellcheck source=../lib/settings.sh
+. "$root/scripts/lib/settings.sh"
+# shellcheck source=../lib/steps.sh
+. "$root/scripts/lib/steps.sh"
 
 readonly addon=eks-pod-identity-agent
 readonly at=(--region "$AWS_REGION" --cluster-name "$CLUSTER_NAME" --addon-name "$addon")
