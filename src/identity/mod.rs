@@ -14,6 +14,10 @@ mod report_text;
 mod token;
 
 #[cfg(test)]
+mod causes_cases;
+#[cfg(test)]
+mod causes_samples;
+#[cfg(test)]
 mod causes_tests;
 #[cfg(test)]
 mod credentials_tests;
