@@ -45,7 +45,7 @@ while (($# > 0)); do
       esac
       shift
       ;;
-    *) unusable "there is no word $1" ;;
+    *) unusable "unknown argument $1" ;;
   esac
   shift
 done

@@ -69,7 +69,7 @@ look_again() {
 }
 
 begin "$@"
-[[ $action == create ]] || die "the only word here is --dry-run"
+[[ $action == create ]] || die "the only argument is --dry-run"
 need_jq
 settle ACCOUNT_ID PARTITION BUCKET POLICY_ARN IRSA_POLICY_ARN REPOSITORY IMAGE
 say "account $ACCOUNT_ID, region $AWS_REGION, cluster $CLUSTER_NAME"

@@ -22,7 +22,7 @@ for word in "$@"; do
     -h | --help) usage && exit ;;
     --pause) pause=yes ;;
     --kubernetes) kubernetes=yes ;;
-    *) die "there is no word $word here, only: [--pause] [--kubernetes] (--help says more)" ;;
+    *) die "unknown argument $word; the arguments are [--pause] [--kubernetes] (--help says more)" ;;
   esac
 done
 

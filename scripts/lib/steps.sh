@@ -25,7 +25,7 @@ begin() {
       -h | --help) usage && exit ;;
       --dry-run) dry_run=yes ;;
       delete | left) action=$word ;;
-      *) die "there is no word $word here, only: [delete] [--dry-run] (--help says more)" ;;
+      *) die "unknown argument $word; the arguments are [delete] [--dry-run] (--help says more)" ;;
     esac
   done
   export DRY_RUN=$dry_run

@@ -125,7 +125,7 @@ while (($# > 0)); do
       ;;
     --dry-run) begun=(--dry-run) ;;
     --) shift && words=("$@") && break ;;
-    *) die "there is no word $1 here, only: build, push or load [kind|k3d|minikube] [--platform OS/ARCH] [--dry-run] [-- WORDS...]" ;;
+    *) die "unknown argument $1; the arguments are build, push or load [kind|k3d|minikube] [--platform OS/ARCH] [--dry-run] [-- WORDS...]" ;;
   esac
   shift
 done

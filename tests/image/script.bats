@@ -96,7 +96,7 @@ called() {
 
 @test "without --, unknown words are refused, and --dry-run builds nothing" {
   run ! image build --no-cache
-  [[ $output == *'there is no word --no-cache'* ]]
+  [[ $output == *'unknown argument --no-cache'* ]]
   stub docker <<<true
   local said
   said=$(CONTAINER_TOOL=docker IMAGE='' REPOSITORY='' image build --dry-run -- --no-cache)

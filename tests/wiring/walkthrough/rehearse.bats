@@ -43,5 +43,5 @@ teardown_file() { stop_cloud; }
 @test "unknown words are one clear line, before anything is started" {
   run --separate-stderr "$repository/scripts/rehearse.sh" --fast
   ((status == 1))
-  [[ ${stderr_lines[0]} == "rehearse.sh: there is no word --fast here"* ]]
+  [[ ${stderr_lines[0]} == "rehearse.sh: unknown argument --fast"* ]]
 }
