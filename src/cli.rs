@@ -1,17 +1,21 @@
-//! Flags and environment variables, checked all at once into a [`Config`].
+//! Options and environment variables, all of which are checked before anything is contacted.
 
 use aws_types::region::Region;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{
-    Config, IdentityConfig, Problems, boolean, bucket, count, duration, image_url, key_prefix,
-    lanes, listen, log_filter, log_format, region_name, size, timeout,
+    Config, IdentityConfig, Problems, boolean, bucket, concurrency, count, duration, image_url,
+    key_prefix, listen, log_filter, log_format, region_name, role_name, size, timeout,
 };
+use crate::identity::Expected;
 
-/// The program's words.
+/// Version and commit, as `--version` prints them.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("GIT_COMMIT"), ")");
+
+/// The arguments of the program.
 #[derive(Debug, Parser)]
 #[command(
-    version = crate::VERSION,
+    version = VERSION,
     about = "Fetches a random image at each tick and streams it to S3, with the identity that the \
              AWS default credential chain finds",
     after_help = AFTER_HELP,
@@ -24,51 +28,51 @@ pub struct Cli {
     run: Settings,
 }
 
-/// What to do.
+/// The command that the arguments ask for.
 #[derive(Clone, Debug)]
-pub enum Task {
-    /// Upload pictures.
+pub(crate) enum Task {
     Run(Box<Settings>),
-    /// Say who we are.
-    Identity(IdentityWords),
+    Identity(IdentityArguments),
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Upload pictures until told to end (the default command)
+    /// Uploads pictures until a signal or the count ends the job (the default command)
     #[command(after_help = AFTER_HELP)]
     Run(Box<Settings>),
-    /// Show what was injected, who answers and who that is; exit code 3 if not who is required
-    Identity(IdentityWords),
+    /// Shows what was injected into this pod, which provider answers, and for whom; the exit code is 3
+    /// if that is not the required identity
+    Identity(IdentityArguments),
 }
 
 const AFTER_HELP: &str = "\
-Credentials, region and endpoints are read by the AWS SDK's default chain: AWS_REGION (required), \
+The AWS SDK's default chain reads credentials, region and endpoints: AWS_REGION (required), \
 AWS_PROFILE, AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_S3, the variables of Pod Identity and IRSA, and \
-all the others. HTTPS_PROXY, HTTP_PROXY and NO_PROXY hold for the image host.
+all others. HTTPS_PROXY, HTTP_PROXY and NO_PROXY apply to the image host.
 
-Exit codes: 0 COUNT was reached; 2 unusable settings; 3 not the identity that is required; 4 no \
-credentials or no access to S3 within STARTUP_GRACE; 130 after SIGINT; 143 after SIGTERM.";
+Exit codes: 0 COUNT was reached; 1 the program cannot run at all; 2 unusable settings; 3 not the \
+required identity; 4 no credentials or no access to S3 within STARTUP_GRACE; 130 after SIGINT; \
+143 after SIGTERM.";
 
-// Each value is taken as text, so that `check` can name every unusable one at once; clap's own
-// parsers would end the program at the first.
-/// What can be set, as it was written.
+// Each value is taken as text, so that `check` can name every unusable one: clap's own parsers end
+// the program at the first.
+/// The settings of the job as they were given.
 #[derive(Args, Clone, Debug)]
-pub struct Settings {
-    /// The bucket that pictures are uploaded to (required)
+pub(crate) struct Settings {
+    /// The bucket to which pictures are uploaded (required)
     #[arg(long, env = "S3_BUCKET_NAME", value_name = "NAME")]
     bucket: Option<String>,
 
     #[command(flatten)]
     guard: Guard,
 
-    /// How long, at the start, credentials and permissions may take to propagate; then the exit
+    /// How long credentials and permissions may take to propagate at the start; after that, the exit
     /// code is 4
     #[arg(long, env = "STARTUP_GRACE", value_name = "DURATION", default_value = "60s")]
     startup_grace: String,
 
-    /// Where a picture comes from, http or https; of several (repeated, or comma-separated) one is
-    /// picked at random each time
+    /// Where pictures come from, http or https; if several are given (repeated or comma-separated),
+    /// one of them is picked at random for each picture
     #[arg(
         long = "image-url",
         env = "IMAGE_URL",
@@ -79,19 +83,21 @@ pub struct Settings {
     )]
     image_urls: Vec<String>,
 
-    /// From the start of one picture to the start of the next; a late tick is skipped; 0s: at once
+    /// From the start of one picture to the start of the next; late ticks are skipped; with 0s, the
+    /// next picture starts at once
     #[arg(long, env = "INTERVAL", value_name = "DURATION", default_value = "30s")]
     interval: String,
 
-    /// End with success after so many uploads [default: none, run until told to end]
+    /// Ends the job with success after this number of uploads [default: none, the job runs until a
+    /// signal ends it]
     #[arg(long, env = "COUNT", value_name = "N")]
     count: Option<String>,
 
-    /// How many pictures may be in flight
+    /// How many pictures may be in flight at the same time
     #[arg(long, env = "CONCURRENCY", value_name = "N", default_value = "1")]
     concurrency: String,
 
-    /// What every object's key begins with [default: empty]
+    /// The beginning of every object's key [default: empty]
     #[arg(
         long,
         env = "S3_KEY_PREFIX",
@@ -101,23 +107,23 @@ pub struct Settings {
     )]
     key_prefix: String,
 
-    /// The largest picture that is taken; of a larger one nothing is kept
+    /// The largest picture that is uploaded; nothing is kept of a larger one
     #[arg(long, env = "MAX_IMAGE_SIZE", value_name = "SIZE", default_value = "64MiB")]
     max_image_size: String,
 
-    /// For the whole fetch of a picture, its retries included
+    /// How long the whole fetch of a picture may take, retries included
     #[arg(long, env = "FETCH_TIMEOUT", value_name = "DURATION", default_value = "60s")]
     fetch_timeout: String,
 
-    /// For a connection to the image host
+    /// How long a connection to the image host may take
     #[arg(long, env = "CONNECT_TIMEOUT", value_name = "DURATION", default_value = "5s")]
     connect_timeout: String,
 
-    /// For silence of the image host between bytes
+    /// How long the image host may be silent between two bytes
     #[arg(long, env = "READ_TIMEOUT", value_name = "DURATION", default_value = "15s")]
     read_timeout: String,
 
-    /// Take pictures from loopback, private and link-local addresses too; false protects the pod's
+    /// Allows pictures from loopback, private and link-local addresses; false protects the pod's
     /// credential endpoints from a hostile image host
     #[arg(
         long,
@@ -130,45 +136,50 @@ pub struct Settings {
     )]
     allow_private_source: String,
 
-    /// How long the picture in flight may take to finish after SIGTERM or SIGINT
+    /// How long pictures in flight may take to finish after SIGTERM or SIGINT
     #[arg(long, env = "SHUTDOWN_GRACE", value_name = "DURATION", default_value = "20s")]
     shutdown_grace: String,
 
-    /// Where /livez, /readyz and /metrics are served: an IP address and a port, or off
+    /// The address at which /livez, /readyz and /metrics are served: an IP address and a port, or off
     #[arg(long, env = "LISTEN_ADDR", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: String,
 
-    /// text or json [default: text on a terminal, json otherwise]
+    /// The format of the log, text or json [default: text on a terminal, json otherwise]
     #[arg(long, env = "LOG_FORMAT", value_name = "FORMAT")]
     log_format: Option<String>,
 
-    /// What is logged of this program: a level, or comma-separated target=level
+    /// Which of the program's own events are logged: a level, or comma-separated target=level
     #[arg(long = "log", env = "RUST_LOG", value_name = "FILTER", default_value = "info")]
     log_filter: String,
 }
 
-/// The identity that is demanded, of `run` and of `identity` alike.
+/// The identity that is required, for `run` and for `identity`.
 #[derive(Args, Clone, Debug)]
 struct Guard {
-    /// The identity that must answer: any, pod-identity, irsa, container, environment, profile or
-    /// instance. If another does, nothing is uploaded and the exit code is 3: in a Job with
-    /// restartPolicy Never that makes a new pod, which passes admission again, and that is the one
-    /// thing that heals a missed injection
+    /// The identity that must answer: any, pod-identity, irsa, ecs, container (pod-identity or ecs),
+    /// environment, profile or instance. If another answers, nothing is uploaded and the exit code
+    /// is 3: in a Job with restartPolicy Never this creates a new pod, which passes admission again,
+    /// and only that recovers from a missed injection
     #[arg(long, env = "REQUIRE_IDENTITY", value_name = "IDENTITY", default_value = "any")]
     require_identity: String,
 }
 
-/// The words of `identity`.
+/// The arguments of `identity` as they were given.
 #[derive(Args, Clone, Debug)]
-pub struct IdentityWords {
+pub(crate) struct IdentityArguments {
     #[command(flatten)]
     guard: Guard,
 
-    /// Print one JSON document, for scripts
+    /// The name or ARN of the role that the association names; the exit code is 3 if the credentials
+    /// are for another role
+    #[arg(long, value_name = "ROLE")]
+    expect_role: Option<String>,
+
+    /// Prints one JSON document, for scripts
     #[arg(long)]
     json: bool,
 
-    /// Put a small object under the key prefix as well, to see whether that is allowed
+    /// Uploads a small object under the key prefix, to see whether that is allowed
     #[arg(long)]
     probe: bool,
 
@@ -176,42 +187,41 @@ pub struct IdentityWords {
     #[arg(long, env = "S3_BUCKET_NAME", value_name = "NAME")]
     bucket: Option<String>,
 
-    /// What the object's key begins with, for --probe
+    /// The beginning of the object's key, for --probe
     #[arg(long, env = "S3_KEY_PREFIX", value_name = "PREFIX", default_value = "")]
     key_prefix: String,
 }
 
-impl IdentityWords {
-    /// Checks every word. `region` is what the SDK's chain says of it.
-    ///
-    /// # Errors
-    /// One line for each that is unusable.
-    pub fn check(self, region: Option<Region>) -> Result<IdentityConfig, Vec<String>> {
+impl IdentityArguments {
+    /// Checks every argument. `region` is the one that the SDK's chain found. The errors are one line
+    /// for each unusable argument.
+    pub(crate) fn check(self, region: Option<Region>) -> Result<IdentityConfig, Vec<String>> {
         let mut problems = Problems(Vec::new());
         let p = &mut problems;
-        let require_identity = p.take(REQUIRE_IDENTITY, self.guard.require_identity.parse());
+        let provider = p.take(REQUIRE_IDENTITY, self.guard.require_identity.parse());
+        let role = p.take("--expect-role", role_name(self.expect_role.as_deref()));
         let probe = self.probe.then(|| {
             let bucket = p.take("--bucket / S3_BUCKET_NAME", bucket(self.bucket));
             (bucket, p.take("--key-prefix / S3_KEY_PREFIX", key_prefix(self.key_prefix)))
         });
         let region = region_name(region);
         let region = if self.probe { p.note("AWS_REGION", region) } else { region.ok() };
-        let config = IdentityConfig { require_identity, json: self.json, probe, region };
+        let expected = Expected { provider, role };
+        let config = IdentityConfig { expected, json: self.json, probe, region };
         if problems.0.is_empty() { Ok(config) } else { Err(problems.0) }
     }
 }
 
-/// The setting that may prove unusable only once it is used.
-pub const LISTEN: &str = "--listen / LISTEN_ADDR";
+/// The setting that may turn out unusable only when it is used.
+pub(crate) const LISTEN: &str = "--listen / LISTEN_ADDR";
 
 const REQUIRE_IDENTITY: &str = "--require-identity / REQUIRE_IDENTITY";
 
 impl Cli {
-    /// The command that was asked for, with its words.
-    #[must_use]
-    pub fn into_task(self) -> Task {
+    /// The command that the arguments ask for, with its own arguments.
+    pub(crate) fn into_task(self) -> Task {
         match self.command {
-            Some(Command::Identity(words)) => Task::Identity(words),
+            Some(Command::Identity(arguments)) => Task::Identity(arguments),
             Some(Command::Run(settings)) => Task::Run(settings),
             None => Task::Run(Box::new(self.run)),
         }
@@ -219,11 +229,9 @@ impl Cli {
 }
 
 impl Settings {
-    /// Checks every setting. `region` is what the SDK's chain says of it.
-    ///
-    /// # Errors
-    /// One line for each unusable setting: its flag and variable, what is wrong, what would do.
-    pub fn check(self, region: Option<Region>) -> Result<Config, Vec<String>> {
+    /// Checks every setting. `region` is the one that the SDK's chain found. The errors are one line
+    /// for each unusable setting: its option and variable, what is wrong, and what to do.
+    pub(crate) fn check(self, region: Option<Region>) -> Result<Config, Vec<String>> {
         let mut problems = Problems(Vec::new());
         let p = &mut problems;
         let config = Config {
@@ -238,7 +246,7 @@ impl Settings {
                 .collect(),
             interval: p.take("--interval / INTERVAL", duration(&self.interval)),
             count: p.take("--count / COUNT", count(self.count.as_deref())),
-            concurrency: p.take("--concurrency / CONCURRENCY", lanes(&self.concurrency)),
+            concurrency: p.take("--concurrency / CONCURRENCY", concurrency(&self.concurrency)),
             key_prefix: p.take("--key-prefix / S3_KEY_PREFIX", key_prefix(self.key_prefix)),
             max_image_size: p.take("--max-image-size / MAX_IMAGE_SIZE", size(&self.max_image_size)),
             fetch_timeout: p.take("--fetch-timeout / FETCH_TIMEOUT", timeout(&self.fetch_timeout)),

@@ -1,4 +1,4 @@
-//! Settings that can be worked with, and what makes them so.
+//! Checked settings, and the checks.
 
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
@@ -9,70 +9,68 @@ use bytesize::ByteSize;
 use tracing_subscriber::filter::Targets;
 use url::Url;
 
-use crate::identity::Requirement;
+use crate::identity::{Expected, Requirement};
 use crate::telemetry::LogFormat;
 
-/// Settings that can be worked with.
+/// The settings of the job, all of them usable.
 #[derive(Clone, Debug)]
-pub struct Config {
-    /// The bucket's name, or an access point's ARN.
-    pub bucket: String,
+pub(crate) struct Config {
+    /// The bucket's name or an access point's ARN.
+    pub(crate) bucket: String,
     /// What every key begins with; may be empty.
-    pub key_prefix: String,
-    /// At least one; http or https.
-    pub image_urls: Vec<Url>,
-    /// From start to start; zero means at once.
-    pub interval: Duration,
-    /// How many uploads end the run, if any number does.
-    pub count: Option<u64>,
-    /// Pictures in flight, at least one.
-    pub concurrency: usize,
-    /// In bytes; at least one.
-    pub max_image_size: u64,
-    /// For one fetch with its retries.
-    pub fetch_timeout: Duration,
+    pub(crate) key_prefix: String,
+    /// At least one, each http or https.
+    pub(crate) image_urls: Vec<Url>,
+    /// From the start of one picture to the start of the next; zero means at once.
+    pub(crate) interval: Duration,
+    /// The number of uploads that ends the job, if any does.
+    pub(crate) count: Option<u64>,
+    /// The largest number of pictures in flight, at least one.
+    pub(crate) concurrency: usize,
+    /// In bytes, at least one.
+    pub(crate) max_image_size: u64,
+    /// For one fetch, retries included.
+    pub(crate) fetch_timeout: Duration,
     /// For one connection to the image host.
-    pub connect_timeout: Duration,
-    /// For silence between bytes.
-    pub read_timeout: Duration,
+    pub(crate) connect_timeout: Duration,
+    /// For silence between two bytes.
+    pub(crate) read_timeout: Duration,
     /// Whether the image host may be at a private address.
-    pub allow_private_source: bool,
-    /// What the picture in flight is given at the end.
-    pub shutdown_grace: Duration,
-    /// Where health and metrics are served, if they are.
-    pub listen: Option<SocketAddr>,
-    /// How log lines are written.
-    pub log_format: LogFormat,
-    /// `RUST_LOG`'s directives.
-    pub log_filter: Targets,
-    /// Where the bucket is.
-    pub region: String,
-    /// Who must answer.
-    pub require_identity: Requirement,
-    /// What credentials and permissions are given to propagate.
-    pub startup_grace: Duration,
+    pub(crate) allow_private_source: bool,
+    /// How long pictures in flight may take at the end.
+    pub(crate) shutdown_grace: Duration,
+    /// The address at which health and metrics are served, if they are.
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) log_format: LogFormat,
+    /// The directives of `RUST_LOG`.
+    pub(crate) log_filter: Targets,
+    /// The bucket's region.
+    pub(crate) region: String,
+    /// The identity that must answer.
+    pub(crate) require_identity: Requirement,
+    /// How long credentials and permissions may take to propagate.
+    pub(crate) startup_grace: Duration,
 }
 
-/// What `identity` is to do.
+/// The settings of `identity`.
 #[derive(Clone, Debug)]
-pub struct IdentityConfig {
-    /// Who must answer.
-    pub require_identity: Requirement,
-    /// Whether to print JSON.
-    pub json: bool,
-    /// Bucket and key prefix of the object to put, if one is to be put.
-    pub probe: Option<(String, String)>,
-    /// Where AWS is asked; what has no region is still told the rest.
-    pub region: Option<String>,
+pub(crate) struct IdentityConfig {
+    pub(crate) expected: Expected,
+    /// Whether to print JSON instead of text.
+    pub(crate) json: bool,
+    /// Bucket and key prefix of the object to upload, if one is to be uploaded.
+    pub(crate) probe: Option<(String, String)>,
+    /// The region; without one, everything that needs no region is still reported.
+    pub(crate) region: Option<String>,
 }
 
-/// No clock overflows by it, and nobody waits longer.
+/// The longest duration of a setting: no clock overflows by it.
 const LONGEST: Duration = Duration::from_hours(366 * 24);
 
-/// S3's largest object: 5 TiB in every region and every compatible store.
+/// S3's largest object in bytes: 5 TiB in every region and every compatible store.
 const LARGEST_OBJECT: u64 = 5 << 40;
 
-/// What is wrong with the settings so far.
+/// What is wrong with the settings, a line each.
 pub(crate) struct Problems(pub(crate) Vec<String>);
 
 impl Problems {
@@ -80,9 +78,25 @@ impl Problems {
         checked.map_err(|why| self.0.push(format!("{setting}: {why}"))).ok()
     }
 
-    /// The value, or one that stands in for it: with a problem noted it is not used.
+    /// The value, or after a problem a default, which is not used then.
     pub(crate) fn take<T: Default>(&mut self, setting: &str, checked: Result<T, String>) -> T {
         self.note(setting, checked).unwrap_or_default()
+    }
+}
+
+/// The name of a role, which may be given as its ARN.
+pub(crate) fn role_name(text: Option<&str>) -> Result<Option<String>, String> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    // arn:aws:iam::ACCOUNT:role/PATH/NAME
+    let name = match text.strip_prefix("arn:") {
+        Some(arn) => arn.split_once(":role/").and_then(|(_, path)| path.rsplit('/').next()),
+        None => Some(text),
+    };
+    match name.filter(|name| !name.is_empty() && !name.contains(['/', ':'])) {
+        Some(name) => Ok(Some(name.to_owned())),
+        None => Err(format!("{text:?} is not a role's name and not the ARN of a role")),
     }
 }
 
@@ -99,30 +113,30 @@ pub(crate) fn bucket(name: Option<String>) -> Result<String, String> {
         Ok(name)
     } else {
         Err(format!(
-            "{name:?} is no bucket name (3 to 63 of a-z, 0-9, '.' and '-', a letter or digit at both ends) and no ARN"
+            "{name:?} is not a bucket name (3 to 63 of a-z, 0-9, '.' and '-', with a letter or digit at both ends) and not an ARN"
         ))
     }
 }
 
 pub(crate) fn region_name(region: Option<Region>) -> Result<String, String> {
     region.map(|region| region.as_ref().to_owned()).filter(|name| !name.is_empty()).ok_or_else(
-        || "not set, and the profile has none: say which region the bucket is in".to_owned(),
+        || "not set, and the profile has none: set it to the bucket's region".to_owned(),
     )
 }
 
 pub(crate) fn image_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text.trim()).map_err(|why| {
-        // Not the text itself: what fails to parse may hold a password all the same.
+        // Without the text itself, which may contain a password even if it is not a URL.
         format!("not a URL ({why}): give one such as https://picsum.photos/1920/1080")
     })?;
     match url.scheme() {
         "http" | "https" => Ok(url),
-        scheme => Err(format!("{scheme}: is not fetched, only http and https are")),
+        scheme => Err(format!("{scheme}: is not a supported scheme, use http or https")),
     }
 }
 
 pub(crate) fn key_prefix(prefix: String) -> Result<String, String> {
-    // Amazon S3's own list of characters that are safe in keys, less those that URLs escape.
+    // Amazon S3's list of characters that are safe in keys, without those that URLs escape.
     let safe = |c: char| c.is_ascii_alphanumeric() || "/-_.!~*'()".contains(c);
     match prefix.chars().find(|c| !safe(*c)) {
         Some(c) => Err(format!("{c:?} is not safe in a URL: use letters, digits and /-_.!~*'()")),
@@ -139,14 +153,14 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         Ok(time) if time <= LONGEST => Ok(time),
         Ok(_) => Err(format!("{text} is longer than a year")),
         Err(why) => {
-            Err(format!("{text:?} is no duration ({why}): give one such as 30s, 500ms or 2m"))
+            Err(format!("{text:?} is not a duration ({why}): give one such as 30s, 500ms or 2m"))
         }
     }
 }
 
 pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
     match duration(text)? {
-        Duration::ZERO => Err("0 leaves no time at all: give one such as 15s".to_owned()),
+        Duration::ZERO => Err("0 leaves no time at all: give a duration such as 15s".to_owned()),
         time => Ok(time),
     }
 }
@@ -156,23 +170,23 @@ pub(crate) fn count(text: Option<&str>) -> Result<Option<u64>, String> {
         return Ok(None);
     };
     match text.parse() {
-        Ok(0) => Err("0 uploads are none: give 1 or more, or leave it out".to_owned()),
+        Ok(0) => Err("0 is not a number of uploads: give 1 or more, or leave it out".to_owned()),
         Ok(count) => Ok(Some(count)),
-        Err(why) => Err(format!("{text:?} is no number of uploads ({why})")),
+        Err(why) => Err(format!("{text:?} is not a number of uploads ({why})")),
     }
 }
 
-pub(crate) fn lanes(text: &str) -> Result<usize, String> {
+pub(crate) fn concurrency(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(lanes @ 1..=1024) => Ok(lanes),
-        _ => Err(format!("{text:?} is no number from 1 to 1024")),
+        Ok(number @ 1..=1024) => Ok(number),
+        _ => Err(format!("{text:?} is not a number from 1 to 1024")),
     }
 }
 
 pub(crate) fn size(text: &str) -> Result<u64, String> {
-    let size: ByteSize = text
-        .parse()
-        .map_err(|why| format!("{text:?} is no size ({why}): give one such as 64MiB or 500kB"))?;
+    let size: ByteSize = text.parse().map_err(|why| {
+        format!("{text:?} is not a size ({why}): give one such as 64MiB or 500kB")
+    })?;
     match size.as_u64() {
         bytes @ 1..=LARGEST_OBJECT => Ok(bytes),
         _ => Err(format!("{text} is not between 1 byte and 5 TiB, S3's largest object")),
@@ -191,7 +205,9 @@ pub(crate) fn listen(text: &str) -> Result<Option<SocketAddr>, String> {
     match text.trim() {
         "off" | "" => Ok(None),
         address => address.parse().map(Some).map_err(|_| {
-            format!("{text:?} is no IP address with a port: give one such as 0.0.0.0:8080, or off")
+            format!(
+                "{text:?} is not an IP address with a port: give one such as 0.0.0.0:8080, or off"
+            )
         }),
     }
 }
@@ -207,6 +223,6 @@ pub(crate) fn log_format(text: Option<&str>) -> Result<LogFormat, String> {
 
 pub(crate) fn log_filter(text: &str) -> Result<Targets, String> {
     text.parse().map_err(|why| {
-        format!("{text:?} is no filter ({why}): give a level such as info, or target=level")
+        format!("{text:?} is not a filter ({why}): give a level such as info, or target=level")
     })
 }

@@ -1,28 +1,30 @@
-//! An error's causes, for the one line in which a person reads it.
+//! Errors as one line for a person to read.
 
 use std::error::Error;
 
-/// The error itself, then its cause, then that one's cause, and so on.
-pub fn causes<'a>(
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+
+/// The error itself, then its source, then the source of that one, and so on.
+pub(crate) fn causes<'a>(
     error: &'a (dyn Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    let mut next = Some(error);
-    std::iter::from_fn(move || {
-        let error = next?;
-        next = error.source();
-        Some(error)
-    })
+    std::iter::successors(Some(error), |&error| error.source())
 }
 
-/// What the last of the causes says: the one that names the fact, such as "Connection refused".
-#[must_use]
-pub fn innermost(error: &(dyn Error + 'static)) -> String {
+/// The first error of type `E` among the causes.
+pub(crate) fn find_cause<'a, E: Error + 'static>(
+    error: &'a (dyn Error + 'static),
+) -> Option<&'a E> {
+    causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+/// The message of the innermost cause, which names the fact, such as "Connection refused".
+pub(crate) fn innermost(error: &(dyn Error + 'static)) -> String {
     causes(error).last().unwrap_or(error).to_string()
 }
 
-/// All the causes in one line, without repetitions.
-#[must_use]
-pub fn one_line(error: &(dyn Error + 'static)) -> String {
+/// The messages of all causes in one line, without repetitions.
+pub(crate) fn one_line(error: &(dyn Error + 'static)) -> String {
     let mut line = String::new();
     for cause in causes(error) {
         let cause = cause.to_string();
@@ -33,5 +35,22 @@ pub fn one_line(error: &(dyn Error + 'static)) -> String {
             line.push_str(&cause);
         }
     }
-    line
+    line.replace(['\n', '\r'], " ")
+}
+
+/// An error of the AWS SDK in one line: the service's code and message if the service answered,
+/// otherwise what prevented an answer. It never quotes the response, which may contain the session
+/// token.
+pub(crate) fn explain<E>(error: &SdkError<E>) -> String
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    if let Some(code) = error.code() {
+        let message = error.message().unwrap_or("no message");
+        return format!("{code}: {}", message.replace(['\n', '\r'], " "));
+    }
+    match error.raw_response() {
+        Some(response) => format!("HTTP status {}, without an error code", response.status()),
+        None => one_line(error),
+    }
 }

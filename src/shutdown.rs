@@ -1,49 +1,37 @@
-//! Being told to end, by SIGTERM or SIGINT.
+//! The signals that ask the program to end.
 
 use std::io;
 
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
-/// Which signal asked the program to end.
+/// A signal that asks the program to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signal {
-    /// SIGINT: a person's Ctrl-C.
+pub(crate) enum Signal {
+    /// SIGINT, which Ctrl-C sends.
     Interrupt,
-    /// SIGTERM: the kubelet's.
+    /// SIGTERM, which the kubelet sends.
     Terminate,
 }
 
-impl Signal {
-    /// 128 + the signal's number, as a shell reports it. Not 0: a Job whose pod exits 0 when it is
-    /// evicted would be taken for complete.
-    #[must_use]
-    pub const fn exit_code(self) -> u8 {
-        match self {
-            Self::Interrupt => 130,
-            Self::Terminate => 143,
-        }
-    }
-}
-
-/// The process's signals, from the moment this is made.
+/// The signals that the process receives from the moment this is created.
 #[derive(Debug)]
-pub struct Signals {
+pub(crate) struct Signals {
     interrupt: Stream,
     terminate: Stream,
 }
 
 impl Signals {
-    /// Takes SIGINT and SIGTERM over from the operating system's default, which is to kill.
-    /// Must be called inside a Tokio runtime; fails if the runtime has no signal driver.
-    pub fn install() -> io::Result<Self> {
+    /// Replaces the default action of SIGINT and SIGTERM, which is to end the process. Fails
+    /// outside a Tokio runtime with a signal driver.
+    pub(crate) fn install() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
         })
     }
 
-    /// The next signal.
-    pub async fn next(&mut self) -> Signal {
+    /// Waits for the next signal.
+    pub(crate) async fn next(&mut self) -> Signal {
         tokio::select! {
             _ = self.interrupt.recv() => Signal::Interrupt,
             _ = self.terminate.recv() => Signal::Terminate,

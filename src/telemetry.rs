@@ -1,4 +1,4 @@
-//! Logging: one line an event on standard error, as text for people or JSON for collectors.
+//! Logging: one line for each event on standard error, as text for people or JSON for collectors.
 
 use std::io;
 
@@ -9,22 +9,22 @@ use tracing_subscriber::filter::{Targets, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Layer, Registry, fmt};
 
-/// How log lines are written.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For a person at a terminal, in colour if it is one.
+pub(crate) enum LogFormat {
+    /// For people, in colour on a terminal.
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Starts logging, once for the process.
+/// Starts logging for the process.
 ///
-/// `filter` has `RUST_LOG`'s directives. They are for this program's own events; its libraries' are
-/// let through only as errors. Above that they repeat what the program says, and further up the SDK
-/// and the HTTP clients log requests as signed, session token included.
-pub fn init(format: LogFormat, filter: Targets) {
+/// `filter` has the directives of `RUST_LOG`, which apply to the program's own events. Those of its
+/// libraries are logged only if they are errors: at other levels they repeat what the program says,
+/// and at debug level the SDK and the HTTP clients log signed requests, session token included.
+pub(crate) fn init(format: LogFormat, filter: Targets) {
     let own_or_error = filter_fn(|event: &Metadata<'_>| {
         *event.level() <= LevelFilter::ERROR || event.target().starts_with("pod_identity_demo")
     });
@@ -36,6 +36,6 @@ pub fn init(format: LogFormat, filter: Targets) {
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     let subscriber = Registry::default().with(lines.with_filter(filter).with_filter(own_or_error));
-    // It fails only where a subscriber is set already: then that one is wanted.
+    // This fails only if there is a subscriber already, and then that one is wanted.
     let _ = set_global_default(subscriber);
 }

@@ -100,7 +100,7 @@ upload_state() {
     return
   }
   key=$("${kube[@]}" logs "$(name_of "$pods")" --tail=200 2>/dev/null |
-    jq -Rrn 'first(inputs | fromjson? | select(.message == "uploaded").key) // empty' || true)
+    jq -Rrn '[inputs | fromjson? | select(.message == "uploaded").key] | .[0] // empty' || true)
   if [[ -n $key ]]; then
     echo "uploaded $key"
     return

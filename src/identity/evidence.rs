@@ -1,83 +1,107 @@
-//! What a diagnosis is drawn from, and what it says.
+//! What a diagnosis is based on.
+
+use std::time::Duration;
+
+use aws_credential_types::provider::error::CredentialsError;
+use tokio::time::Instant;
 
 use super::agent::{self, Answer};
-use super::injected::{Injected, Token, has_irsa, has_pod_identity};
-use super::steady::NoCredentials;
-use super::{Requirement, Who};
-use crate::errors::{causes, one_line};
+use super::credentials::{NoCredentials, RefreshingCredentials};
+use super::injected::Injected;
+use super::principal::Principal;
+use super::provider::Requirement;
+use super::token::{Token, Tokens};
+use crate::errors::one_line;
+
+/// How long after the program's start an agent that refuses connections may just be starting: on a
+/// fresh node its pod may start after this one.
+const AGENT_START: Duration = Duration::from_mins(2);
 
 /// What failed.
 #[derive(Clone, Debug)]
-pub enum Failure {
-    /// No provider of the chain had credentials, or the one that should have could not get them.
+pub(crate) enum Failure {
+    /// No provider of the chain gave credentials.
     Chain {
-        /// Whether it is that none was set up at all.
+        /// Whether no provider is configured at all.
         none: bool,
-        /// What was required.
         required: Requirement,
-        /// The SDK's words.
+        /// The SDK's text.
         text: String,
     },
-    /// Somebody answered who was not asked for.
-    Refused(Requirement, Who),
-    /// S3 said no, or nothing.
-    S3(S3Failure),
+    /// A provider answered that is not the required one.
+    Refused(Requirement, Box<Principal>),
+    /// The role is not the one that `identity --expect-role` names.
+    OtherRole { expected: String, found: String },
+    /// S3 refused a request or did not answer.
+    S3(Box<S3Failure>),
 }
 
-/// What is known of a request to S3 that failed.
+/// What is known of a failed request to S3.
 #[derive(Clone, Debug, Default)]
-pub struct S3Failure {
-    /// The API operation.
-    pub operation: &'static str,
-    /// The bucket that it was for.
-    pub bucket: String,
-    /// The endpoint that was set, if one was.
-    pub endpoint: Option<String>,
+pub(crate) struct S3Failure {
+    /// The name of the API operation.
+    pub(crate) operation: &'static str,
+    pub(crate) bucket: String,
+    /// The endpoint, if one is set.
+    pub(crate) endpoint: Option<String>,
     /// The region that was asked.
-    pub region: String,
-    /// S3's error code, if it answered.
-    pub code: Option<String>,
-    /// The region that S3 says the bucket is in.
-    pub bucket_region: Option<String>,
-    /// All of it in one line.
-    pub text: String,
+    pub(crate) region: String,
+    /// S3's error code or the HTTP status, if S3 answered.
+    pub(crate) code: Option<String>,
+    /// The region in which the bucket is, if S3 says so.
+    pub(crate) bucket_region: Option<String>,
+    /// Everything in one line.
+    pub(crate) text: String,
 }
 
-/// All that the diagnosis is drawn from.
-#[derive(Clone, Debug)]
-pub struct Evidence {
-    /// What failed.
-    pub failure: Failure,
-    /// What was injected into this pod.
-    pub injected: Injected,
-    /// Whether Pod Identity's variables are there.
-    pub pod_identity: bool,
-    /// Whether IRSA's are.
-    pub irsa: bool,
-    /// Whether a proxy stands between this pod and the agent.
-    pub proxied: bool,
-    /// What the agent says, where it was asked.
-    pub agent: Option<Answer>,
-    /// Who the credentials in hand are from.
-    pub who: Option<Who>,
+/// Everything that a diagnosis is based on.
+#[derive(Clone)]
+pub(crate) struct Evidence {
+    pub(super) failure: Failure,
+    pub(super) injected: Injected,
+    pub(super) tokens: Tokens,
+    /// Whether a proxy is between this pod and the agent.
+    pub(super) proxied: bool,
+    /// What the agent says, if it was asked.
+    pub(super) agent: Option<Answer>,
+    /// Who the credentials in use stand for.
+    pub(super) principal: Option<Principal>,
+    /// Whether the agent may not have started yet.
+    pub(super) agent_may_be_starting: bool,
 }
 
 impl Evidence {
-    /// Looks at the pod, and asks the agent where that may help.
-    pub async fn gather(failure: Failure, who: Option<Who>) -> Self {
-        let ask = matches!(failure, Failure::Chain { .. }) && has_pod_identity();
+    /// Looks at the pod, and asks the agent if that may help.
+    pub(crate) async fn gather(
+        failure: Failure,
+        injected: &Injected,
+        principal: Option<Principal>,
+    ) -> Self {
+        let ask = matches!(failure, Failure::Chain { .. }) && injected.has_pod_identity();
         Self {
             failure,
-            injected: Injected::read(),
-            pod_identity: has_pod_identity(),
-            irsa: has_irsa(),
-            proxied: agent::is_proxied(),
-            agent: if ask { agent::ask().await } else { None },
-            who,
+            tokens: Tokens::read(injected),
+            proxied: agent::is_proxied(injected),
+            agent: if ask { agent::ask(injected).await } else { None },
+            principal,
+            agent_may_be_starting: false,
+            injected: injected.clone(),
         }
     }
 
-    /// The chain's words, if it is the chain that failed.
+    /// The same for a job that has run since `started` with these credentials.
+    pub(crate) async fn gather_for_job(
+        failure: Failure,
+        credentials: &RefreshingCredentials,
+        started: Instant,
+    ) -> Self {
+        let standing = credentials.standing();
+        let early = may_be_starting(started, standing.refreshes.succeeded);
+        let evidence = Self::gather(failure, credentials.injected(), standing.principal).await;
+        Self { agent_may_be_starting: early, ..evidence }
+    }
+
+    /// The chain's text, if it is the chain that failed.
     pub(super) fn chain(&self) -> Option<&str> {
         match &self.failure {
             Failure::Chain { text, .. } => Some(text),
@@ -85,7 +109,7 @@ impl Evidence {
         }
     }
 
-    /// The agent's refusal, if it was the agent that refused.
+    /// Status and text of the agent's refusal, if there was one.
     pub(super) fn refusal(&self) -> Option<(u16, &str)> {
         match &self.agent {
             Some(Answer::Refusal { status, text }) => Some((*status, text)),
@@ -93,16 +117,18 @@ impl Evidence {
         }
     }
 
-    pub(super) fn s3(&self) -> Option<(&S3Failure, &str)> {
+    /// S3's failure, if its code is one of these.
+    pub(super) fn s3(&self, codes: &[&str]) -> Option<&S3Failure> {
         match &self.failure {
-            Failure::S3(failure) => Some((failure, failure.code.as_deref().unwrap_or_default())),
+            Failure::S3(s3) => Some(&**s3)
+                .filter(|s3| s3.code.as_deref().is_some_and(|code| codes.contains(&code))),
             _ => None,
         }
     }
 
     /// "namespace N, service account S", as the token has it.
     pub(super) fn subject(&self) -> String {
-        let token = self.injected.pod_identity_token.as_ref().or(self.injected.irsa_token.as_ref());
+        let token = self.tokens.pod_identity.as_ref().or(self.tokens.irsa.as_ref());
         match token.and_then(Token::claims) {
             Some(claims) => format!(
                 "namespace {}, service account {}",
@@ -112,43 +138,46 @@ impl Evidence {
         }
     }
 
-    /// Whose credentials were used, for a policy to be looked up.
+    /// Whose credentials were used.
     pub(super) fn identity(&self) -> String {
-        self.who.as_ref().map_or_else(|| "unknown credentials".to_owned(), ToString::to_string)
+        self.principal
+            .as_ref()
+            .map_or_else(|| "unknown credentials".to_owned(), ToString::to_string)
     }
 }
 
+/// Whether the agent may not have started yet: the program started a short while ago, and nothing has
+/// been answered so far.
+fn may_be_starting(started: Instant, answers: u64) -> bool {
+    started.elapsed() < AGENT_START && answers == 0
+}
+
 impl Failure {
-    /// Why there are no credentials, where these were `required`.
-    #[must_use]
-    pub fn of(error: &NoCredentials, required: Requirement) -> Self {
+    /// Why there are no credentials although `required` ones are needed.
+    pub(crate) fn of(error: &NoCredentials, required: Requirement) -> Self {
         match error {
             NoCredentials::Refused { required, found } => Self::Refused(*required, found.clone()),
-            NoCredentials::Chain(error) => {
-                Self::Chain {
-                    none: matches!(
-                    **error,
-                    aws_credential_types::provider::error::CredentialsError::CredentialsNotLoaded(_)
-                ),
-                    required,
-                    text: one_line(&**error),
-                }
-            }
+            NoCredentials::Chain(error) => Self::Chain {
+                none: matches!(**error, CredentialsError::CredentialsNotLoaded(_)),
+                required,
+                text: one_line(&**error),
+            },
         }
     }
 }
 
-/// The reason inside an error of the SDK, if it is that there are no credentials.
-pub fn no_credentials<'a>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> Option<&'a NoCredentials> {
-    causes(error).find_map(|cause| cause.downcast_ref::<NoCredentials>())
-}
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
 
-/// Cause and fix, one line each.
-pub(super) type Said = Option<(String, String)>;
+    use super::*;
 
-/// A row's words.
-pub(super) fn say(cause: impl Into<String>, fix: impl Into<String>) -> (String, String) {
-    (cause.into(), fix.into())
+    #[tokio::test(start_paused = true)]
+    async fn an_agent_may_be_starting_for_two_minutes_until_it_has_answered() {
+        let started = Instant::now();
+        assert!(may_be_starting(started, 0));
+        assert!(!may_be_starting(started, 1), "it has answered");
+        advance(AGENT_START).await;
+        assert!(!may_be_starting(started, 0));
+    }
 }

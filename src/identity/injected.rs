@@ -1,27 +1,31 @@
-//! What the webhooks of Pod Identity and IRSA put into this pod: variables and tokens.
+//! The variables that the webhooks of Pod Identity and IRSA set in this pod, and those that affect
+//! the credential chain before them.
 
+use std::collections::BTreeMap;
 use std::env;
-use std::fs;
-use std::io::ErrorKind;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::time::{Duration, SystemTime};
 
-use serde::{Deserialize, Serialize};
+use super::provider::Provider;
 
-/// Where the container provider asks for credentials; Pod Identity's agent.
-pub const FULL_URI: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
-/// The file with the token that it is asked with.
-pub const TOKEN_FILE: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
-/// IRSA's token file.
-pub const WEB_IDENTITY_TOKEN_FILE: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
+/// Where the container provider asks for credentials: for Pod Identity, the agent.
+pub(super) const FULL_URI: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
+/// The same for an ECS task, as a path.
+const RELATIVE_URI: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
+/// The file with the token that authorizes the request to the agent.
+pub(super) const TOKEN_FILE: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
+/// The file with IRSA's token.
+pub(super) const WEB_IDENTITY_TOKEN_FILE: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
 /// IRSA's role.
-pub const ROLE_ARN: &str = "AWS_ROLE_ARN";
+const ROLE_ARN: &str = "AWS_ROLE_ARN";
 
-/// All that the two webhooks set, and what would come before them in the chain.
-const VARIABLES: [&str; 14] = [
+/// The pod's annotation `eks.amazonaws.com/skip-containers`: the containers that the webhook leaves
+/// out. The manifest passes it on by the downward API.
+const SKIP_CONTAINERS: &str = "SKIP_CONTAINERS";
+
+/// In the order in which a report shows them.
+const VARIABLES: [&str; 15] = [
     FULL_URI,
     TOKEN_FILE,
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    RELATIVE_URI,
     "AWS_CONTAINER_AUTHORIZATION_TOKEN",
     ROLE_ARN,
     WEB_IDENTITY_TOKEN_FILE,
@@ -33,9 +37,10 @@ const VARIABLES: [&str; 14] = [
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
+    SKIP_CONTAINERS,
 ];
 
-/// Of these only that they are set is told.
+/// A report says only that these are set.
 const SECRET: [&str; 4] = [
     "AWS_CONTAINER_AUTHORIZATION_TOKEN",
     "AWS_ACCESS_KEY_ID",
@@ -43,189 +48,63 @@ const SECRET: [&str; 4] = [
     "AWS_SESSION_TOKEN",
 ];
 
-/// A variable that is set and not empty.
-#[must_use]
-pub fn variable(name: &str) -> Option<String> {
-    env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-/// Whether Pod Identity's variables are there: an agent to ask and a projected token to ask with.
-/// ECS sets a relative URI, or a token by value.
-#[must_use]
-pub fn has_pod_identity() -> bool {
-    variable(FULL_URI).is_some()
-        && variable(TOKEN_FILE).is_some()
-        && variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI").is_none()
-}
-
-/// Whether IRSA's variables are there.
-#[must_use]
-pub fn has_irsa() -> bool {
-    variable(WEB_IDENTITY_TOKEN_FILE).is_some() && variable(ROLE_ARN).is_some()
-}
-
-/// What was injected, as far as it may be told.
-#[derive(Clone, Debug, Serialize)]
-pub struct Injected {
-    /// Names and values; of secrets only that they are set.
-    pub variables: Vec<(&'static str, String)>,
-    /// Pod Identity's token.
-    pub pod_identity_token: Option<Token>,
-    /// IRSA's token.
-    pub irsa_token: Option<Token>,
-}
-
-/// A projected service account token: where it is, and what is in it.
-#[derive(Clone, Debug, Serialize)]
-pub struct Token {
-    /// Its file.
-    pub path: String,
-    /// Its claims; they are decoded, not verified.
-    #[serde(flatten)]
-    pub content: Content,
-}
-
-/// What was found in a token file.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Content {
-    /// A token.
-    Claims(Box<Claims>),
-    /// No such file.
-    Missing,
-    /// A file that this process may not read: its mode and owner.
-    Unreadable(String),
-    /// Nothing.
-    Empty,
-    /// Something that is no JWT.
-    Malformed,
-}
-
-/// The claims of a projected service account token:
-/// <https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/>.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(default)]
-pub struct Claims {
-    /// The issuer: the cluster's OIDC provider.
-    #[serde(rename(serialize = "issuer"))]
-    pub iss: String,
-    /// Whom the token is for.
-    #[serde(rename(serialize = "audience"))]
-    pub aud: Audience,
-    /// `system:serviceaccount:NAMESPACE:NAME`.
-    #[serde(rename(serialize = "subject"))]
-    pub sub: String,
-    /// When it expires, in seconds since 1970.
-    #[serde(rename(serialize = "expires"))]
-    pub exp: u64,
-    /// Which pod it is bound to.
-    #[serde(rename = "kubernetes.io")]
-    pub kubernetes: Binding,
-}
-
-/// One audience or several: RFC 7519 allows both.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(untagged)]
-pub enum Audience {
-    /// A string.
-    One(String),
-    /// An array.
-    Many(Vec<String>),
-}
-
-impl Default for Audience {
-    fn default() -> Self {
-        Self::Many(Vec::new())
-    }
-}
-
-impl Audience {
-    /// The audiences, in order.
-    #[must_use]
-    pub fn all(&self) -> &[String] {
-        match self {
-            Self::One(one) => std::slice::from_ref(one),
-            Self::Many(many) => many,
-        }
-    }
-}
-
-/// The `kubernetes.io` claim.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(default)]
-pub struct Binding {
-    /// The namespace.
-    pub namespace: String,
-    /// The service account.
-    pub serviceaccount: Named,
-    /// The pod.
-    pub pod: Named,
-    /// The node.
-    pub node: Named,
-}
-
-/// An object's name in a claim.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(default)]
-pub struct Named {
-    /// Its name.
-    pub name: String,
-}
-
-impl Claims {
-    /// How long it still holds, or for how long it has not any more.
-    pub fn time_left(&self) -> Result<Duration, Duration> {
-        let expiry = SystemTime::UNIX_EPOCH + Duration::from_secs(self.exp);
-        let now = SystemTime::now();
-        expiry.duration_since(now).map_err(|_| now.duration_since(expiry).unwrap_or_default())
-    }
-}
-
-impl Token {
-    /// The token in the file that a variable names, if the variable is set.
-    fn named_by(name: &str) -> Option<Self> {
-        let path = variable(name)?;
-        let content = match fs::read_to_string(&path) {
-            Ok(text) if text.trim().is_empty() => Content::Empty,
-            Ok(text) => jsonwebtoken::dangerous::insecure_decode_claims::<Claims>(text.trim())
-                .map_or(Content::Malformed, |claims| Content::Claims(Box::new(claims))),
-            Err(error) if error.kind() == ErrorKind::NotFound => Content::Missing,
-            Err(error) => Content::Unreadable(match fs::metadata(&path) {
-                Ok(file) => format!(
-                    "{error}; mode {:04o}, owner {}, group {}",
-                    file.permissions().mode() & 0o7777,
-                    file.uid(),
-                    file.gid()
-                ),
-                Err(_) => error.to_string(),
-            }),
-        };
-        Some(Self { path, content })
-    }
-
-    /// The claims, if it is a token at all.
-    #[must_use]
-    pub fn claims(&self) -> Option<&Claims> {
-        match &self.content {
-            Content::Claims(claims) => Some(claims),
-            _ => None,
-        }
-    }
-}
+/// The variables that are set and not empty. It has no `Debug`, because some are secret.
+#[derive(Clone, Default)]
+pub(crate) struct Injected(BTreeMap<&'static str, String>);
 
 impl Injected {
-    /// Reads the environment and the token files.
-    #[must_use]
-    pub fn read() -> Self {
-        let variables = VARIABLES.into_iter().filter_map(|name| {
-            let value = variable(name)?;
-            let secret = SECRET.contains(&name);
-            Some((name, if secret { "(set, not shown)".to_owned() } else { value }))
+    /// Reads the environment, which does not change while the program runs.
+    pub(crate) fn from_env() -> Self {
+        let variables = VARIABLES.into_iter().filter_map(|name| Some((name, env::var(name).ok()?)));
+        Self(variables.filter(|(_, value)| !value.is_empty()).collect())
+    }
+
+    #[cfg(test)]
+    pub(super) fn set(mut self, name: &'static str, value: &str) -> Self {
+        self.0.insert(name, value.to_owned());
+        self
+    }
+
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// Names and values, in the order of reading; secret values are replaced.
+    pub(super) fn shown(&self) -> Vec<(&'static str, String)> {
+        let shown = VARIABLES.into_iter().filter_map(|name| {
+            let secret = SECRET.contains(&name).then(|| "(set, not shown)".to_owned());
+            let value = self.variable(name)?;
+            Some((name, secret.unwrap_or_else(|| value.to_owned())))
         });
-        Self {
-            variables: variables.collect(),
-            pod_identity_token: Token::named_by(TOKEN_FILE),
-            irsa_token: Token::named_by(WEB_IDENTITY_TOKEN_FILE),
-        }
+        shown.collect()
+    }
+
+    /// Whether Pod Identity is injected: an agent to ask, and a projected token to ask it with.
+    pub(super) fn has_pod_identity(&self) -> bool {
+        self.has(FULL_URI) && self.has(TOKEN_FILE) && !self.has(RELATIVE_URI)
+    }
+
+    /// Whether IRSA is injected.
+    pub(super) fn has_irsa(&self) -> bool {
+        self.has(WEB_IDENTITY_TOKEN_FILE) && self.has(ROLE_ARN)
+    }
+
+    /// Which of the two users of the container provider these variables are for: ECS sets a
+    /// relative URI, or an absolute one without a token file.
+    pub(super) fn container_provider(&self) -> Provider {
+        let is_ecs = self.has(RELATIVE_URI) || (self.has(FULL_URI) && !self.has(TOKEN_FILE));
+        if is_ecs { Provider::Ecs } else { Provider::PodIdentity }
+    }
+
+    /// The annotation that makes the webhook leave this container out, if it names it. In the
+    /// project's manifests the container has the program's name.
+    pub(super) fn skipped_by(&self) -> Option<&str> {
+        let skipped = self.variable(SKIP_CONTAINERS)?;
+        let names_this = skipped.split(',').any(|name| name.trim() == env!("CARGO_PKG_NAME"));
+        names_this.then_some(skipped)
     }
 }

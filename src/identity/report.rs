@@ -1,6 +1,6 @@
-//! `pod-identity-demo identity`: what was injected, who answers, who that is, what it may do.
+//! `pod-identity-demo identity`: what was injected, which provider answers, for whom, and whether
+//! that is the required identity.
 
-use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
@@ -10,364 +10,261 @@ use aws_config::imds::credentials::ImdsCredentialsProvider;
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
-use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::error::CredentialsError;
 use futures_util::future::join_all;
 use serde::Serialize;
 use tokio::time::timeout;
 
-use super::caller::Caller;
-use super::diagnosis::{Diagnosis, diagnose};
-use super::evidence::{Evidence, Failure};
-use super::injected::{Injected, Token};
-use super::steady::{NoCredentials, Steady};
-use super::{Requirement, Who};
-use crate::aws;
-use crate::config::IdentityConfig;
+use super::causes::{Diagnosis, diagnose};
+use super::credentials::{NoCredentials, RefreshingCredentials};
+use super::evidence::{Evidence, Failure, S3Failure};
+use super::injected::Injected;
+use super::principal::Principal;
+use super::provider::{Provider, Requirement};
+use super::token::Tokens;
 use crate::errors::one_line;
-use crate::upload::{Destination, UploadError, Uploader};
 
-/// What one provider may take to answer before it counts as silent.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// How long one provider may take to answer.
+const PROVIDER_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// All of it, in the order in which a person would want to read it. Its JSON is documented in
-/// `docs/identity.md`.
+/// The identity that the operator expects.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Expected {
+    pub(crate) provider: Requirement,
+    /// The name of the role, if it is given.
+    pub(crate) role: Option<String>,
+}
+
+/// Everything, in the order in which a person would want to read it. `docs/identity.md` documents
+/// its JSON.
 #[derive(Debug, Serialize)]
-pub struct Report {
-    injected: Injected,
-    chain: Vec<Link>,
-    notes: Vec<String>,
-    principal: Option<Principal>,
-    access: Option<Access>,
-    verdict: Verdict,
+pub(crate) struct Report {
+    pub(super) injected: InjectedReport,
+    pub(super) chain: Vec<Link>,
+    pub(super) notes: Vec<String>,
+    pub(super) principal: Option<PrincipalReport>,
+    pub(super) access: Option<Access>,
+    pub(super) verdict: Verdict,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct InjectedReport {
+    pub(super) variables: Vec<(&'static str, String)>,
+    #[serde(flatten)]
+    pub(super) tokens: Tokens,
 }
 
 /// A provider of the chain.
 #[derive(Debug, Serialize)]
-struct Link {
-    provider: &'static str,
-    state: State,
-    detail: Option<String>,
+pub(super) struct Link {
+    pub(super) provider: Provider,
+    pub(super) state: State,
+    pub(super) detail: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum State {
-    /// It has credentials, and is the first that has: the program uses these.
+pub(super) enum State {
+    /// It has credentials and is the first that has: the program uses these.
     Answered,
-    /// It has credentials, but an earlier one has answered.
+    /// It has credentials, but an earlier provider answered.
     WouldAnswer,
-    /// It is not set up.
     NotConfigured,
-    /// It is set up and fails; the chain ends with it.
+    /// It is configured and fails, and the chain ends with it.
     Failed,
 }
 
-/// Who the credentials stand for.
 #[derive(Debug, Serialize)]
-struct Principal {
-    account: Option<String>,
-    arn: Option<String>,
-    role: Option<String>,
-    session: Option<String>,
-    access_key_ending: String,
-    expires_in_seconds: Option<u64>,
-    /// Why STS did not say.
-    sts_error: Option<String>,
+pub(super) struct PrincipalReport {
+    #[serde(flatten)]
+    pub(super) principal: Principal,
+    /// How long the credentials are still valid; `None` for static ones.
+    pub(super) expires_in_seconds: Option<u64>,
+    /// Why STS did not tell the role.
+    pub(super) sts_error: Option<String>,
 }
 
-/// What became of the object that `--probe` puts.
+/// What happened to the object that `--probe` uploads.
 #[derive(Debug, Serialize)]
-struct Access {
-    allowed: bool,
-    key: Option<String>,
-    diagnosis: Option<Diagnosis>,
+pub(crate) struct Access {
+    pub(super) allowed: bool,
+    pub(super) key: Option<String>,
+    pub(super) diagnosis: Option<Diagnosis>,
 }
 
-/// Whether the identity is what was required.
+/// Whether the identity is the expected one.
 #[derive(Debug, Serialize)]
-struct Verdict {
-    ok: bool,
-    required: String,
-    summary: String,
-    diagnosis: Option<Diagnosis>,
+pub(super) struct Verdict {
+    pub(super) ok: bool,
+    pub(super) required: String,
+    pub(super) summary: String,
+    pub(super) diagnosis: Option<Diagnosis>,
 }
 
 impl Report {
-    /// Looks at this pod, asks every provider of the chain, and STS; with a `probe`, S3 as well.
-    pub async fn make(config: &IdentityConfig) -> Self {
-        let required = config.require_identity;
-        let sdk = &aws::load(config.region.as_deref(), PATIENCE).await;
-        let injected = Injected::read();
-        let chain = chain(sdk).await;
-        let steady = sdk.credentials_provider().map(|chain| Steady::new(chain, required));
-        let found = match &steady {
-            Some(steady) => steady.credentials().await,
-            None => Err(NoCredentials::Chain(
-                CredentialsError::not_loaded("the SDK has no chain").into(),
-            )),
+    /// Looks at this pod, and asks every provider of the chain and STS.
+    pub(crate) async fn make(
+        sdk: &SdkConfig,
+        credentials: &RefreshingCredentials,
+        expected: &Expected,
+    ) -> Self {
+        let injected = credentials.injected();
+        let chain = ask_each_provider(sdk, injected).await;
+        let answer = credentials.credentials().await;
+        let principal = find_principal(sdk, credentials, &answer).await;
+        let failure = match (&answer, &expected.role, &principal) {
+            (Err(error), ..) => Some(Failure::of(error, expected.provider)),
+            (Ok(_), Some(role), found) => other_role(role, found.as_ref()),
+            (Ok(_), None, _) => None,
         };
-        let who = match &found {
-            Ok(credentials) => Some(Who::of(credentials)),
-            Err(NoCredentials::Refused { found, .. }) => Some(found.clone()),
-            Err(NoCredentials::Chain(_)) => None,
-        };
-        let verdict = match &found {
-            Ok(_) => Verdict {
-                ok: true,
-                required: required.to_string(),
-                summary: match &who {
-                    Some(who) if required == Requirement::Any => format!("{who}"),
-                    Some(who) => format!("{who}: as required ({required})"),
-                    None => String::new(),
-                },
-                diagnosis: None,
-            },
-            Err(error) => {
-                let failure = Failure::of(error, required);
-                let diagnosis = diagnose(&Evidence::gather(failure, who.clone()).await);
-                Verdict {
-                    ok: false,
-                    required: required.to_string(),
-                    summary: diagnosis.cause.clone(),
-                    diagnosis: Some(diagnosis),
-                }
-            }
-        };
-        // Of an identity that was not required it is still worth knowing whose it is.
-        let credentials = match (found, sdk.credentials_provider()) {
-            (Ok(credentials), _) => Some(credentials),
-            (Err(NoCredentials::Refused { .. }), Some(chain)) => {
-                chain.provide_credentials().await.ok()
-            }
-            _ => None,
-        };
-        let principal = match credentials {
-            Some(credentials) => Some(principal(sdk, &credentials).await),
+        let known = principal.as_ref().map(|report| report.principal.clone());
+        let diagnosis = match failure {
+            Some(failure) => Some(diagnose(&Evidence::gather(failure, injected, known).await)),
             None => None,
         };
-        let access = match (&config.probe, steady) {
-            (Some((bucket, prefix)), Some(steady)) if verdict.ok => {
-                let to = Destination::new(bucket, prefix, sdk);
-                Some(access(&Uploader::new(aws::s3(sdk, steady), to), who).await)
+        let summary = match (&diagnosis, &principal) {
+            (Some(diagnosis), _) => diagnosis.cause.clone(),
+            (None, Some(found)) if expected.provider == Requirement::Any => {
+                found.principal.to_string()
             }
-            _ => None,
+            (None, Some(found)) => {
+                format!("{}: as required ({})", found.principal, expected.provider)
+            }
+            (None, None) => String::new(),
         };
-        let mut notes = notes(&chain);
-        if config.region.is_none() {
-            notes.push(
-                "no region is set, so neither STS nor S3 can be asked: set AWS_REGION".to_owned(),
-            );
+        let verdict = Verdict {
+            ok: diagnosis.is_none(),
+            required: expected.provider.to_string(),
+            summary,
+            diagnosis,
+        };
+        let mut notes = notes(&chain, injected);
+        if sdk.region().is_none() {
+            notes
+                .push("no region is set, so STS and S3 cannot be asked: set AWS_REGION".to_owned());
         }
-        Self { injected, chain, notes, principal, access, verdict }
+        let variables = injected.shown();
+        let injected = InjectedReport { variables, tokens: Tokens::read(injected) };
+        Self { injected, chain, notes, principal, access: None, verdict }
     }
 
-    /// Whether the identity is what was required.
-    #[must_use]
-    pub fn is_ok(&self) -> bool {
+    /// Adds what the probe showed.
+    pub(crate) fn with_access(self, access: Access) -> Self {
+        Self { access: Some(access), ..self }
+    }
+
+    /// Whether the identity is the expected one.
+    pub(crate) fn is_ok(&self) -> bool {
         self.verdict.ok
     }
 
-    /// The report as JSON, in one document.
-    pub fn json(&self) -> serde_json::Result<String> {
+    /// The report as one JSON document.
+    pub(crate) fn json(&self) -> serde_json::Result<String> {
         serde_json::to_string_pretty(self)
     }
 }
 
-/// Asks each provider on its own, all at once, and tells them apart as the chain would.
-async fn chain(sdk: &SdkConfig) -> Vec<Link> {
+impl Access {
+    /// The object was stored under this key.
+    pub(crate) fn allowed(key: String) -> Self {
+        Self { allowed: true, key: Some(key), diagnosis: None }
+    }
+
+    /// S3 refused the object, or there was no request because the credentials were gone.
+    pub(crate) async fn refused(
+        failure: Option<Box<S3Failure>>,
+        credentials: &RefreshingCredentials,
+    ) -> Self {
+        let diagnosis = match failure {
+            Some(failure) => {
+                let (injected, principal) = (credentials.injected(), credentials.principal());
+                let failure = Failure::S3(failure);
+                Some(diagnose(&Evidence::gather(failure, injected, principal).await))
+            }
+            None => None,
+        };
+        Self { allowed: false, key: None, diagnosis }
+    }
+}
+
+/// Whose the credentials are. If they are not the required ones, this is still worth knowing: then
+/// the chain is asked once more, without the requirement.
+async fn find_principal(
+    sdk: &SdkConfig,
+    credentials: &RefreshingCredentials,
+    answer: &Result<aws_credential_types::Credentials, NoCredentials>,
+) -> Option<PrincipalReport> {
+    let found = match (answer, sdk.credentials_provider()) {
+        (Ok(found), _) => found.clone(),
+        (Err(NoCredentials::Refused { .. }), Some(chain)) => {
+            chain.provide_credentials().await.ok()?
+        }
+        _ => return None,
+    };
+    let mut principal = Principal::of(&found, credentials.injected());
+    let sts_error = principal.ask_sts(sdk, &found).await.err();
+    let left = principal.expiry.map(|at| at.duration_since(SystemTime::now()).unwrap_or_default());
+    let expires_in_seconds = left.map(|left| left.as_secs());
+    Some(PrincipalReport { principal, expires_in_seconds, sts_error })
+}
+
+/// A role other than the expected one. Without an answer of STS nothing can be said.
+fn other_role(expected: &str, found: Option<&PrincipalReport>) -> Option<Failure> {
+    let found = found?.principal.role.as_deref()?;
+    (found != expected)
+        .then(|| Failure::OtherRole { expected: expected.to_owned(), found: found.to_owned() })
+}
+
+/// Asks each provider on its own, all at the same time, and classifies them as the chain would.
+async fn ask_each_provider(sdk: &SdkConfig, injected: &Injected) -> Vec<Link> {
     let config = ProviderConfig::default().with_region(sdk.region().cloned());
     let environment = EnvironmentVariableCredentialsProvider::new();
     let profile = ProfileFileCredentialsProvider::builder().configure(&config).build();
     let web_identity = WebIdentityTokenCredentialsProvider::builder().configure(&config).build();
     let container = EcsCredentialsProvider::builder().configure(&config).build();
     let instance = ImdsCredentialsProvider::builder().configure(&config).build();
-    let providers: [(&'static str, &dyn ProvideCredentials); 5] = [
-        ("environment", &environment),
-        ("profile", &profile),
-        ("web_identity", &web_identity),
-        ("container", &container),
-        ("instance", &instance),
+    let providers: [(Provider, &dyn ProvideCredentials); 5] = [
+        (Provider::Environment, &environment),
+        (Provider::Profile, &profile),
+        (Provider::Irsa, &web_identity),
+        (injected.container_provider(), &container),
+        (Provider::Instance, &instance),
     ];
-    let asked = providers.map(|(name, provider)| async move {
-        (name, timeout(PATIENCE, provider.provide_credentials()).await)
+    let answers = providers.map(|(provider, asked)| async move {
+        (provider, timeout(PROVIDER_TIMEOUT, asked.provide_credentials()).await)
     });
     let mut ended = false;
-    let link = |(provider, answer)| {
+    let link = |(provider, answer): (Provider, _)| {
         let (state, detail) = match answer {
             Ok(Ok(_)) if ended => (State::WouldAnswer, None),
             Ok(Ok(_)) => (State::Answered, None),
             Ok(Err(CredentialsError::CredentialsNotLoaded(_))) => (State::NotConfigured, None),
             Ok(Err(error)) => (State::Failed, Some(one_line(&error))),
-            Err(_elapsed) => (State::Failed, Some(format!("no answer within {PATIENCE:?}"))),
+            Err(_elapsed) => {
+                (State::Failed, Some(format!("no answer within {PROVIDER_TIMEOUT:?}")))
+            }
         };
         ended |= state != State::NotConfigured;
         Link { provider, state, detail }
     };
-    join_all(asked).await.into_iter().map(link).collect()
+    join_all(answers).await.into_iter().map(link).collect()
 }
 
-/// What of the chain deserves to be said aloud.
-fn notes(chain: &[Link]) -> Vec<String> {
+/// What about the chain deserves a sentence.
+fn notes(chain: &[Link], injected: &Injected) -> Vec<String> {
     let mut notes = Vec::new();
-    let answered = chain.iter().find(|link| link.state == State::Answered);
-    let container_waits = super::injected::has_pod_identity()
-        && chain
-            .iter()
-            .any(|link| link.provider == "container" && link.state == State::WouldAnswer);
-    if let Some(link) = answered {
-        if container_waits {
-            notes.push(format!(
-                "{} comes earlier in the chain and shadows Pod Identity",
-                link.provider
-            ));
+    let would_answer =
+        |link: &Link| link.provider == Provider::PodIdentity && link.state == State::WouldAnswer;
+    if let Some(link) = chain.iter().find(|link| link.state == State::Answered) {
+        if injected.has_pod_identity() && chain.iter().any(would_answer) {
+            let provider = link.provider.name();
+            notes.push(format!("{provider} comes earlier in the chain and shadows Pod Identity"));
         }
-        if link.provider == "instance" {
-            notes.push(
-                "the node's role is all that is left: nothing was injected into this pod"
-                    .to_owned(),
-            );
+        if link.provider == Provider::Instance {
+            let note = "only the node's role is left: nothing was injected into this pod";
+            notes.push(note.to_owned());
         }
     }
     notes
-}
-
-async fn principal(sdk: &SdkConfig, credentials: &Credentials) -> Principal {
-    let (caller, sts_error) = match Caller::ask(sdk, credentials).await {
-        Ok(caller) => (caller, None),
-        Err(error) => (Caller::default(), Some(error)),
-    };
-    let Who { account, key_ending, .. } = Who::of(credentials);
-    Principal {
-        account: caller.account.or(account),
-        arn: caller.arn,
-        role: caller.role,
-        session: caller.session,
-        access_key_ending: key_ending,
-        expires_in_seconds: credentials
-            .expiry()
-            .map(|expiry| expiry.duration_since(SystemTime::now()).unwrap_or_default().as_secs()),
-        sts_error,
-    }
-}
-
-async fn access(uploader: &Uploader, who: Option<Who>) -> Access {
-    match uploader.probe().await {
-        Ok(key) => Access { allowed: true, key: Some(key), diagnosis: None },
-        Err(UploadError::S3(failure)) => {
-            let evidence = Evidence::gather(Failure::S3(failure), who).await;
-            Access { allowed: false, key: None, diagnosis: Some(diagnose(&evidence)) }
-        }
-        Err(_) => Access { allowed: false, key: None, diagnosis: None },
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "Injected")?;
-        if self.injected.variables.is_empty() {
-            writeln!(f, "  nothing: no variable of Pod Identity, IRSA or the SDK is set")?;
-        }
-        for (name, value) in &self.injected.variables {
-            writeln!(f, "  {name}={value}")?;
-        }
-        for (name, token) in [
-            ("Pod Identity", &self.injected.pod_identity_token),
-            ("IRSA", &self.injected.irsa_token),
-        ] {
-            if let Some(token) = token {
-                write_token(f, name, token)?;
-            }
-        }
-        writeln!(f, "\nChain")?;
-        for link in &self.chain {
-            let state = match link.state {
-                State::Answered => "answered",
-                State::WouldAnswer => "would answer, but an earlier one has",
-                State::NotConfigured => "not configured",
-                State::Failed => "fails",
-            };
-            write!(f, "  {:<13} {state}", link.provider)?;
-            writeln!(
-                f,
-                "{}",
-                link.detail.as_ref().map_or(String::new(), |why| format!(": {why}"))
-            )?;
-        }
-        for note in &self.notes {
-            writeln!(f, "  note: {note}")?;
-        }
-        writeln!(f, "\nPrincipal")?;
-        match &self.principal {
-            None => writeln!(f, "  nobody: there are no credentials")?,
-            Some(principal) => write_principal(f, principal)?,
-        }
-        if let Some(access) = &self.access {
-            writeln!(f, "\nAccess")?;
-            match (&access.key, &access.diagnosis) {
-                (Some(key), _) => writeln!(f, "  allowed: put {key}")?,
-                (None, Some(diagnosis)) => {
-                    writeln!(f, "  denied: {}\n  fix: {}", diagnosis.cause, diagnosis.fix)?;
-                }
-                (None, None) => writeln!(f, "  not tried")?,
-            }
-        }
-        writeln!(f, "\nVerdict")?;
-        let word = if self.verdict.ok { "ok" } else { "NOT OK" };
-        writeln!(f, "  {word}: {}", self.verdict.summary)?;
-        match &self.verdict.diagnosis {
-            Some(diagnosis) => writeln!(f, "  fix: {}", diagnosis.fix),
-            None => Ok(()),
-        }
-    }
-}
-
-fn write_token(f: &mut fmt::Formatter<'_>, name: &str, token: &Token) -> fmt::Result {
-    writeln!(f, "  {name}'s token (decoded, not verified), {}", token.path)?;
-    let Some(claims) = token.claims() else {
-        return writeln!(f, "    {:?}", token.content);
-    };
-    let bound = &claims.kubernetes;
-    let left = match claims.time_left() {
-        Ok(left) => {
-            format!("in {}", humantime::format_duration(Duration::from_secs(left.as_secs())))
-        }
-        Err(past) => {
-            format!("{} AGO", humantime::format_duration(Duration::from_secs(past.as_secs())))
-        }
-    };
-    for (claim, value) in [
-        ("issuer", claims.iss.as_str()),
-        ("audience", &claims.aud.all().join(", ")),
-        ("namespace", &bound.namespace),
-        ("service account", &bound.serviceaccount.name),
-        ("pod", &bound.pod.name),
-        ("node", &bound.node.name),
-        ("expires", &left),
-    ] {
-        writeln!(f, "    {claim:<15} {value}")?;
-    }
-    Ok(())
-}
-
-fn write_principal(f: &mut fmt::Formatter<'_>, principal: &Principal) -> fmt::Result {
-    let left = principal.expires_in_seconds.map_or_else(
-        || "never".to_owned(),
-        |seconds| format!("in {}", humantime::format_duration(Duration::from_secs(seconds))),
-    );
-    for (name, value) in [
-        ("account", principal.account.as_deref()),
-        ("role", principal.role.as_deref()),
-        ("session", principal.session.as_deref()),
-        ("arn", principal.arn.as_deref()),
-        ("access key", Some(format!("…{}", principal.access_key_ending)).as_deref()),
-        ("expires", Some(left.as_str())),
-        ("STS", principal.sts_error.as_deref()),
-    ] {
-        if let Some(value) = value {
-            writeln!(f, "  {name:<13} {value}")?;
-        }
-    }
-    Ok(())
 }

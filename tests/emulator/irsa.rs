@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::cloud::{Cloud, endpoint};
 use crate::harness::{Finished, Job, World, until};
 
-const IRSA: &str = "web identity (IRSA)";
+const IRSA: &str = "irsa";
 
 /// Adds what EKS's webhook injects for IRSA.
 fn with_irsa<'w>(job: Job<'w>, world: &World) -> Job<'w> {

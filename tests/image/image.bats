@@ -103,7 +103,7 @@ END
   # Assigned first: jq finds nothing wrong with no input at all.
   local identity
   identity=$(podman exec "$container" pod-identity-demo identity --json)
-  [[ $(jq -r .verdict.summary <<<"$identity") == *'the container provider (Pod Identity)'* ]]
+  [[ $(jq -r .verdict.summary <<<"$identity") == *'EKS Pod Identity'* ]]
 
   podman kill --signal TERM "$container" >/dev/null
   ends 143

@@ -36,11 +36,12 @@ async fn a_pod_with_pod_identity_is_shown_in_full() {
 
     let order = report["chain"].as_array().expect("an array").iter();
     let order: Vec<_> = order.map(|link| link["provider"].as_str().expect("a name")).collect();
-    assert_eq!(order, ["environment", "profile", "web_identity", "container", "instance"]);
-    assert_eq!(link(&report, "container")["state"], "answered");
+    assert_eq!(order, ["environment", "profile", "irsa", "pod-identity", "instance"]);
+    assert_eq!(link(&report, "pod-identity")["state"], "answered");
     assert_eq!(link(&report, "environment")["state"], "not_configured");
 
     let principal = &report["principal"];
+    assert_eq!(principal["provider"], "pod-identity");
     assert!(principal["arn"].as_str().is_some_and(|arn| arn.contains(":assumed-role/")));
     assert!(principal["role"].is_string() && principal["session"].is_string(), "{principal}");
     assert_eq!(principal["access_key_ending"].as_str().map(str::len), Some(4));
@@ -94,7 +95,7 @@ async fn static_keys_that_shadow_pod_identity_are_said_and_refused() {
     assert!(!text.contains("shadow-secret") && !text.contains("AKIASHADOW"), "{text}");
     let report = json(&done);
     assert_eq!(link(&report, "environment")["state"], "answered");
-    assert_eq!(link(&report, "container")["state"], "would_answer");
+    assert_eq!(link(&report, "pod-identity")["state"], "would_answer");
     assert!(report["notes"][0].as_str().is_some_and(|note| note.contains("shadows Pod Identity")));
     assert_eq!(report["verdict"]["diagnosis"]["id"], "shadowed_by_static_keys");
 }
@@ -107,8 +108,8 @@ async fn irsa_that_shadows_pod_identity_is_said_and_refused() {
         job = job.env(&name, value);
     }
     let report = report(job, 3).await;
-    assert_eq!(link(&report, "web_identity")["state"], "answered", "{report:#}");
-    assert_eq!(link(&report, "container")["state"], "would_answer");
+    assert_eq!(link(&report, "irsa")["state"], "answered", "{report:#}");
+    assert_eq!(link(&report, "pod-identity")["state"], "would_answer");
     assert_eq!(report["verdict"]["diagnosis"]["id"], "shadowed_by_irsa");
 }
 
@@ -155,7 +156,7 @@ async fn without_a_region_the_rest_is_told_all_the_same() {
     let job =
         world.job("/random", "identity --json").without("AWS_REGION").without("AWS_DEFAULT_REGION");
     let report = report(job, 0).await;
-    assert_eq!(link(&report, "container")["state"], "answered");
+    assert_eq!(link(&report, "pod-identity")["state"], "answered");
     assert!(report["notes"][0].as_str().is_some_and(|note| note.contains("AWS_REGION")));
     let job = world.job("/random", "identity --probe").without("AWS_REGION");
     job.without("AWS_DEFAULT_REGION").finish().await.expect(2);
@@ -174,15 +175,33 @@ fn answer(status: u16, text: &str) -> impl FnOnce(&World) {
     move |world| world.sandbox.agent.set_answer(Answer::Status(status, text))
 }
 
+/// IAM's text for whoever asks EKS Auth: the node's role.
+const NODE_ROLE_DENIED: &str = "User: arn:aws:sts::123456789012:assumed-role/node/i-1 is not \
+    authorized to perform: eks-auth:AssumeRoleForPodIdentity on resource: \
+    arn:aws:eks:us-east-1:123456789012:cluster/demo";
+
+/// IAM's text for the first of two roles.
+const TARGET_ROLE_DENIED: &str = "User: arn:aws:sts::123456789012:assumed-role/first/eks-demo is \
+    not authorized to perform: sts:TagSession on resource: arn:aws:iam::210987654321:role/second";
+
 #[tokio::test]
 async fn what_the_agent_says_is_told_apart() {
     let exception = |code: &str| format!("[0f-1]: ({code}): Some text., fault: client");
+    let denied = |text: &str| format!("[0f-1]: (AccessDeniedException): {text}, fault: client");
     for (status, text, id) in [
         (404, exception("ResourceNotFoundException"), "no_association"),
-        (400, exception("AccessDeniedException"), "trust_policy"),
+        (
+            400,
+            denied("EKS does not have permissions to assume the associated role."),
+            "trust_policy",
+        ),
+        (400, denied(NODE_ROLE_DENIED), "node_role_not_allowed"),
+        (400, denied(TARGET_ROLE_DENIED), "target_role"),
+        (400, denied("Something else."), "unknown"),
         (400, exception("ExpiredTokenException"), "token_rejected"),
         (400, exception("InvalidTokenException"), "token_rejected"),
         (429, exception("ThrottlingException"), "agent_throttled"),
+        (429, "Too Many Requests".to_owned(), "agent_busy"),
         (500, exception("InternalServerException"), "agent_service_error"),
         (500, "unable to fetch credentials from EKS Auth".to_owned(), "agent_service_error"),
         (400, "Service account token cannot be empty".to_owned(), "agent_refuses_token"),
@@ -263,4 +282,45 @@ async fn a_proxy_before_the_agent_is_named() {
     let job = world.job("/random", "identity --json").env("HTTP_PROXY", "http://127.0.0.1:1");
     let report = report(job, 3).await;
     assert_eq!(report["verdict"]["diagnosis"]["id"], "proxy", "{report:#}");
+}
+
+#[tokio::test]
+async fn a_role_that_is_not_the_expected_one_is_code_3() {
+    let world = World::new().await;
+    let role = world.sandbox.agent.issued();
+    assert!(role.is_empty(), "nobody has asked yet");
+    let arn = "arn:aws:iam::123456789012:role/service/demo";
+    for (expected, code) in [("demo", 0), (arn, 0), ("other", 3)] {
+        let words = format!("identity --json --expect-role {expected}");
+        let report = report(world.job("/random", &words), code).await;
+        assert_eq!(report["principal"]["role"], "demo", "{report:#}");
+        assert_eq!(report["verdict"]["ok"], code == 0);
+        if code != 0 {
+            assert_eq!(report["verdict"]["diagnosis"]["id"], "stale_role");
+            assert_eq!(report["verdict"]["diagnosis"]["resolved_by"], "never");
+        }
+    }
+    let done = world.job("/random", "identity --expect-role arn:aws:iam::1:user/me").finish().await;
+    let done = done.expect(2);
+    assert!(done.lines[0].starts_with("error: --expect-role: "), "{:?}", done.lines);
+}
+
+#[tokio::test]
+async fn a_container_that_the_annotation_skips_is_named() {
+    let world = World::new().await;
+    let skipped = |names: &str| {
+        world
+            .job("/random", "identity --json --require-identity pod-identity")
+            .without("AWS_CONTAINER_CREDENTIALS_FULL_URI")
+            .without("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
+            .env("SKIP_CONTAINERS", names)
+    };
+    for (names, id) in [
+        ("proxy, pod-identity-demo", "container_skipped"),
+        ("proxy", "not_injected"),
+        ("", "not_injected"),
+    ] {
+        let report = report(skipped(names), 3).await;
+        assert_eq!(report["verdict"]["diagnosis"]["id"], id, "{names:?}");
+    }
 }

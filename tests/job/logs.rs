@@ -22,7 +22,7 @@ async fn the_first_line_says_what_will_happen_and_who_we_are() {
     assert_eq!(first["destination"], format!("s3://{}/demo/{pod}/", world.sandbox.s3.bucket()));
     let issued = &world.sandbox.agent.issued()[0];
     assert_eq!(first["account"], issued.account_id);
-    assert!(first["provider"].as_str().is_some_and(|name| name.contains("Pod Identity")));
+    assert_eq!(first["provider"], "pod-identity");
     let message = first["message"].as_str().expect("a message");
     assert!(message.contains("every 45s") && message.contains(&host), "{message}");
     assert!(!done.lines.join("\n").contains(&issued.access_key_id), "only the id's end is told");

@@ -1,6 +1,8 @@
 //! The guard: nothing is uploaded under an identity that was not required; and the start's grace.
 
 use sandbox::{ErrorAnswer, Fault};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::harness::World;
 
@@ -54,11 +56,7 @@ async fn irsa_runs_the_same_job_and_wins_where_both_are_injected() {
                 .without("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
         }
         let done = job.finish().await.expect(0);
-        assert!(
-            done.lines
-                .iter()
-                .any(|line| line.contains("with credentials from web identity (IRSA)"))
-        );
+        assert!(done.lines.iter().any(|line| line.contains("with credentials from IRSA")));
         assert_eq!(world.objects().await.len(), 2);
         assert_eq!(world.sandbox.agent.requests(), 0);
     }
@@ -95,9 +93,44 @@ async fn an_association_that_does_not_come_ends_it_with_4_and_the_diagnosis() {
     let world = World::new().await;
     world.sandbox.agent.dissociate("demo", "demo");
     let done = world.job("/random", "--startup-grace 2s").finish().await.expect(4);
-    let last = done.events("no identity to work with");
+    let last = done.events("no usable credentials");
     assert_eq!(last[0]["diagnosis"], "no_association");
     assert!(last[0]["fix"].as_str().is_some_and(|fix| fix.contains("podidentityassociation")));
+}
+
+#[tokio::test]
+async fn an_agent_that_starts_after_the_pod_is_waited_for() {
+    let world = World::new().await;
+    // A port at which nothing listens yet: the agent's, on a fresh node.
+    let address = {
+        let reserved = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        reserved.local_addr().expect("an address")
+    };
+    let uri = format!("http://{address}/v1/credentials");
+    let job =
+        world.job("/random", "--count 1").env("AWS_CONTAINER_CREDENTIALS_FULL_URI", &uri).start();
+    job.wrote("\"diagnosis\":\"agent_starting\"", 1).await;
+    let listener = TcpListener::bind(address).await.expect("the port is still free");
+    let agent = world.sandbox.agent.uri();
+    let agent = agent.split('/').nth(2).expect("host and port").to_owned();
+    let forward = tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.expect("a connection");
+        let mut agent = TcpStream::connect(agent).await.expect("the agent");
+        let _ = copy_bidirectional(&mut client, &mut agent).await;
+    });
+    job.finish().await.expect(0);
+    forward.abort();
+    assert_eq!(world.objects().await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_agent_that_does_not_start_ends_it_with_4() {
+    let world = World::new().await;
+    let job = world
+        .job("/random", "--startup-grace 1s")
+        .env("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/v1/credentials");
+    let done = job.finish().await.expect(4);
+    assert_eq!(done.events("no usable credentials")[0]["diagnosis"], "agent_starting");
 }
 
 #[tokio::test]
@@ -111,6 +144,15 @@ async fn a_policy_that_comes_within_the_grace_is_waited_for() {
         assert_eq!(done.events("no upload").len(), 2);
         assert_eq!(world.objects().await.len(), 1);
     }
+}
+
+/// S3's text for a request that a policy denies:
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html>.
+fn denied(reason: &str) -> ErrorAnswer {
+    ErrorAnswer::new(403, "AccessDenied").message(&format!(
+        "User: arn:aws:sts::123456789012:assumed-role/demo/eks-demo is not authorized to perform: \
+         s3:PutObject on resource: \"arn:aws:s3:::pictures/x.jpg\" {reason}"
+    ))
 }
 
 #[tokio::test]
@@ -132,6 +174,16 @@ async fn an_s3_that_keeps_refusing_ends_it_with_4() {
             "kms:GenerateDataKey",
         ),
         (ErrorAnswer::kms_not_found(key), "kms", "KMS"),
+        (
+            denied("because no session policy allows the s3:PutObject action"),
+            "session_policy",
+            "because no session policy allows",
+        ),
+        (
+            denied("with an explicit deny in a resource-based policy"),
+            "s3_access_denied",
+            "S3 says: with an explicit deny in a resource-based policy",
+        ),
     ] {
         let world = World::new().await;
         world.sandbox.s3.fail("PutObject", 1000, Fault::Error(answer));

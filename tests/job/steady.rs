@@ -29,7 +29,7 @@ async fn an_outage_shorter_than_what_is_left_costs_nothing() {
     let job = world.job("/random", "--interval 100ms").start();
     job.wrote("\"uploaded\"", 1).await;
     agent.set_answer(Answer::Status(500, "down".to_owned()));
-    job.wrote("those in hand still hold", 1).await;
+    job.wrote("those in use are still valid", 1).await;
     agent.set_answer(Answer::Normal);
     let before = agent.issued().len();
     until("a refresh that works", || agent.issued().len() > before).await;

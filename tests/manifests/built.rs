@@ -188,7 +188,10 @@ pub fn kustomize(folder: &Path) -> String {
 /// One of the tools that `scripts/test.sh` installs.
 pub fn tool(name: &str) -> PathBuf {
     let tool = project(".tools/manifests/bin").join(name);
-    assert!(tool.exists(), "{name} is missing: run scripts/test.sh, or scripts/dev/tools.sh manifests");
+    assert!(
+        tool.exists(),
+        "{name} is missing: run scripts/test.sh, or scripts/dev/tools.sh manifests"
+    );
     tool
 }
 

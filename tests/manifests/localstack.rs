@@ -48,10 +48,7 @@ async fn what_the_overlay_sets_uploads_through_localstacks_sts() {
     let events = done.lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let mut events = events.filter(|event| event["destination"].is_string());
     let first = events.next().expect("the line that announces the run");
-    assert_eq!(
-        (&first["provider"], &first["account"]),
-        (&json!("web identity (IRSA)"), &json!("000000000000"))
-    );
+    assert_eq!((&first["provider"], &first["account"]), (&json!("irsa"), &json!("000000000000")));
 
     let admin = Admin::new(&Emulator::new(endpoint, "none"));
     assert_eq!(admin.objects("my-bucket").await.expect("a bucket").len(), 3);

@@ -30,7 +30,7 @@ teardown_file() { stop_story; }
   ((status == 0))
   [[ $output == *"eks.amazonaws.com/role-arn: arn:aws:iam::123456789012:role/eksctl-story-addon-iamserviceaccount-"* ]]
   [[ $output == *'"Service": "pods.eks.amazonaws.com"'*'"Federated": "arn:aws:iam::123456789012:oidc-provider/'* ]]
-  [[ $output == *"ok: credentials from the container provider (Pod Identity)"*"ok: credentials from web identity (IRSA)"* ]]
+  [[ $output == *"ok: credentials from EKS Pod Identity"*"ok: credentials from IRSA"* ]]
   [[ $output == *"podidentityassociation/story/"*"what differs"* ]]
   [[ $stderr == *"injected for irsa, has uploaded s3://story-pictures/"* ]]
 

@@ -76,7 +76,7 @@ teardown_file() { stop_story; }
   [[ $output == *"the other: -    volume eks-pod-identity-token: token for pods.eks.amazonaws.com"* ]]
   [[ $output != *"the other: yes  env AWS_CONTAINER"* ]]
   [[ $output == *"audience        pods.eks.amazonaws.com"*"pod             ${pod#pod/}"* ]]
-  [[ $output == *"role          story-uploader"*"ok: credentials from the container provider"* ]]
+  [[ $output == *"role          story-uploader"*"ok: credentials from EKS Pod Identity"* ]]
   [[ $output == *'"client-addr":"10.0.1.'*"Calling EKS Auth"* ]]
   [[ -z $(writes) && $(objects) == "$before" ]]
 }

@@ -36,7 +36,7 @@ teardown_file() { stop_cloud; }
   PATH=$STAND_INS run --separate-stderr "$repository/scripts/rehearse.sh" --kubernetes
   printf '%s\n' "$stderr"
   ((status == 0))
-  [[ $output == *"ok: credentials from web identity (IRSA)"*"nothing is wrong"* ]]
+  [[ $output == *"ok: credentials from IRSA"*"nothing is wrong"* ]]
   [[ ${stderr_lines[-1]} == "Nothing is left: the account is as it was before." ]]
 }
 

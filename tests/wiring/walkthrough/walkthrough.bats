@@ -40,7 +40,7 @@ blocks() {
   [[ -e $folder/12 ]] # all were found
   for expected in '"aws:PrincipalTag/kubernetes-namespace"' 'eks-pod-identity-agent' 'eksctl-pod-identity-demo-podidentityrole-' \
     's3://pod-identity-demo-123456789012-us-east-1/' 'INFO uploaded' 'token for pods.eks.amazonaws.com' \
-    'ok: credentials from the container provider (Pod Identity)' 'ok: credentials from web identity (IRSA)' \
+    'ok: credentials from EKS Pod Identity' 'ok: credentials from IRSA' \
     'nothing is wrong' 'nothing is left'; do
     grep -qF "$expected" "$said" || { echo "nowhere: $expected" && false; }
   done

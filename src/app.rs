@@ -1,0 +1,174 @@
+//! The composition root: builds the parts from the settings, connects them and runs them.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use aws_config::SdkConfig;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{Cli, LISTEN, Task};
+use crate::config::{Config, IdentityConfig};
+use crate::exit::Exit;
+use crate::identity::{Access, Injected, RefreshingCredentials, Report, Requirement};
+use crate::job::{Attempt, Job, Plan};
+use crate::sdk;
+use crate::shutdown::Signals;
+use crate::source::{Limits, Source, SourceOptions};
+use crate::status::{Server, Status};
+use crate::telemetry;
+use crate::upload::{Destination, UploadError, Uploader, client, without_secrets};
+
+/// Why the program cannot run at all. The text is for a person.
+type CannotRun = Box<dyn std::error::Error>;
+
+/// Runs the command that the arguments ask for, to its end.
+#[must_use]
+pub fn run(arguments: Cli) -> ExitCode {
+    let task = arguments.into_task();
+    let exit = match (sdk::region(), task) {
+        (Err(error), _) => unusable(vec![format!("AWS_REGION: cannot be read: {error}")]),
+        (Ok(region), Task::Run(settings)) => settings.check(region).map_or_else(unusable, run_job),
+        (Ok(region), Task::Identity(arguments)) => {
+            arguments.check(region).map_or_else(unusable, |config| {
+                run_identity(&config).unwrap_or_else(|error| {
+                    eprintln!("error: {error}");
+                    Exit::CannotRun
+                })
+            })
+        }
+    };
+    exit.into()
+}
+
+fn unusable(problems: Vec<String>) -> Exit {
+    for problem in problems {
+        eprintln!("error: {problem}");
+    }
+    Exit::UnusableSettings
+}
+
+fn run_job(config: Config) -> Exit {
+    telemetry::init(config.log_format, config.log_filter.clone());
+    let server = match config.listen.map(listen).transpose() {
+        Ok(server) => server,
+        Err(problem) => return unusable(vec![problem]),
+    };
+    let ended = runtime(config.concurrency)
+        .map_err(CannotRun::from)
+        .and_then(|runtime| runtime.block_on(job(config, server)));
+    ended.unwrap_or_else(|error| {
+        tracing::error!(%error, "cannot run");
+        Exit::CannotRun
+    })
+}
+
+fn listen(address: SocketAddr) -> Result<Server, String> {
+    Server::bind(address).map_err(|error| {
+        format!("{LISTEN}: cannot listen on {address}: {error}; give another address, or off")
+    })
+}
+
+/// With one picture at a time, one thread is the smallest and the fastest: there is nothing to hand
+/// over between threads.
+fn runtime(concurrency: usize) -> std::io::Result<Runtime> {
+    let mut builder =
+        if concurrency > 1 { Builder::new_multi_thread() } else { Builder::new_current_thread() };
+    builder.enable_all().build()
+}
+
+async fn job(config: Config, server: Option<Server>) -> Result<Exit, CannotRun> {
+    let started = Instant::now();
+    let mut signals = Signals::install()?;
+    let sdk = sdk::load(Some(&config.region), config.fetch_timeout).await;
+    let credentials = credentials(&sdk, config.require_identity)?;
+    let status = Status::new(credentials.clone(), config.interval);
+
+    // They end when this function returns.
+    let mut beside = JoinSet::new();
+    let _serving = match server {
+        Some(server) => {
+            beside.spawn(credentials.clone().keep_named(sdk.clone()));
+            let serving = server.serve(status.clone());
+            Some(serving.map_err(|error| format!("cannot serve health and metrics: {error}"))?)
+        }
+        None => None,
+    };
+
+    let to = Destination::new(&config.bucket, &config.key_prefix, &sdk);
+    let source = source(&config)
+        .map_err(|error| format!("cannot set up TLS for the image host: {error}"))?;
+    let job = Job {
+        plan: plan(&config, &to),
+        attempt: Attempt {
+            source,
+            uploader: Uploader::new(client(&sdk, credentials.clone()), to),
+            credentials,
+            started,
+            cancel: CancellationToken::new(),
+        },
+        status,
+    };
+    Ok(job.run(async || signals.next().await).await)
+}
+
+fn credentials(sdk: &SdkConfig, required: Requirement) -> Result<RefreshingCredentials, CannotRun> {
+    let chain = sdk.credentials_provider().ok_or("the AWS SDK has no credential chain")?;
+    Ok(RefreshingCredentials::new(chain, required, Injected::from_env()))
+}
+
+fn source(config: &Config) -> Result<Source, reqwest::Error> {
+    Source::new(SourceOptions {
+        urls: config.image_urls.clone(),
+        allow_private: config.allow_private_source,
+        limits: Limits {
+            size: config.max_image_size,
+            fetch: config.fetch_timeout,
+            connect: config.connect_timeout,
+            read: config.read_timeout,
+        },
+    })
+}
+
+fn plan(config: &Config, to: &Destination) -> Plan {
+    Plan {
+        sources: config.image_urls.iter().map(without_secrets).collect::<Vec<_>>().join(" "),
+        destination: format!("s3://{}/{}{}/", to.bucket, to.prefix, to.pod),
+        at: to.endpoint.clone().unwrap_or_else(|| to.region.clone()),
+        interval: config.interval,
+        count: config.count,
+        concurrency: config.concurrency,
+        startup_grace: config.startup_grace,
+        shutdown_grace: config.shutdown_grace,
+        longest_picture: sdk::longest_picture(config.fetch_timeout),
+    }
+}
+
+fn run_identity(config: &IdentityConfig) -> Result<Exit, CannotRun> {
+    let report = runtime(1)?.block_on(identity(config))?;
+    if config.json {
+        println!("{}", report.json()?);
+    } else {
+        print!("{report}");
+    }
+    Ok(if report.is_ok() { Exit::Success } else { Exit::WrongIdentity })
+}
+
+async fn identity(config: &IdentityConfig) -> Result<Report, CannotRun> {
+    // No body is larger than a probe's.
+    let sdk = sdk::load(config.region.as_deref(), std::time::Duration::ZERO).await;
+    let credentials = credentials(&sdk, config.expected.provider)?;
+    let report = Report::make(&sdk, &credentials, &config.expected).await;
+    let Some((bucket, prefix)) = config.probe.as_ref().filter(|_| report.is_ok()) else {
+        return Ok(report);
+    };
+    let to = Destination::new(bucket, prefix, &sdk);
+    let access = match Uploader::new(client(&sdk, credentials.clone()), to).probe().await {
+        Ok(key) => Access::allowed(key),
+        Err(UploadError::S3(failure)) => Access::refused(Some(failure), &credentials).await,
+        Err(_) => Access::refused(None, &credentials).await,
+    };
+    Ok(report.with_access(access))
+}

@@ -1,0 +1,98 @@
+//! Why it fails and what to do: the causes that can be told from the evidence, as one table.
+//!
+//! A cause is a row: an id, what may resolve it, and a function that looks at the [`Evidence`] and
+//! says cause and fix, or nothing. The first row that says something is the diagnosis, so the order
+//! is that of certainty: what is plainly wrong in the pod comes before what others say about it. To
+//! add a cause, add a row to the group it belongs to and a case to its test.
+
+mod agent;
+mod chain;
+mod s3;
+mod token;
+
+use serde::Serialize;
+
+use super::evidence::{Evidence, Failure};
+
+/// The groups of causes, in order.
+pub(super) const GROUPS: [&[Cause]; 4] = [chain::CAUSES, token::CAUSES, agent::CAUSES, s3::CAUSES];
+
+/// A row of the table.
+pub(super) struct Cause {
+    /// Its name in JSON, metrics and logs.
+    pub(super) id: &'static str,
+    resolved_by: ResolvedBy,
+    explain: Explain,
+}
+
+/// Cause and fix, if the evidence shows the cause.
+type Explain = fn(&Evidence) -> Option<Explanation>;
+
+impl Cause {
+    const fn new(id: &'static str, resolved_by: ResolvedBy, explain: Explain) -> Self {
+        Self { id, resolved_by, explain }
+    }
+}
+
+/// Cause and fix, one line each.
+type Explanation = (String, String);
+
+/// What may resolve a failure without a person's help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ResolvedBy {
+    /// Nothing: something must be changed.
+    Never,
+    /// Time: changes to IAM and EKS propagate, and services recover.
+    Wait,
+    /// Other credentials, which the provider must be asked for.
+    FreshCredentials,
+}
+
+/// What a failure comes from, and how to fix it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Diagnosis {
+    /// The row's id.
+    pub(crate) id: &'static str,
+    /// What is wrong, in one line.
+    pub(crate) cause: String,
+    /// What to do, in one line.
+    pub(crate) fix: String,
+    pub(crate) resolved_by: ResolvedBy,
+}
+
+impl Diagnosis {
+    /// Id and cause, where there is no room for the fix.
+    pub(crate) fn in_short(&self) -> String {
+        format!("{}: {}", self.id, self.cause)
+    }
+}
+
+/// What the evidence shows. If no row matches, this is the failure's own text.
+pub(crate) fn diagnose(evidence: &Evidence) -> Diagnosis {
+    let found = GROUPS.into_iter().flatten().find_map(|row| {
+        let (cause, fix) = (row.explain)(evidence)?;
+        Some(Diagnosis { id: row.id, cause, fix, resolved_by: row.resolved_by })
+    });
+    found.unwrap_or_else(|| Diagnosis {
+        id: "unknown",
+        cause: match (&evidence.failure, evidence.refusal()) {
+            (Failure::Chain { .. }, Some((status, text))) => {
+                format!("the Pod Identity Agent answered {status}: {text}")
+            }
+            (Failure::Chain { text, .. }, None) => text.clone(),
+            (Failure::Refused(required, found), _) => format!("{found}, not {required}"),
+            (Failure::OtherRole { expected, found }, _) => format!("role {found}, not {expected}"),
+            (Failure::S3(failure), _) => failure.text.clone(),
+        },
+        fix: "run `pod-identity-demo identity` in this pod, and check each step".to_owned(),
+        resolved_by: ResolvedBy::Wait,
+    })
+}
+
+const NEW_POD: &str =
+    "then delete the pod instead of restarting it, because only a new pod passes admission again";
+
+fn explanation(cause: impl Into<String>, fix: impl Into<String>) -> Explanation {
+    (cause.into(), fix.into())
+}

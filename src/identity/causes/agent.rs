@@ -1,0 +1,197 @@
+//! Causes on the way to the Pod Identity Agent and in its answers, and in STS's answers to IRSA.
+//!
+//! The agent's texts are those of `aws/eks-pod-identity-agent` 0.1.37. It passes errors of EKS Auth
+//! on as `[REQUEST ID]: (CODE): TEXT, fault: client`.
+
+use super::super::agent::Answer;
+use super::super::evidence::Evidence;
+use super::ResolvedBy::{Never, Wait};
+use super::{Cause, Explanation, explanation};
+
+pub(super) const CAUSES: &[Cause] = &[
+    Cause::new("proxy", Never, |e| {
+        e.chain()?;
+        (e.proxied && e.injected.has_pod_identity()).then_some(())?;
+        Some(explanation(
+            "the proxy variables send requests for the Pod Identity Agent through a proxy, \
+                 which cannot reach it",
+            "add 169.254.170.23 and [fd00:ec2::23] to NO_PROXY",
+        ))
+    }),
+    Cause::new("agent_starting", Wait, |e| {
+        answered(e, &Answer::ConnectionRefused).filter(|()| e.agent_may_be_starting)?;
+        Some(explanation(
+            "the Pod Identity Agent refuses connections: on a fresh node it may start after \
+                 this pod",
+            "nothing: the request is repeated; if the agent does not start within two minutes, \
+                 check the DaemonSet eks-pod-identity-agent in kube-system",
+        ))
+    }),
+    Cause::new("agent_not_running", Wait, |e| {
+        answered(e, &Answer::ConnectionRefused)?;
+        Some(explanation(
+            "the Pod Identity Agent refuses connections: it is not running on this node",
+            "check that the add-on is installed, and the DaemonSet eks-pod-identity-agent in \
+                 kube-system",
+        ))
+    }),
+    Cause::new("agent_timeout", Wait, |e| {
+        answered(e, &Answer::Timeout)?;
+        Some(explanation(
+            "the Pod Identity Agent does not answer in time",
+            "allow egress to 169.254.170.23 port 80 in the network policies, and check the \
+                 agent's log",
+        ))
+    }),
+    Cause::new("agent_unreachable", Wait, |e| {
+        let Some(Answer::Unreachable(why)) = &e.agent else { return None };
+        Some(explanation(
+            format!("the Pod Identity Agent cannot be reached: {why}"),
+            "check the node's network, and whether the agent listens on the address family in \
+                 AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        ))
+    }),
+    Cause::new("no_association", Wait, |e| {
+        relayed(e, &["ResourceNotFoundException"])?;
+        Some(explanation(
+            format!("there is no association for {} in this cluster", e.subject()),
+            "create it with `eksctl create podidentityassociation` or `aws eks \
+                 create-pod-identity-association`",
+        ))
+    }),
+    Cause::new("target_role", Wait, target_role),
+    Cause::new("node_role_not_allowed", Wait, |e| {
+        let text = relayed(e, &["AccessDeniedException"])?;
+        let (caller, ..) =
+            denied(text).filter(|(_, action, _)| *action == "eks-auth:AssumeRoleForPodIdentity")?;
+        Some(explanation(
+            format!("the node's role may not ask EKS Auth for this pod's credentials: {caller}"),
+            "allow eks-auth:AssumeRoleForPodIdentity in the node's role, for example with the \
+                 policy AmazonEKSWorkerNodePolicy",
+        ))
+    }),
+    Cause::new("trust_policy", Wait, |e| {
+        let text = relayed(e, &["AccessDeniedException"])?;
+        text.contains("permissions to assume the associated role").then_some(())?;
+        Some(explanation(
+            format!("EKS may not assume the role that is associated with {}", e.subject()),
+            "allow sts:AssumeRole and sts:TagSession to pods.eks.amazonaws.com in the role's \
+                 trust policy; if that is right, check whether the pod uses hostNetwork, for which \
+                 this was reported too (issue 139 of the agent)",
+        ))
+    }),
+    Cause::new("token_rejected", Wait, |e| {
+        let text = relayed(e, &["ExpiredTokenException", "InvalidTokenException"])?;
+        Some(explanation(
+            format!("EKS Auth rejects this pod's token: {text}"),
+            "check that the token is this cluster's and that the node's clock is right, and \
+                 delete the pod to get a new token",
+        ))
+    }),
+    Cause::new("agent_throttled", Wait, |e| {
+        relayed(e, &["ThrottlingException"])?;
+        Some(explanation(
+            "EKS Auth throttles requests: too many pods ask for credentials at the same time",
+            "nothing: the request is repeated; if it continues, start fewer pods at a time",
+        ))
+    }),
+    Cause::new("agent_busy", Wait, |e| {
+        e.refusal().filter(|(status, _)| *status == 429)?;
+        Some(explanation(
+            "the Pod Identity Agent's own rate limiter answered 429: many pods start on this \
+                 node at the same time",
+            "nothing: the request is repeated",
+        ))
+    }),
+    Cause::new("agent_refuses_address", Never, |e| {
+        let (status, _) = e.refusal().filter(|(status, _)| *status == 403)?;
+        Some(explanation(
+            format!("the agent answered {status}: it was not called by its own address"),
+            "set AWS_CONTAINER_CREDENTIALS_FULL_URI to http://169.254.170.23/v1/credentials or \
+                 http://[fd00:ec2::23]/v1/credentials",
+        ))
+    }),
+    Cause::new("agent_refuses_token", Wait, |e| {
+        let (status, text) = e.refusal()?;
+        text.starts_with("Service account token").then_some(())?;
+        Some(explanation(
+            format!("the agent answered {status}: {text}"),
+            "delete the pod to get a new token: this one is missing, damaged or expired",
+        ))
+    }),
+    Cause::new("agent_service_error", Wait, |e| {
+        let (status, text) = e.refusal().filter(|(status, _)| *status >= 500)?;
+        Some(explanation(
+            format!("the agent answered {status}: {text}"),
+            "nothing: the request is repeated; in a private cluster, add the VPC endpoint for \
+                 eks-auth",
+        ))
+    }),
+    Cause::new("irsa_provider", Wait, |e| {
+        let text = irsa(e, "InvalidIdentityToken")?;
+        Some(explanation(
+            format!("STS rejects IRSA's token: {text}"),
+            "associate the cluster's OIDC provider with IAM: `eksctl utils \
+                 associate-iam-oidc-provider`",
+        ))
+    }),
+    Cause::new("irsa_trust_policy", Wait, |e| {
+        irsa(e, "AccessDenied")?;
+        Some(explanation(
+            format!("STS does not let {} assume the role of IRSA", e.subject()),
+            "name this cluster's OIDC provider, namespace and service account in the role's \
+                 trust policy",
+        ))
+    }),
+];
+
+fn answered(e: &Evidence, answer: &Answer) -> Option<()> {
+    (e.agent.as_ref() == Some(answer)).then_some(())
+}
+
+/// The agent's text, if it passes on an error of EKS Auth with one of these codes.
+fn relayed<'a>(e: &'a Evidence, codes: &[&str]) -> Option<&'a str> {
+    let (_, text) = e.refusal()?;
+    codes.iter().any(|code| text.contains(&format!("({code})"))).then_some(text)
+}
+
+/// Caller, action and resource in IAM's text "User: CALLER is not authorized to perform: ACTION on
+/// resource: RESOURCE":
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html>.
+fn denied(text: &str) -> Option<(&str, &str, &str)> {
+    let (caller, rest) =
+        text.split_once("User: ")?.1.split_once(" is not authorized to perform: ")?;
+    let (action, rest) = rest.split_once(" on resource: ")?;
+    let resource = rest.split([' ', ',']).next()?;
+    Some((caller, action, resource))
+}
+
+/// The second role of an association, which the first one assumes.
+fn target_role(e: &Evidence) -> Option<Explanation> {
+    let text = relayed(e, &["AccessDeniedException", "InvalidRequestException"])?;
+    if text.contains("PackedPolicyTooLarge") || text.contains("packed size") {
+        return Some(explanation(
+            "the session tags and the session policy of the association are too large together",
+            "shorten the session policy, or switch the association's session tags off",
+        ));
+    }
+    let (first, action, target) = denied(text)?;
+    match action {
+        "sts:AssumeRole" | "sts:TagSession" => Some(explanation(
+            format!(
+                "the association's role may not do {action} on its target role {target}: {first}"
+            ),
+            format!(
+                "allow {action} on {target} in the policy of the associated role, and allow it to \
+                 that role in the trust policy of the target role; an sts:ExternalId there must be \
+                 the association's external ID"
+            ),
+        )),
+        _ => None,
+    }
+}
+
+/// STS's text, if IRSA is injected and STS answered with this code.
+fn irsa<'a>(e: &'a Evidence, code: &str) -> Option<&'a str> {
+    e.chain().filter(|text| e.injected.has_irsa() && text.contains(code))
+}

@@ -1,0 +1,140 @@
+//! Causes in the credential chain: the wrong provider answered, or none did.
+
+use super::super::evidence::{Evidence, Failure};
+use super::super::provider::{Provider, Requirement};
+use super::ResolvedBy::Never;
+use super::{Cause, Explanation, NEW_POD, explanation};
+
+pub(super) const CAUSES: &[Cause] = &[
+    Cause::new("shadowed_by_irsa", Never, |e| {
+        let fix = "remove the annotation eks.amazonaws.com/role-arn from the service account";
+        shadowed(e, Provider::Irsa, fix)
+    }),
+    Cause::new("shadowed_by_static_keys", Never, |e| {
+        let fix = "remove AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY from the pod's specification";
+        shadowed(e, Provider::Environment, fix)
+    }),
+    Cause::new("shadowed_by_profile", Never, |e| {
+        let fix = "remove AWS_PROFILE and the AWS configuration files from the pod";
+        shadowed(e, Provider::Profile, fix)
+    }),
+    Cause::new("container_skipped", Never, container_skipped),
+    Cause::new("node_role_fallback", Never, node_role_fallback),
+    Cause::new("not_injected", Never, not_injected),
+    Cause::new("wrong_identity", Never, wrong_identity),
+    Cause::new("stale_role", Never, stale_role),
+    Cause::new("no_identity", Never, no_identity),
+];
+
+fn shadowed(e: &Evidence, by: Provider, fix: &str) -> Option<Explanation> {
+    let Failure::Refused(required, found) = &e.failure else { return None };
+    if !required.wants_pod_identity() || found.provider != by || !e.injected.has_pod_identity() {
+        return None;
+    }
+    Some(explanation(
+        format!("Pod Identity is injected, but {by} comes earlier in the chain and answered"),
+        format!("{fix}, {NEW_POD}"),
+    ))
+}
+
+/// What is required, if it is not there.
+fn missing(e: &Evidence) -> Option<Requirement> {
+    match &e.failure {
+        Failure::Refused(required, _) | Failure::Chain { none: true, required, .. } => {
+            Some(*required)
+        }
+        _ => None,
+    }
+}
+
+fn container_skipped(e: &Evidence) -> Option<Explanation> {
+    let required = missing(e)?;
+    let wants_irsa = required == Requirement::Provider(Provider::Irsa);
+    let absent = (required.wants_pod_identity() && !e.injected.has_pod_identity())
+        || (wants_irsa && !e.injected.has_irsa());
+    let skipped = e.injected.skipped_by().filter(|_| absent)?;
+    Some(explanation(
+        format!(
+            "{required} was not injected into this container, because the pod's annotation \
+             eks.amazonaws.com/skip-containers names it: {skipped}"
+        ),
+        "remove this container's name from the annotation in the pod's template, which creates a \
+         new pod",
+    ))
+}
+
+fn node_role_fallback(e: &Evidence) -> Option<Explanation> {
+    match &e.failure {
+        Failure::Refused(required, found) if found.provider == Provider::Instance => {
+            Some(explanation(
+                format!(
+                    "only the node's role answered: {required} was not injected into this pod (there \
+                 was no association when it was created, or the webhook missed it)"
+                ),
+                format!(
+                    "check that the association exists (aws eks list-pod-identity-associations) and \
+                 that no annotation skips this container, {NEW_POD}"
+                ),
+            ))
+        }
+        _ => None,
+    }
+}
+
+fn not_injected(e: &Evidence) -> Option<Explanation> {
+    let (what, check) = match missing(e)? {
+        required if required.wants_pod_identity() && !e.injected.has_pod_identity() => (
+            "Pod Identity",
+            "check that the association exists (aws eks list-pod-identity-associations) and that \
+             the pod's annotation eks.amazonaws.com/skip-containers does not name this container",
+        ),
+        Requirement::Provider(Provider::Irsa) if !e.injected.has_irsa() => {
+            ("IRSA", "annotate the service account with eks.amazonaws.com/role-arn")
+        }
+        _ => return None,
+    };
+    Some(explanation(
+        format!(
+            "{what} was not injected into this pod: there was no association when it was created, \
+             or the webhook missed it"
+        ),
+        format!("{check}, {NEW_POD}"),
+    ))
+}
+
+fn wrong_identity(e: &Evidence) -> Option<Explanation> {
+    let Failure::Refused(required, found) = &e.failure else { return None };
+    Some(explanation(
+        format!("{} answered, but --require-identity asks for {required}", found.provider),
+        "remove the provider that comes earlier in the chain, or require the one that is meant to \
+         answer",
+    ))
+}
+
+fn stale_role(e: &Evidence) -> Option<Explanation> {
+    let Failure::OtherRole { expected, found } = &e.failure else { return None };
+    Some(explanation(
+        format!("these credentials are for the role {found}, but --expect-role names {expected}"),
+        "check which role the association names now, and delete the pod: a new one gets that role \
+         at once, while the agent may serve the earlier one from its cache for up to 3 hours",
+    ))
+}
+
+fn no_identity(e: &Evidence) -> Option<Explanation> {
+    match &e.failure {
+        Failure::Chain { none: true, .. }
+            if !e.injected.has_pod_identity() && !e.injected.has_irsa() =>
+        {
+            Some(explanation(
+                "no provider of the chain has credentials: there are no keys, no profile, no IRSA, \
+                 no Pod Identity and no node role",
+                format!(
+                    "on EKS, create an association for this namespace and service account, \
+                     {NEW_POD}; elsewhere, set AWS_PROFILE, or AWS_ACCESS_KEY_ID and \
+                     AWS_SECRET_ACCESS_KEY"
+                ),
+            ))
+        }
+        _ => None,
+    }
+}

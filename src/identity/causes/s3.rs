@@ -1,0 +1,163 @@
+//! Causes in S3's answers.
+
+use super::super::evidence::{Evidence, Failure, S3Failure};
+use super::ResolvedBy::{FreshCredentials, Never, Wait};
+use super::{Cause, Explanation, explanation};
+
+pub(super) const CAUSES: &[Cause] = &[
+    Cause::new("kms", Wait, |e| {
+        let Failure::S3(s3) = &e.failure else { return None };
+        let code = s3.code.as_deref().unwrap_or_default();
+        (code.starts_with("KMS.") || s3.text.contains("kms:")).then_some(())?;
+        Some(explanation(
+            format!("the bucket's KMS key refuses {}: {}", e.identity(), s3.text),
+            "allow kms:GenerateDataKey and kms:Decrypt in the key's policy and in the role's",
+        ))
+    }),
+    Cause::new("session_policy", Wait, |e| {
+        let (s3, action) = denied(e)?;
+        let reason = reason(s3).filter(|reason| reason.contains("session policy"))?;
+        Some(explanation(
+            format!("{action} on bucket {} is denied {reason}", s3.bucket),
+            format!(
+                "allow {action} on {}/* in the session policy of the association too: it and \
+                     the role's policy must both allow it",
+                arn(s3)
+            ),
+        ))
+    }),
+    Cause::new("s3_access_denied", Wait, s3_access_denied),
+    Cause::new("no_such_bucket", Wait, |e| {
+        let s3 = e.s3(&["NoSuchBucket"])?;
+        Some(explanation(
+            format!("there is no bucket {}", s3.bucket),
+            "create the bucket, or correct S3_BUCKET_NAME; a new bucket takes a moment to \
+                 become available",
+        ))
+    }),
+    Cause::new("wrong_region", Never, |e| {
+        let s3 = e.s3(&[
+            "PermanentRedirect",
+            "AuthorizationHeaderMalformed",
+            "IllegalLocationConstraintException",
+        ])?;
+        let region = s3.bucket_region.as_deref();
+        Some(explanation(
+            format!(
+                "bucket {} is not in {}, but in {}",
+                s3.bucket,
+                s3.region,
+                region.unwrap_or("another region")
+            ),
+            format!("set AWS_REGION to {}", region.unwrap_or("the bucket's region")),
+        ))
+    }),
+    Cause::new("clock_skew", Never, |e| {
+        e.s3(&["RequestTimeTooSkewed", "RequestExpired"])?;
+        Some(explanation(
+            "this machine's clock differs too much from S3's",
+            "synchronize the node's clock, with chrony or the Amazon Time Sync Service",
+        ))
+    }),
+    Cause::new("credentials_rejected", FreshCredentials, |e| {
+        let s3 = e.s3(&[
+            "ExpiredToken",
+            "InvalidToken",
+            "InvalidAccessKeyId",
+            "SignatureDoesNotMatch",
+            "TokenRefreshRequired",
+        ])?;
+        let code = s3.code.as_deref().unwrap_or_default();
+        Some(explanation(
+            format!("S3 does not accept {}: {code}", e.identity()),
+            if s3.endpoint.is_some() {
+                "nothing: new credentials are asked for; if it continues, check whether these \
+                     credentials are meant for this endpoint"
+            } else {
+                "nothing: new credentials are asked for; if it continues, check the node's \
+                     clock and the role"
+            },
+        ))
+    }),
+    Cause::new("s3_service_error", Wait, |e| {
+        let s3 = e.s3(&[
+            "SlowDown",
+            "ServiceUnavailable",
+            "InternalError",
+            "RequestTimeout",
+            "503",
+            "500",
+        ])?;
+        Some(explanation(
+            format!("S3 cannot serve the request at the moment: {}", s3.text),
+            "nothing: the upload is tried again; if SlowDown continues, spread the load over \
+                 more key prefixes",
+        ))
+    }),
+    Cause::new("endpoint_unreachable", Wait, |e| {
+        let Failure::S3(s3) = &e.failure else { return None };
+        s3.code.is_none().then_some(())?;
+        match &s3.endpoint {
+            Some(endpoint) => Some(explanation(
+                format!("the endpoint {endpoint} does not answer: {}", s3.text),
+                "check that it is running, and that AWS_ENDPOINT_URL is right as seen from here",
+            )),
+            None => Some(explanation(
+                format!("S3 in {} cannot be reached: {}", s3.region, s3.text),
+                "allow egress to S3 (port 443) or add a VPC endpoint, and check that the \
+                     region exists",
+            )),
+        }
+    }),
+];
+
+/// A request that S3 denied, and the IAM action that it needs.
+fn denied(e: &Evidence) -> Option<(&S3Failure, &'static str)> {
+    let s3 = e.s3(&["AccessDenied", "Forbidden", "403"])?;
+    let abort = s3.operation == "AbortMultipartUpload";
+    Some((s3, if abort { "s3:AbortMultipartUpload" } else { "s3:PutObject" }))
+}
+
+fn arn(s3: &S3Failure) -> String {
+    format!("arn:aws:s3:::{}", s3.bucket)
+}
+
+/// S3's own reason in its text: which kind of policy denied the request, or did not allow it.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html>.
+fn reason(s3: &S3Failure) -> Option<&str> {
+    ["because no ", "with an explicit deny"]
+        .iter()
+        .find_map(|start| s3.text.find(start).map(|at| &s3.text[at..]))
+}
+
+fn s3_access_denied(e: &Evidence) -> Option<Explanation> {
+    let (s3, action) = denied(e)?;
+    let arn = arn(s3);
+    let reason = reason(s3);
+    let kinds = [
+        ("resource-based policy", "change the bucket's policy, which denies it explicitly"),
+        ("permissions boundary", "allow it in the role's permissions boundary"),
+        (
+            "service control policy",
+            "ask the organization's administrators: its service control policy denies it",
+        ),
+        (
+            "resource control policy",
+            "ask the organization's administrators: its resource control policy denies it",
+        ),
+        ("VPC endpoint policy", "allow it in the policy of the VPC endpoint for S3"),
+    ];
+    let kind = kinds.iter().find(|(kind, _)| reason.is_some_and(|text| text.contains(kind)));
+    let cause = format!("{action} on bucket {} is denied to {}", s3.bucket, e.identity());
+    Some(explanation(
+        reason.map_or_else(|| cause.clone(), |reason| format!("{cause}; S3 says: {reason}")),
+        match kind {
+            Some((_, fix)) => format!("{action} on {arn}/*: {fix}"),
+            None => format!(
+                "allow {action} on {arn}/* in the role's policy, and check the bucket's policy; if \
+                 the policy asks for session tags (aws:PrincipalTag), check that the association's \
+                 disableSessionTags is off"
+            ),
+        },
+    ))
+}

@@ -1,0 +1,122 @@
+//! Evidence for the tests of the causes: a pod in order, and what can be wrong with it.
+
+use super::agent::Answer;
+use super::evidence::{Evidence, Failure, S3Failure};
+use super::injected::{FULL_URI, Injected, TOKEN_FILE, WEB_IDENTITY_TOKEN_FILE};
+use super::principal::Principal;
+use super::provider::{Provider, Requirement};
+use super::token::{Audience, Binding, Claims, Content, Named, Token, Tokens};
+
+pub(super) const POD_IDENTITY: Requirement = Requirement::Provider(Provider::PodIdentity);
+pub(super) const IRSA: Requirement = Requirement::Provider(Provider::Irsa);
+pub(super) const TOKEN_PATH: &str =
+    "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount/eks-pod-identity-token";
+
+pub(super) fn principal(provider: Provider) -> Principal {
+    Principal {
+        provider,
+        account: Some("123456789012".to_owned()),
+        arn: None,
+        role: None,
+        session: None,
+        access_key_ending: "WXYZ".to_owned(),
+        expiry: None,
+    }
+}
+
+pub(super) fn token(content: Content) -> Token {
+    Token { path: TOKEN_PATH.to_owned(), content }
+}
+
+pub(super) fn claims(audience: &str, expiry: u64) -> Content {
+    let named = |name: &str| Named { name: name.to_owned() };
+    Content::Claims(Box::new(Claims {
+        iss: "https://oidc.example/id/1".to_owned(),
+        aud: Audience::Many(vec![audience.to_owned()]),
+        sub: "system:serviceaccount:shop:till".to_owned(),
+        exp: expiry,
+        kubernetes: Binding {
+            namespace: "shop".to_owned(),
+            serviceaccount: named("till"),
+            pod: named("till-1"),
+            node: named("node-1"),
+        },
+    }))
+}
+
+pub(super) const NEVER: u64 = 1 << 40;
+
+/// A pod with Pod Identity in order, whose container provider failed.
+pub(super) fn pod() -> Evidence {
+    let good = token(claims("pods.eks.amazonaws.com", NEVER));
+    Evidence {
+        failure: Failure::Chain {
+            none: false,
+            required: POD_IDENTITY,
+            text: "the container provider failed".to_owned(),
+        },
+        injected: Injected::default()
+            .set(FULL_URI, "http://169.254.170.23/v1/credentials")
+            .set(TOKEN_FILE, TOKEN_PATH),
+        tokens: Tokens { pod_identity: Some(good), irsa: None },
+        proxied: false,
+        agent: None,
+        principal: None,
+        agent_may_be_starting: false,
+    }
+}
+
+/// Nothing was injected, and no provider answered.
+pub(super) fn bare(required: Requirement) -> Evidence {
+    Evidence {
+        failure: Failure::Chain { none: true, required, text: String::new() },
+        injected: Injected::default(),
+        tokens: Tokens::default(),
+        ..pod()
+    }
+}
+
+pub(super) fn refused(required: Requirement, provider: Provider) -> Evidence {
+    Evidence { failure: Failure::Refused(required, Box::new(principal(provider))), ..pod() }
+}
+
+pub(super) fn with_token(content: Content) -> Evidence {
+    let mut pod = pod();
+    pod.tokens.pod_identity = Some(token(content));
+    pod
+}
+
+pub(super) fn agent(answer: Answer) -> Evidence {
+    Evidence { agent: Some(answer), ..pod() }
+}
+
+pub(super) fn refusal(status: u16, text: &str) -> Evidence {
+    agent(Answer::Refusal { status, text: text.to_owned() })
+}
+
+pub(super) fn irsa(text: &str) -> Evidence {
+    let mut pod = pod();
+    pod.injected = pod
+        .injected
+        .set(WEB_IDENTITY_TOKEN_FILE, "/token")
+        .set("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/till");
+    pod.tokens.irsa = Some(token(claims("sts.amazonaws.com", NEVER)));
+    pod.failure = Failure::Chain { none: false, required: IRSA, text: text.to_owned() };
+    pod
+}
+
+pub(super) fn s3(code: &str, text: &str) -> Evidence {
+    Evidence {
+        failure: Failure::S3(Box::new(S3Failure {
+            operation: "PutObject",
+            bucket: "pictures".to_owned(),
+            endpoint: Some("http://127.0.0.1:1".to_owned()),
+            region: "us-east-1".to_owned(),
+            code: Some(code.to_owned()).filter(|code| !code.is_empty()),
+            bucket_region: Some("eu-west-1".to_owned()),
+            text: text.to_owned(),
+        })),
+        principal: Some(principal(Provider::PodIdentity)),
+        ..pod()
+    }
+}

@@ -1,0 +1,88 @@
+//! Each cause is told by its evidence, and the table in `docs/identity.md` says the same.
+
+use std::fmt::Write as _;
+
+use super::causes::{GROUPS, ResolvedBy, diagnose};
+use super::causes_cases::cases;
+use super::causes_samples::{refusal, s3};
+
+#[test]
+fn each_cause_is_told_by_its_evidence_with_what_to_do() {
+    for (id, evidence, cause, fix) in cases() {
+        let diagnosis = diagnose(&evidence);
+        assert_eq!(diagnosis.id, id, "{diagnosis:?}");
+        assert!(diagnosis.cause.contains(cause), "{cause:?} is not in {diagnosis:?}");
+        assert!(diagnosis.fix.contains(fix), "{fix:?} is not in {diagnosis:?}");
+        assert!(!diagnosis.cause.contains('\n') && !diagnosis.fix.contains('\n'), "{diagnosis:?}");
+    }
+}
+
+#[test]
+fn every_cause_has_its_case() {
+    let tested: Vec<_> = cases().into_iter().map(|(id, ..)| id).collect();
+    let causes: Vec<_> = GROUPS.into_iter().flatten().map(|cause| cause.id).collect();
+    assert_eq!(tested, causes);
+}
+
+#[test]
+fn each_kind_of_policy_that_denies_has_its_own_fix() {
+    for (reason, fix) in [
+        ("because no identity-based policy allows the s3:PutObject action", "the role's policy"),
+        ("with an explicit deny in a resource-based policy", "the bucket's policy, which denies"),
+        ("because no permissions boundary allows the s3:PutObject action", "boundary"),
+        ("with an explicit deny in a service control policy", "administrators"),
+        ("because no resource control policy allows the s3:PutObject action", "administrators"),
+        ("because no VPC endpoint policy allows the s3:PutObject action", "VPC endpoint"),
+    ] {
+        let text = format!("AccessDenied: User: x is not authorized to perform: y {reason}");
+        let diagnosis = diagnose(&s3("AccessDenied", &text));
+        assert_eq!(diagnosis.id, "s3_access_denied");
+        assert!(diagnosis.cause.ends_with(reason), "{diagnosis:?}");
+        assert!(diagnosis.fix.contains(fix), "{diagnosis:?}");
+    }
+}
+
+#[test]
+fn what_no_cause_explains_is_told_in_its_own_words() {
+    let diagnosis = diagnose(&s3("TeapotException", "TeapotException: short and stout"));
+    assert_eq!(diagnosis.id, "unknown");
+    assert!(diagnosis.cause.contains("short and stout"));
+    let diagnosis = diagnose(&refusal(400, "[id]: (AccessDeniedException): no, fault: client"));
+    assert_eq!(diagnosis.id, "unknown", "a denial without a known text is not guessed at");
+    assert!(diagnosis.cause.contains("answered 400: [id]"), "{diagnosis:?}");
+}
+
+/// The table of `docs/identity.md`, written from the causes.
+fn table() -> String {
+    let mut table = "| id | cause | fix | resolved by |\n|---|---|---|---|\n".to_owned();
+    for (id, evidence, ..) in cases() {
+        let diagnosis = diagnose(&evidence);
+        let resolved_by = match diagnosis.resolved_by {
+            ResolvedBy::Never => "you",
+            ResolvedBy::Wait => "waiting",
+            ResolvedBy::FreshCredentials => "fresh credentials",
+        };
+        let seconds_ago = diagnosis.cause.split(" expired ").nth(1);
+        let cause = match seconds_ago {
+            Some(ago) => diagnosis.cause.replace(ago, "N s ago"),
+            None => diagnosis.cause,
+        };
+        let _ = writeln!(table, "| `{id}` | {cause} | {} | {resolved_by} |", diagnosis.fix);
+    }
+    table
+}
+
+#[test]
+fn the_table_in_the_documentation_is_this_one() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/identity.md");
+    let text = std::fs::read_to_string(path).expect("docs/identity.md");
+    let (before, rest) = text.split_once("<!-- causes -->\n").expect("the table's beginning");
+    let (found, after) = rest.split_once("<!-- end of causes -->").expect("the table's end");
+    let table = table();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        let text = format!("{before}<!-- causes -->\n{table}<!-- end of causes -->{after}");
+        std::fs::write(path, text).expect("docs/identity.md can be written");
+    } else {
+        assert!(found == table, "run UPDATE_DOCS=1 cargo test --lib, and read the difference");
+    }
+}

@@ -1,0 +1,269 @@
+//! Credentials that are refreshed before they expire.
+//!
+//! The SDK's own cache refreshes ten seconds before expiry, and a refresh that fails is an error
+//! although the credentials in use are still valid. Here a refresh begins well before that, next to
+//! the requests and one at a time. Credentials are used until they expire, and a refresh that failed
+//! is repeated with backoff. Time is counted on the monotonic clock, so that a step of the wall clock
+//! neither ends credentials early nor keeps expired ones.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
+use backon::BackoffBuilder;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::held::Held;
+use super::injected::Injected;
+use super::principal::Principal;
+use super::provider::Requirement;
+use crate::backoff::{Backoff, Pauses};
+use crate::errors::one_line;
+
+/// Between refreshes that fail while the credentials in use are still valid.
+const BACKOFF: Backoff =
+    Backoff { first: Duration::from_millis(500), longest: Duration::from_mins(1) };
+
+/// Why there are no credentials.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum NoCredentials {
+    /// No provider of the chain has any, or the one that should have failed.
+    #[error(transparent)]
+    Chain(Arc<CredentialsError>),
+    /// A provider answered that is not the required one.
+    #[error("the identity is {found}, but --require-identity asks for {required}")]
+    Refused { required: Requirement, found: Box<Principal> },
+}
+
+/// The default chain's credentials, refreshed before they expire. Cheap to clone: all clones share
+/// them.
+#[derive(Clone)]
+pub(crate) struct RefreshingCredentials(Arc<Inner>);
+
+struct Inner {
+    chain: SharedCredentialsProvider,
+    required: Requirement,
+    injected: Injected,
+    refused: CancellationToken,
+    renewed: Notify,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    held: Option<Held>,
+    refresh: Option<Refresh>,
+    /// The pauses between refreshes, while they fail.
+    pauses: Option<Pauses>,
+    not_before: Option<Instant>,
+    refreshes: Refreshes,
+}
+
+type Refresh = Shared<BoxFuture<'static, Result<Credentials, NoCredentials>>>;
+
+/// How often the chain was asked for credentials, by result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Refreshes {
+    pub(crate) succeeded: u64,
+    pub(crate) failed: u64,
+}
+
+/// The state of the credentials, for status and metrics.
+#[derive(Clone, Debug)]
+pub(crate) struct Standing {
+    /// Who the credentials in use stand for.
+    pub(crate) principal: Option<Principal>,
+    /// Whether requests can be signed. Credentials that expired while there was nothing to do
+    /// count: the next request is the first to ask for others.
+    pub(crate) usable: bool,
+    pub(crate) refreshes: Refreshes,
+}
+
+impl RefreshingCredentials {
+    /// Refreshes what `chain` provides, and refuses it if it is not what is `required`.
+    pub(crate) fn new(
+        chain: SharedCredentialsProvider,
+        required: Requirement,
+        injected: Injected,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            chain,
+            required,
+            injected,
+            refused: CancellationToken::new(),
+            renewed: Notify::new(),
+            state: Mutex::default(),
+        }))
+    }
+
+    pub(crate) fn required(&self) -> Requirement {
+        self.0.required
+    }
+
+    pub(crate) fn injected(&self) -> &Injected {
+        &self.0.injected
+    }
+
+    /// Valid credentials: those in use, or new ones.
+    pub(crate) async fn credentials(&self) -> Result<Credentials, NoCredentials> {
+        let refresh = {
+            let mut state = self.0.state();
+            match state.held.as_ref().filter(|held| !held.has_ended()) {
+                Some(held) => {
+                    let credentials = held.credentials.clone();
+                    let is_due = held.needs_refresh()
+                        && state.refresh.is_none()
+                        && state.not_before.is_none_or(|time| Instant::now() >= time);
+                    if is_due {
+                        tokio::spawn(self.refresh(&mut state));
+                    }
+                    return Ok(credentials);
+                }
+                None => self.refresh(&mut state),
+            }
+        };
+        refresh.await
+    }
+
+    /// The refresh that is under way, or a new one.
+    fn refresh(&self, state: &mut State) -> Refresh {
+        let inner = Arc::clone(&self.0);
+        state
+            .refresh
+            .get_or_insert_with(|| async move { inner.refresh().await }.boxed().shared())
+            .clone()
+    }
+
+    /// Who the credentials in use stand for.
+    pub(crate) fn principal(&self) -> Option<Principal> {
+        self.0.state().held.as_ref().map(|held| held.principal.clone())
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        let state = self.0.state();
+        let held = state.held.as_ref();
+        Standing {
+            principal: held.map(|held| held.principal.clone()),
+            usable: held.is_some_and(|held| state.pauses.is_none() || !held.has_ended()),
+            refreshes: state.refreshes,
+        }
+    }
+
+    /// Asks STS at each refresh which role this is, for status and metrics. Never returns.
+    pub(crate) async fn keep_named(self, sdk: SdkConfig) {
+        loop {
+            self.0.renewed.notified().await;
+            let Ok(credentials) = self.credentials().await else {
+                continue;
+            };
+            let mut principal = Principal::of(&credentials, &self.0.injected);
+            match principal.ask_sts(&sdk, &credentials).await {
+                Ok(()) => {
+                    if let Some(held) = &mut self.0.state().held {
+                        held.principal = held.principal.clone().named_like(Some(&principal));
+                    }
+                }
+                Err(error) => tracing::debug!(error, "STS does not say which role this is"),
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn step_wall_clock_past_expiry(&self) {
+        if let Some(held) = &mut self.0.state().held {
+            held.step_wall_clock_past_expiry();
+        }
+    }
+
+    /// Drops the credentials in use: S3 says that they are not valid, whatever the clocks say.
+    pub(crate) fn forget(&self) {
+        self.0.state().held = None;
+    }
+
+    /// Returns once a provider has answered that is not the required one.
+    pub(crate) async fn refused(&self) {
+        self.0.refused.cancelled().await;
+    }
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing in here can panic in the middle of a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn refresh(&self) -> Result<Credentials, NoCredentials> {
+        let result = self.ask().await;
+        let mut state = self.state();
+        state.refresh = None;
+        match &result {
+            Ok((credentials, principal)) => {
+                tracing::debug!(expiry = ?credentials.expiry(), "credentials refreshed");
+                state.pauses = None;
+                state.not_before = None;
+                state.refreshes.succeeded += 1;
+                let earlier = state.held.take().map(|held| held.principal);
+                let principal = principal.clone().named_like(earlier.as_ref());
+                state.held = Some(Held::new(credentials.clone(), principal));
+                self.renewed.notify_one();
+            }
+            Err(error) => {
+                state.refreshes.failed += 1;
+                if matches!(error, NoCredentials::Refused { .. }) {
+                    state.held = None;
+                    self.refused.cancel();
+                }
+                let pause = state.pauses.get_or_insert_with(|| BACKOFF.build()).next();
+                state.not_before = pause.map(|pause| Instant::now() + pause);
+                if state.held.as_ref().is_some_and(|held| !held.has_ended()) {
+                    tracing::warn!(
+                        error = one_line(error),
+                        "credentials could not be refreshed; those in use are still valid"
+                    );
+                }
+            }
+        }
+        result.map(|(credentials, _)| credentials)
+    }
+
+    async fn ask(&self) -> Result<(Credentials, Principal), NoCredentials> {
+        let credentials = self
+            .chain
+            .provide_credentials()
+            .await
+            .map_err(|error| NoCredentials::Chain(Arc::new(error)))?;
+        let principal = Principal::of(&credentials, &self.injected);
+        if self.required.is_met_by(principal.provider) {
+            Ok((credentials, principal))
+        } else {
+            Err(NoCredentials::Refused { required: self.required, found: Box::new(principal) })
+        }
+    }
+}
+
+impl ProvideCredentials for RefreshingCredentials {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(async {
+            self.credentials().await.map_err(CredentialsError::provider_error)
+        })
+    }
+}
+
+impl fmt::Debug for RefreshingCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RefreshingCredentials")
+            .field("required", &self.0.required)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,156 @@
+//! Time and failure, with a chain that does as it is told and a monotonic clock that is moved by
+//! hand. The wall clock goes on by itself: to advance the one is to step the other back.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::Credentials;
+use aws_credential_types::credential_feature::AwsCredentialFeature as Feature;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
+use tokio::task::yield_now;
+use tokio::time::advance;
+
+use super::credentials::{NoCredentials, RefreshingCredentials};
+use super::injected::Injected;
+use super::provider::{Provider, Requirement};
+
+#[derive(Clone, Debug)]
+struct Chain(Arc<Told>);
+
+#[derive(Debug)]
+struct Told {
+    asked: AtomicU32,
+    answer: Mutex<Option<(Feature, Duration)>>,
+}
+
+impl Chain {
+    fn answering(feature: Feature, lasts: Duration) -> Self {
+        Self(Arc::new(Told {
+            asked: AtomicU32::new(0),
+            answer: Mutex::new(Some((feature, lasts))),
+        }))
+    }
+
+    fn set(&self, answer: Option<(Feature, Duration)>) {
+        *self.0.answer.lock().expect("no panic") = answer;
+    }
+
+    fn asked(&self) -> u32 {
+        self.0.asked.load(Ordering::Relaxed)
+    }
+
+    fn refreshing(&self, required: Requirement) -> RefreshingCredentials {
+        let chain = SharedCredentialsProvider::new(self.clone());
+        RefreshingCredentials::new(chain, required, Injected::default())
+    }
+}
+
+impl ProvideCredentials for Chain {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        let asked = self.0.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        let answer = self.0.answer.lock().expect("no panic").clone();
+        future::ProvideCredentials::ready(match answer {
+            None => Err(CredentialsError::provider_error("told to fail")),
+            Some((feature, lasts)) => {
+                let mut credentials = Credentials::new(
+                    format!("ASIA{asked:016}"),
+                    "secret",
+                    None,
+                    Some(SystemTime::now() + lasts),
+                    "test",
+                );
+                credentials.get_property_mut_or_default::<Vec<Feature>>().push(feature);
+                Ok(credentials)
+            }
+        })
+    }
+}
+
+const HOUR: Duration = Duration::from_hours(1);
+
+async fn key(credentials: &RefreshingCredentials) -> String {
+    let found = credentials.credentials().await.expect("credentials");
+    // A refresh beside the request has its turn.
+    for _ in 0..5 {
+        yield_now().await;
+    }
+    found.access_key_id().to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_are_refreshed_well_before_they_end() {
+    let chain = Chain::answering(Feature::CredentialsHttp, HOUR);
+    let credentials = chain.refreshing(Requirement::Any);
+    let first = key(&credentials).await;
+    advance(HOUR / 2).await;
+    assert_eq!(key(&credentials).await, first, "not due yet");
+    assert_eq!(chain.asked(), 1);
+    advance(HOUR * 2 / 5).await;
+    assert_eq!(key(&credentials).await, first, "due: refreshed beside this request");
+    assert_ne!(key(&credentials).await, first);
+    assert_eq!(chain.asked(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_fails_leaves_what_is_in_hand_until_it_ends() {
+    let chain = Chain::answering(Feature::CredentialsHttp, HOUR);
+    let credentials = chain.refreshing(Requirement::Any);
+    let first = key(&credentials).await;
+    chain.set(None);
+    advance(HOUR * 9 / 10).await;
+    for _ in 0..50 {
+        assert_eq!(key(&credentials).await, first);
+    }
+    assert_eq!(chain.asked(), 2, "asked again only after a pause");
+    advance(Duration::from_mins(2)).await;
+    assert_eq!(key(&credentials).await, first);
+    assert_eq!(chain.asked(), 3);
+    advance(HOUR).await;
+    assert!(matches!(credentials.credentials().await, Err(NoCredentials::Chain(_))));
+    chain.set(Some((Feature::CredentialsHttp, HOUR)));
+    assert_ne!(key(&credentials).await, first);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wall_clock_that_is_ahead_does_not_make_it_ask_without_end() {
+    let chain = Chain::answering(Feature::CredentialsHttp, Duration::ZERO);
+    let credentials = chain.refreshing(Requirement::Any);
+    for _ in 0..20 {
+        credentials.credentials().await.expect("what the chain gave, though expired by this clock");
+    }
+    for _ in 0..5 {
+        yield_now().await;
+    }
+    assert!(chain.asked() <= 2, "{}", chain.asked());
+}
+
+#[tokio::test]
+async fn a_wall_clock_that_steps_ahead_does_not_end_what_still_holds() {
+    // The wall clock passes the expiry at once; the monotonic one says that they still hold.
+    let chain = Chain::answering(Feature::CredentialsHttp, HOUR);
+    let credentials = chain.refreshing(Requirement::Any);
+    tokio::time::pause();
+    let first = key(&credentials).await;
+    credentials.step_wall_clock_past_expiry();
+    chain.set(None);
+    assert_eq!(key(&credentials).await, first);
+    assert_eq!(chain.asked(), 2, "but others are asked for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_identity_at_a_refresh_is_refused_and_said() {
+    let chain = Chain::answering(Feature::CredentialsImds, HOUR);
+    let credentials = chain.refreshing(Requirement::Provider(Provider::Instance));
+    key(&credentials).await;
+    chain.set(Some((Feature::CredentialsEnvVars, HOUR)));
+    advance(HOUR * 9 / 10).await;
+    key(&credentials).await;
+    credentials.refused().await;
+    assert!(matches!(credentials.credentials().await, Err(NoCredentials::Refused { .. })));
+    assert!(credentials.principal().is_none());
+}

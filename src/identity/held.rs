@@ -1,0 +1,66 @@
+//! A set of credentials in use, and when it needs a successor.
+
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::Credentials;
+use tokio::time::Instant;
+
+use super::principal::Principal;
+
+/// The longest time before expiry at which a refresh begins; for short-lived credentials it is a
+/// third of their lifetime.
+const EARLY: Duration = Duration::from_mins(15);
+
+/// How long credentials are used that have expired by this machine's clock when they arrive. The
+/// clock is wrong then, and asking for others again and again would not help.
+const SHORTEST_USE: Duration = Duration::from_secs(1);
+
+/// Credentials in use.
+pub(super) struct Held {
+    pub(super) credentials: Credentials,
+    pub(super) principal: Principal,
+    /// `None` for static credentials.
+    lifetime: Option<Lifetime>,
+}
+
+struct Lifetime {
+    /// When to refresh, by the monotonic clock and by the wall clock.
+    refresh_at: Instant,
+    refresh_at_wall_clock: SystemTime,
+    ends_at: Instant,
+}
+
+impl Held {
+    pub(super) fn new(credentials: Credentials, principal: Principal) -> Self {
+        let lifetime = credentials.expiry().map(|expiry| {
+            let left = expiry.duration_since(SystemTime::now()).unwrap_or_default();
+            let early = (left / 3).min(EARLY).mul_f64(0.75 + fastrand::f64() / 2.0);
+            let now = Instant::now();
+            Lifetime {
+                refresh_at: now + left.saturating_sub(early),
+                refresh_at_wall_clock: expiry - early,
+                ends_at: now + if left.is_zero() { SHORTEST_USE } else { left },
+            }
+        });
+        Self { credentials, principal, lifetime }
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.lifetime.as_ref().is_some_and(|lifetime| Instant::now() >= lifetime.ends_at)
+    }
+
+    /// By either clock: the monotonic one stands still while a machine is suspended.
+    pub(super) fn needs_refresh(&self) -> bool {
+        self.lifetime.as_ref().is_some_and(|lifetime| {
+            Instant::now() >= lifetime.refresh_at
+                || SystemTime::now() >= lifetime.refresh_at_wall_clock
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn step_wall_clock_past_expiry(&mut self) {
+        if let Some(lifetime) = &mut self.lifetime {
+            lifetime.refresh_at_wall_clock = SystemTime::UNIX_EPOCH;
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The providers of the default credential chain, and which of them is required.
+
+use std::fmt;
+use std::str::FromStr;
+
+use aws_credential_types::Credentials;
+use aws_credential_types::credential_feature::AwsCredentialFeature as Feature;
+use serde::{Serialize, Serializer};
+
+use super::injected::Injected;
+
+/// A provider of the default credential chain, in the chain's order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Provider {
+    /// `AWS_ACCESS_KEY_ID` and related variables.
+    Environment,
+    /// The shared configuration and credentials files.
+    Profile,
+    /// IAM roles for service accounts: a projected token that STS exchanges.
+    Irsa,
+    /// EKS Pod Identity: the container provider, which asks the agent.
+    PodIdentity,
+    /// An ECS task role: the container provider, which asks ECS.
+    Ecs,
+    /// The instance metadata service: on EKS, the node's role.
+    Instance,
+    /// A provider that is not known here.
+    Unknown,
+}
+
+impl Provider {
+    /// Its name in flags, JSON, metrics and logs.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Environment => "environment",
+            Self::Profile => "profile",
+            Self::Irsa => "irsa",
+            Self::PodIdentity => "pod-identity",
+            Self::Ecs => "ecs",
+            Self::Instance => "instance",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The provider that gave these credentials, as the SDK notes on them. The SDK has one provider
+    /// for Pod Identity and ECS; what was injected tells them apart.
+    pub(super) fn of(credentials: &Credentials, injected: &Injected) -> Self {
+        let features = credentials.get_property::<Vec<Feature>>();
+        // A profile that names another source leaves that one's trace first: the last is the one
+        // that the chain asked. aws-config 1.13 marks web identity from the environment as a
+        // profile's, and adds `CredentialsProfile` to whatever a profile gives.
+        let known = |feature: &Feature| match feature {
+            Feature::CredentialsEnvVars => Some(Self::Environment),
+            Feature::CredentialsEnvVarsStsWebIdToken | Feature::CredentialsProfileStsWebIdToken => {
+                Some(Self::Irsa)
+            }
+            Feature::CredentialsProfile => Some(Self::Profile),
+            Feature::CredentialsHttp => Some(injected.container_provider()),
+            Feature::CredentialsImds => Some(Self::Instance),
+            _ => None,
+        };
+        features.into_iter().flatten().rev().find_map(known).unwrap_or(Self::Unknown)
+    }
+}
+
+/// As its name.
+impl Serialize for Provider {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// For sentences.
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Environment => "environment variables",
+            Self::Profile => "a profile",
+            Self::Irsa => "IRSA",
+            Self::PodIdentity => "EKS Pod Identity",
+            Self::Ecs => "the ECS container provider",
+            Self::Instance => "the instance metadata (the node's role)",
+            Self::Unknown => "an unknown provider",
+        })
+    }
+}
+
+/// The identity that `--require-identity` asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Requirement {
+    /// Whatever the chain finds.
+    #[default]
+    Any,
+    /// One provider and no other.
+    Provider(Provider),
+    /// The SDK's container provider, for Pod Identity or ECS.
+    Container,
+}
+
+impl Requirement {
+    const ALL: [Self; 8] = [
+        Self::Any,
+        Self::Provider(Provider::PodIdentity),
+        Self::Provider(Provider::Irsa),
+        Self::Provider(Provider::Ecs),
+        Self::Container,
+        Self::Provider(Provider::Environment),
+        Self::Provider(Provider::Profile),
+        Self::Provider(Provider::Instance),
+    ];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::Provider(provider) => provider.name(),
+            Self::Container => "container",
+        }
+    }
+
+    pub(crate) fn is_met_by(self, provider: Provider) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Provider(required) => provider == required,
+            Self::Container => matches!(provider, Provider::PodIdentity | Provider::Ecs),
+        }
+    }
+
+    /// Whether Pod Identity is what is wanted.
+    pub(super) fn wants_pod_identity(self) -> bool {
+        matches!(self, Self::Container | Self::Provider(Provider::PodIdentity))
+    }
+}
+
+impl fmt::Display for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Requirement {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|requirement| requirement.name() == text).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("{text:?} is none of {names}")
+        })
+    }
+}

@@ -1,0 +1,150 @@
+//! Projected service account tokens: where they are, and what is in them.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use super::injected::{Injected, TOKEN_FILE, WEB_IDENTITY_TOKEN_FILE};
+
+/// The tokens that the injected variables name.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct Tokens {
+    #[serde(rename = "pod_identity_token")]
+    pub(super) pod_identity: Option<Token>,
+    #[serde(rename = "irsa_token")]
+    pub(super) irsa: Option<Token>,
+}
+
+/// A token's file and what was found there.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Token {
+    pub(super) path: String,
+    #[serde(flatten)]
+    pub(super) content: Content,
+}
+
+/// What was found in a token's file.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Content {
+    /// A token's claims, which are decoded and not verified.
+    Claims(Box<Claims>),
+    /// There is no such file.
+    Missing,
+    /// The process may not read the file: the error, and the file's mode and owner.
+    Unreadable(String),
+    Empty,
+    /// The file contains something that is not a JWT.
+    Malformed,
+}
+
+/// The claims of a projected service account token:
+/// <https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/>.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct Claims {
+    /// The issuer: the cluster's OIDC provider.
+    #[serde(rename(serialize = "issuer"))]
+    pub(super) iss: String,
+    #[serde(rename(serialize = "audience"))]
+    pub(super) aud: Audience,
+    /// `system:serviceaccount:NAMESPACE:NAME`.
+    #[serde(rename(serialize = "subject"))]
+    pub(super) sub: String,
+    /// The expiry, in seconds since 1970.
+    #[serde(rename(serialize = "expires"))]
+    pub(super) exp: u64,
+    #[serde(rename = "kubernetes.io")]
+    pub(super) kubernetes: Binding,
+}
+
+/// One audience or several: RFC 7519 allows both.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(untagged)]
+pub(super) enum Audience {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Default for Audience {
+    fn default() -> Self {
+        Self::Many(Vec::new())
+    }
+}
+
+impl Audience {
+    pub(super) fn all(&self) -> &[String] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many,
+        }
+    }
+}
+
+/// What a token is bound to: the `kubernetes.io` claim.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct Binding {
+    pub(super) namespace: String,
+    pub(super) serviceaccount: Named,
+    pub(super) pod: Named,
+    pub(super) node: Named,
+}
+
+/// The name of a Kubernetes object in a claim.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct Named {
+    pub(super) name: String,
+}
+
+impl Claims {
+    /// How long the token is still valid, or as an error for how long it has not been.
+    pub(super) fn time_left(&self) -> Result<Duration, Duration> {
+        let expiry = SystemTime::UNIX_EPOCH + Duration::from_secs(self.exp);
+        let now = SystemTime::now();
+        expiry.duration_since(now).map_err(|_| now.duration_since(expiry).unwrap_or_default())
+    }
+}
+
+impl Tokens {
+    /// Reads the files anew: the kubelet replaces them.
+    pub(super) fn read(injected: &Injected) -> Self {
+        let token = |variable| injected.variable(variable).map(Token::read);
+        Self { pod_identity: token(TOKEN_FILE), irsa: token(WEB_IDENTITY_TOKEN_FILE) }
+    }
+}
+
+impl Token {
+    fn read(path: &str) -> Self {
+        let content = match fs::read_to_string(path) {
+            Ok(text) if text.trim().is_empty() => Content::Empty,
+            Ok(text) => jsonwebtoken::dangerous::insecure_decode_claims::<Claims>(text.trim())
+                .map_or(Content::Malformed, |claims| Content::Claims(Box::new(claims))),
+            Err(error) => match error.kind() {
+                ErrorKind::NotFound => Content::Missing,
+                ErrorKind::InvalidData => Content::Malformed,
+                _ => Content::Unreadable(match fs::metadata(path) {
+                    Ok(file) => format!(
+                        "{error}; mode {:04o}, owner {}, group {}",
+                        file.permissions().mode() & 0o7777,
+                        file.uid(),
+                        file.gid()
+                    ),
+                    Err(_) => error.to_string(),
+                }),
+            },
+        };
+        Self { path: path.to_owned(), content }
+    }
+
+    pub(super) fn claims(&self) -> Option<&Claims> {
+        match &self.content {
+            Content::Claims(claims) => Some(claims),
+            _ => None,
+        }
+    }
+}

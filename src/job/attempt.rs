@@ -1,0 +1,63 @@
+//! One attempt: a picture is fetched and uploaded, and a failure is explained.
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::identity::{
+    Diagnosis, Evidence, Failure, NoCredentials, RefreshingCredentials, ResolvedBy, diagnose,
+};
+use crate::source::Source;
+use crate::status::Outcome;
+use crate::upload::{UploadError, Uploader, without_secrets};
+
+/// What an attempt needs. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Attempt {
+    pub(crate) source: Source,
+    pub(crate) uploader: Uploader,
+    pub(crate) credentials: RefreshingCredentials,
+    /// When the program started.
+    pub(crate) started: Instant,
+    /// Cancelled when pictures in flight must end.
+    pub(crate) cancel: CancellationToken,
+}
+
+impl Attempt {
+    pub(super) async fn run(&self) -> Outcome {
+        let error = match self.upload_a_picture().await {
+            Ok(uploaded) => return uploaded,
+            Err(error) => error,
+        };
+        let (reason, text) = (error.reason(), error.to_string());
+        let diagnosis = match error {
+            UploadError::Cancelled => return Outcome::Cancelled,
+            UploadError::Fetch(error) => return Outcome::NotFetched(error),
+            UploadError::Credentials(error) => self.explain(&error).await,
+            UploadError::S3(failure) => self.diagnose(Failure::S3(failure)).await,
+        };
+        if diagnosis.resolved_by == ResolvedBy::FreshCredentials {
+            self.credentials.forget();
+        }
+        Outcome::NotStored { reason, error: text, diagnosis }
+    }
+
+    async fn upload_a_picture(&self) -> Result<Outcome, UploadError> {
+        let fetch = self.cancel.run_until_cancelled(self.source.fetch());
+        let picture = fetch.await.ok_or(UploadError::Cancelled)??;
+        Ok(Outcome::Uploaded {
+            kind: picture.kind,
+            source: without_secrets(&picture.url),
+            fetch_attempts: picture.attempts,
+            object: self.uploader.upload(picture, &self.cancel).await?,
+        })
+    }
+
+    /// Why there are no credentials.
+    pub(super) async fn explain(&self, error: &NoCredentials) -> Diagnosis {
+        self.diagnose(Failure::of(error, self.credentials.required())).await
+    }
+
+    async fn diagnose(&self, failure: Failure) -> Diagnosis {
+        diagnose(&Evidence::gather_for_job(failure, &self.credentials, self.started).await)
+    }
+}

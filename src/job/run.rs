@@ -1,0 +1,198 @@
+//! The loop.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::announcement::Plan;
+use super::attempt::Attempt;
+use super::log::log;
+use super::ticks::{Grace, Ticks};
+use crate::exit::Exit;
+use crate::identity::{Diagnosis, NoCredentials, Principal, ResolvedBy};
+use crate::shutdown::Signal;
+use crate::status::{Outcome, Status};
+
+/// How long the credential chain may take to answer, with all its providers and retries.
+const CHAIN_TIME: Duration = Duration::from_mins(3);
+
+/// Uploads pictures as planned.
+pub(crate) struct Job {
+    pub(crate) plan: Plan,
+    pub(crate) attempt: Attempt,
+    pub(crate) status: Status,
+}
+
+type Pictures = JoinSet<Outcome>;
+
+impl Job {
+    /// Runs until the count is reached, `shutdown` returns, or the identity makes it impossible.
+    ///
+    /// `shutdown` returns at each signal. After the first, pictures in flight may finish within the
+    /// grace period; the second cuts that short. In either case nothing incomplete stays in S3.
+    pub(crate) async fn run(&self, mut shutdown: impl AsyncFnMut() -> Signal) -> Exit {
+        let start = tokio::select! {
+            start = self.await_credentials() => start,
+            signal = shutdown() => Err(Exit::Signalled(signal)),
+        };
+        if let Err(exit) = start {
+            return exit;
+        }
+        let mut pictures = JoinSet::new();
+        let exit = self.upload_at_each_tick(&mut pictures, &mut shutdown).await;
+        self.status.ending();
+        self.status.alive_until(Instant::now() + self.plan.shutdown_grace);
+        if let Exit::Signalled(signal) = exit
+            && !pictures.is_empty()
+        {
+            let grace = self.plan.shutdown_grace;
+            tracing::info!(?signal, ?grace, "ending: pictures in flight may finish");
+            tokio::select! {
+                _ = timeout(grace, self.finish(&mut pictures)) => {}
+                _ = shutdown() => {}
+            }
+        }
+        self.attempt.cancel.cancel();
+        self.finish(&mut pictures).await;
+        tracing::info!(exit_code = exit.code(), "ended");
+        exit
+    }
+
+    /// Announces the job and gets credentials, with backoff while they may still become available.
+    async fn await_credentials(&self) -> Result<(), Exit> {
+        let mut grace = Grace::new(self.plan.startup_grace);
+        let mut announced = false;
+        loop {
+            self.status.alive_until(Instant::now() + CHAIN_TIME);
+            let Err(error) = self.attempt.credentials.credentials().await else {
+                self.status.running();
+                self.announce_identity(announced);
+                return Ok(());
+            };
+            let diagnosis = self.attempt.explain(&error).await;
+            self.status.waiting(&diagnosis);
+            if !announced {
+                self.plan.announce(Err(&diagnosis));
+                announced = true;
+            }
+            let exit = match diagnosis.resolved_by {
+                ResolvedBy::Never => Exit::WrongIdentity,
+                ResolvedBy::Wait | ResolvedBy::FreshCredentials => match grace.next_pause() {
+                    Some(pause) => {
+                        sleep(pause).await;
+                        continue;
+                    }
+                    None => Exit::NotReady,
+                },
+            };
+            let Diagnosis { id, cause, fix, .. } = diagnosis;
+            tracing::error!(diagnosis = id, cause, fix, "no usable credentials");
+            return Err(exit);
+        }
+    }
+
+    fn announce_identity(&self, announced: bool) {
+        match self.attempt.credentials.principal() {
+            Some(principal) if announced => {
+                let Principal { provider, account, .. } = &principal;
+                tracing::info!(provider = provider.name(), account, "with {principal}");
+            }
+            Some(principal) => self.plan.announce(Ok(&principal)),
+            None => {}
+        }
+    }
+
+    /// Starts a picture at each tick, until there is a reason to end.
+    async fn upload_at_each_tick(
+        &self,
+        pictures: &mut Pictures,
+        shutdown: &mut impl AsyncFnMut() -> Signal,
+    ) -> Exit {
+        let Self { plan, attempt, status } = self;
+        let mut signal = pin!(shutdown());
+        let mut refused = pin!(attempt.credentials.refused());
+        let mut ticks = Ticks::new(plan.interval, plan.concurrency, plan.count);
+        // Until the first success, S3 may refuse because a policy has not propagated yet.
+        let mut grace = Some(Grace::new(plan.startup_grace));
+        loop {
+            if ticks.count_reached() {
+                return Exit::Success;
+            }
+            status.in_flight(pictures.len());
+            status.alive_until(if ticks.awaited(pictures.len()) {
+                ticks.due
+            } else {
+                Instant::now() + plan.longest_picture
+            });
+            tokio::select! {
+                biased;
+                signal = &mut signal => return Exit::Signalled(signal),
+                () = &mut refused => return self.end_with_other_identity().await,
+                Some(ended) = pictures.join_next(), if !pictures.is_empty() => {
+                    match (self.record(ended), &mut grace) {
+                        (Outcome::Uploaded { .. }, grace) => {
+                            *grace = None;
+                            ticks.uploaded();
+                        }
+                        (Outcome::NotStored { diagnosis, .. }, Some(grace)) => {
+                            let pause = match diagnosis.resolved_by {
+                                ResolvedBy::Never => None,
+                                ResolvedBy::Wait | ResolvedBy::FreshCredentials => {
+                                    grace.next_pause()
+                                }
+                            };
+                            match pause {
+                                Some(pause) => ticks.retry_in(pause),
+                                None => return Exit::NotReady,
+                            }
+                        }
+                        (
+                            Outcome::NotFetched(_)
+                            | Outcome::NotStored { .. }
+                            | Outcome::Cancelled
+                            | Outcome::Panicked(_),
+                            _,
+                        ) => ticks.failed(),
+                    }
+                }
+                () = sleep_until(ticks.due), if ticks.awaited(pictures.len()) => {
+                    if ticks.tick(pictures.len()) {
+                        let attempt = attempt.clone();
+                        pictures.spawn(async move { attempt.run().await });
+                    } else {
+                        status.skipped();
+                        tracing::debug!("tick skipped: the last picture is still in flight");
+                    }
+                }
+            }
+        }
+    }
+
+    async fn end_with_other_identity(&self) -> Exit {
+        if let Err(error @ NoCredentials::Refused { .. }) =
+            self.attempt.credentials.credentials().await
+        {
+            let Diagnosis { id, cause, fix, .. } = self.attempt.explain(&error).await;
+            tracing::error!(diagnosis = id, cause, fix, "the identity has changed");
+        }
+        Exit::WrongIdentity
+    }
+
+    /// Waits for all pictures in flight.
+    async fn finish(&self, pictures: &mut Pictures) {
+        while let Some(ended) = pictures.join_next().await {
+            self.record(ended);
+            self.status.in_flight(pictures.len());
+        }
+    }
+
+    /// Logs and counts what an attempt came to.
+    fn record(&self, ended: Result<Outcome, JoinError>) -> Outcome {
+        let outcome = ended.unwrap_or_else(|panic| Outcome::Panicked(panic.to_string()));
+        log(&outcome);
+        self.status.record(&outcome);
+        outcome
+    }
+}

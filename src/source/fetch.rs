@@ -1,0 +1,135 @@
+//! The request for a picture: redirects, retries and deadlines.
+
+use std::time::{Duration, SystemTime};
+
+use backon::Retryable;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::{Client, redirect};
+use tokio::time::Instant;
+use url::Url;
+
+use super::address_guard::AddressGuard;
+use super::download::Limits;
+use super::error::FetchError;
+use super::picture::Picture;
+use crate::backoff::Backoff;
+
+/// Redirects that are followed for one picture.
+const MAX_REDIRECTS: usize = 5;
+
+/// Between attempts.
+const BACKOFF: Backoff =
+    Backoff { first: Duration::from_millis(200), longest: Duration::from_secs(10) };
+
+/// The image hosts, and the HTTP client that asks them. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    client: Client,
+    guard: AddressGuard,
+    urls: Vec<Url>,
+    limits: Limits,
+}
+
+/// Where pictures come from, and what they may take.
+#[derive(Clone, Debug)]
+pub(crate) struct SourceOptions {
+    /// http or https; for each picture one of them is picked at random.
+    pub(crate) urls: Vec<Url>,
+    /// Whether loopback, private and link-local addresses are allowed.
+    pub(crate) allow_private: bool,
+    pub(crate) limits: Limits,
+}
+
+impl Source {
+    /// Prepares the HTTP client. Fails only if TLS cannot be set up.
+    pub(crate) fn new(options: SourceOptions) -> Result<Self, reqwest::Error> {
+        let SourceOptions { urls, allow_private, limits } = options;
+        let guard = AddressGuard::new(allow_private);
+        let client = Client::builder()
+            .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(limits.connect)
+            .read_timeout(limits.read)
+            .redirect(redirect_policy(guard.clone()))
+            .dns_resolver(guard.clone())
+            .referer(false)
+            // An idle connection is worth keeping for a load test, not for half a minute.
+            .pool_idle_timeout(Duration::from_secs(5))
+            .build()?;
+        Ok(Self { client, guard, urls, limits })
+    }
+
+    /// Asks one of the image hosts, picked at random, for a picture, and repeats the request while
+    /// that may help and the fetch timeout lasts. Returns once the picture's kind is known; the
+    /// other bytes are still arriving.
+    pub(crate) async fn fetch(&self) -> Result<Picture, FetchError> {
+        let Some(url) = fastrand::choice(&self.urls) else {
+            return Err(FetchError::Connect("no image URL is set".to_owned()));
+        };
+        let deadline = Instant::now() + self.limits.fetch;
+        let mut attempts = 0;
+        let attempt = || {
+            attempts += 1;
+            self.attempt(url, attempts, deadline)
+        };
+        attempt
+            .retry(BACKOFF)
+            .when(FetchError::is_transient)
+            .adjust(|error, backoff| {
+                let pause = error.retry_after().max(backoff)?;
+                tracing::debug!(%error, ?pause, "asking the image host again");
+                (pause < deadline.saturating_duration_since(Instant::now())).then_some(pause)
+            })
+            .await
+    }
+
+    async fn attempt(
+        &self,
+        url: &Url,
+        attempts: u32,
+        deadline: Instant,
+    ) -> Result<Picture, FetchError> {
+        self.guard.check_url(url)?;
+        let response = self
+            .client
+            .get(url.clone())
+            .timeout(deadline.saturating_duration_since(Instant::now()))
+            .send()
+            .await
+            .map_err(|error| self.limits.explain(error, deadline, None))?;
+        if !response.status().is_success() {
+            return Err(FetchError::Status {
+                status: response.status(),
+                retry_after: retry_after(response.headers()),
+            });
+        }
+        Picture::open(response, self.limits, attempts, deadline).await
+    }
+}
+
+/// Follows at most [`MAX_REDIRECTS`], none from https to http and none to a refused address.
+fn redirect_policy(guard: AddressGuard) -> redirect::Policy {
+    redirect::Policy::custom(move |attempt| {
+        let downgrade = attempt.url().scheme() == "http"
+            && attempt.previous().last().is_some_and(|url| url.scheme() == "https");
+        let refused = if attempt.previous().len() > MAX_REDIRECTS {
+            Some(FetchError::Redirect("more than 5 in a row"))
+        } else if downgrade {
+            Some(FetchError::Redirect("from https to http"))
+        } else {
+            guard.check_url(attempt.url()).err().map(FetchError::from)
+        };
+        match refused {
+            Some(error) => attempt.error(error),
+            None => attempt.follow(),
+        }
+    })
+}
+
+/// The pause that `Retry-After` asks for, in seconds or as a date (RFC 9110, section 10.2.3).
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    match value.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => httpdate::parse_http_date(value).ok()?.duration_since(SystemTime::now()).ok(),
+    }
+}

@@ -1,0 +1,15 @@
+//! One picture from an image host that is not trusted: the request, its redirects, its limits, and
+//! the rules that make a picture whole.
+
+mod address_guard;
+mod download;
+mod error;
+mod fetch;
+mod image_kind;
+mod picture;
+
+pub(crate) use download::Limits;
+pub(crate) use error::FetchError;
+pub(crate) use fetch::{Source, SourceOptions};
+pub(crate) use image_kind::ImageKind;
+pub(crate) use picture::Picture;

@@ -1,0 +1,112 @@
+//! A picture that is arriving, and the rules that make it whole.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::Response;
+use tokio::time::Instant;
+use url::Url;
+
+use super::download::{Download, Limits};
+use super::error::FetchError;
+use super::image_kind::{EndWatch, ImageKind, SNIFF_LENGTH};
+
+/// A picture whose kind is known and whose bytes are still arriving.
+///
+/// Read it with [`Picture::chunk`] until that returns `None`; then [`Picture::finish`] says whether
+/// it was whole.
+#[derive(Debug)]
+pub(crate) struct Picture {
+    /// Where it came from, after redirects.
+    pub(crate) url: Url,
+    /// What its first bytes say it is.
+    pub(crate) kind: ImageKind,
+    /// How often the host was asked for it.
+    pub(crate) attempts: u32,
+    started: Instant,
+    /// The chunks from which the kind was told: they come first.
+    beginning: VecDeque<Bytes>,
+    rest: Download,
+    end: EndWatch,
+}
+
+impl Picture {
+    /// Reads as much of an answer as it takes to tell the picture's kind.
+    pub(super) async fn open(
+        response: Response,
+        limits: Limits,
+        attempts: u32,
+        deadline: Instant,
+    ) -> Result<Self, FetchError> {
+        let url = response.url().clone();
+        let mut rest = Download::new(response, limits, deadline)?;
+        let mut beginning = VecDeque::new();
+        let mut first_bytes = Vec::new();
+        while first_bytes.len() < SNIFF_LENGTH
+            && let Some(chunk) = poll_fn(|context| rest.poll_chunk(context)).await.transpose()?
+        {
+            let missing = SNIFF_LENGTH - first_bytes.len();
+            first_bytes.extend_from_slice(&chunk[..missing.min(chunk.len())]);
+            beginning.push_back(chunk);
+        }
+        if beginning.is_empty() {
+            return Err(FetchError::Empty);
+        }
+        let kind = ImageKind::of(&first_bytes).map_err(FetchError::NotAnImage)?;
+        let mut end = EndWatch::new(kind, &first_bytes);
+        for chunk in &beginning {
+            end.see(chunk);
+        }
+        let started = deadline - limits.fetch;
+        let picture = Self { url, kind, attempts, started, beginning, rest, end };
+        if picture.rest.has_ended() {
+            // All of a small picture has arrived: if it is not whole, no upload needs to begin.
+            picture.finish()?;
+        }
+        Ok(picture)
+    }
+
+    /// The length in bytes that the host declared, if it did.
+    pub(crate) fn declared_length(&self) -> Option<u64> {
+        self.rest.declared
+    }
+
+    /// The largest length in bytes that it may reach: `--max-image-size`.
+    pub(crate) fn largest(&self) -> u64 {
+        self.rest.limits.size
+    }
+
+    /// The next bytes, never empty, or `None` after the last.
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, FetchError> {
+        poll_fn(|context| self.poll_chunk(context)).await.transpose()
+    }
+
+    /// As [`Picture::chunk`], for a task that polls.
+    pub(crate) fn poll_chunk(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, FetchError>>> {
+        if let Some(chunk) = self.beginning.pop_front() {
+            return Poll::Ready(Some(Ok(chunk)));
+        }
+        let next = self.rest.poll_chunk(context);
+        if let Poll::Ready(Some(Ok(chunk))) = &next {
+            self.end.see(chunk);
+        }
+        next
+    }
+
+    /// Says, after the last chunk, how long the picture took from the first request to the last
+    /// byte; an error if it is not all there.
+    pub(crate) fn finish(&self) -> Result<Duration, FetchError> {
+        let (received, ended) = self.rest.finish()?;
+        if self.end.is_whole(received) {
+            Ok(ended - self.started)
+        } else {
+            Err(FetchError::Truncated { received, kind: self.kind.media_type })
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Whether the job is alive and does what it is for.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::metrics::Metrics;
+use super::outcome::Outcome;
+use super::scrape::IdentityCollector;
+use crate::identity::{Diagnosis, RefreshingCredentials};
+
+/// How late the job may be before it counts as stuck: far more than a busy machine delays it.
+const SLACK: Duration = Duration::from_secs(30);
+
+/// What has happened so far. The job reports to it, and the server shows it. Cheap to clone: all
+/// clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Status(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    metrics: Metrics,
+    credentials: RefreshingCredentials,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// When the loop will next show that it is alive.
+    due: Instant,
+    phase: Phase,
+    /// Why the last picture did not become an object, if it did not.
+    failure: Option<String>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// There are no credentials yet, and why.
+    Starting(Option<String>),
+    Running,
+    Ending,
+}
+
+impl Status {
+    /// The status of a job that begins now, with its time from tick to tick.
+    pub(crate) fn new(credentials: RefreshingCredentials, interval: Duration) -> Self {
+        Self(Arc::new(Inner {
+            metrics: Metrics::new(interval, IdentityCollector(credentials.clone())),
+            credentials,
+            state: Mutex::new(State {
+                due: Instant::now() + SLACK,
+                phase: Phase::Starting(None),
+                failure: None,
+            }),
+        }))
+    }
+
+    /// The job is alive, and will report again by then.
+    pub(crate) fn alive_until(&self, due: Instant) {
+        self.0.state().due = due + SLACK;
+    }
+
+    /// There are no credentials yet.
+    pub(crate) fn waiting(&self, diagnosis: &Diagnosis) {
+        self.0.state().phase = Phase::Starting(Some(diagnosis.in_short()));
+    }
+
+    /// There are credentials.
+    pub(crate) fn running(&self) {
+        self.0.state().phase = Phase::Running;
+    }
+
+    /// The job is ending.
+    pub(crate) fn ending(&self) {
+        self.0.state().phase = Phase::Ending;
+    }
+
+    /// So many pictures are in flight.
+    pub(crate) fn in_flight(&self, pictures: usize) {
+        self.0.metrics.in_flight.set(i64::try_from(pictures).unwrap_or(i64::MAX));
+    }
+
+    /// A tick was skipped, because too many pictures were in flight.
+    pub(crate) fn skipped(&self) {
+        self.0.metrics.skipped_ticks.inc();
+    }
+
+    /// An attempt has ended.
+    pub(crate) fn record(&self, outcome: &Outcome) {
+        self.0.metrics.record(outcome);
+        if !matches!(outcome, Outcome::Cancelled) {
+            self.0.state().failure = outcome.failure();
+        }
+    }
+
+    /// Whether the loop is alive, which means no later than the settings allow. An error says how
+    /// late it is.
+    pub(super) fn is_alive(&self) -> Result<(), String> {
+        let late = Instant::now().saturating_duration_since(self.0.state().due);
+        if late.is_zero() {
+            Ok(())
+        } else {
+            let late = (late + SLACK).as_secs();
+            Err(format!("stuck: the job should have continued {late} s ago"))
+        }
+    }
+
+    /// Whether the job does what it is for: there are credentials, and the last picture did not
+    /// fail. An error says why not.
+    pub(super) fn is_ready(&self) -> Result<(), String> {
+        let state = self.0.state();
+        match (&state.phase, &state.failure) {
+            (Phase::Starting(None), _) => Err("no credentials yet".to_owned()),
+            (Phase::Starting(Some(why)), _) => Err(format!("no credentials yet: {why}")),
+            (Phase::Ending, _) => Err("ending".to_owned()),
+            (Phase::Running, Some(why)) => Err(format!("the last picture failed: {why}")),
+            (Phase::Running, None) if !self.0.credentials.standing().usable => {
+                Err("the credentials have expired, and no others are available".to_owned())
+            }
+            (Phase::Running, None) => Ok(()),
+        }
+    }
+
+    /// All metrics, in the format of [`super::metrics::CONTENT_TYPE`].
+    pub(super) fn metrics(&self) -> Result<String, fmt::Error> {
+        self.0.metrics.text()
+    }
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing in here can panic in the middle of a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_credential_types::Credentials;
+    use aws_credential_types::provider::SharedCredentialsProvider;
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::identity::{Injected, Requirement};
+
+    fn status(interval: Duration) -> Status {
+        let keys = Credentials::new("AKIDEXAMPLE", "secret", None, None, "test");
+        let chain = SharedCredentialsProvider::new(keys);
+        let credentials = RefreshingCredentials::new(chain, Requirement::Any, Injected::default());
+        Status::new(credentials, interval)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_does_not_come_back_in_time_is_stuck() {
+        let hour = Duration::from_hours(1);
+        let status = status(hour);
+        assert_eq!(status.is_alive(), Ok(()));
+        status.alive_until(Instant::now() + hour);
+        advance(hour + SLACK).await;
+        assert_eq!(status.is_alive(), Ok(()), "a busy machine's delay is no death");
+        advance(Duration::from_secs(1)).await;
+        assert_eq!(
+            status.is_alive(),
+            Err("stuck: the job should have continued 31 s ago".to_owned())
+        );
+        status.alive_until(Instant::now());
+        assert_eq!(status.is_alive(), Ok(()), "it has come back");
+    }
+
+    #[tokio::test]
+    async fn running_without_credentials_in_hand_is_not_ready() {
+        let status = status(Duration::ZERO);
+        status.running();
+        assert!(status.is_ready().is_err_and(|why| why.contains("no others are available")));
+        let _ = status.0.credentials.credentials().await;
+        assert_eq!(status.is_ready(), Ok(()));
+    }
+}

@@ -1,0 +1,143 @@
+//! Where objects go, and how they are named.
+
+use aws_config::SdkConfig;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::{IdentityCache, RequestChecksumCalculation};
+use aws_types::service_config::ServiceConfigKey;
+use time::OffsetDateTime;
+use url::Url;
+use uuid::Uuid;
+
+use crate::identity::RefreshingCredentials;
+
+/// A bucket, and this pod's own place in it.
+#[derive(Clone, Debug)]
+pub(crate) struct Destination {
+    pub(crate) bucket: String,
+    /// What every key begins with; may be empty.
+    pub(crate) prefix: String,
+    /// This pod's name, which is the next part of every key.
+    pub(crate) pod: String,
+    pub(crate) region: String,
+    /// The endpoint, if one is set.
+    pub(crate) endpoint: Option<String>,
+}
+
+impl Destination {
+    pub(crate) fn new(bucket: &str, prefix: &str, sdk: &SdkConfig) -> Self {
+        Self {
+            bucket: bucket.to_owned(),
+            prefix: prefix.to_owned(),
+            pod: pod_name(),
+            region: sdk.region().map(ToString::to_string).unwrap_or_default(),
+            endpoint: endpoint(sdk),
+        }
+    }
+
+    /// `<prefix><pod>/<yyyy>/<mm>/<dd>/<UUIDv7>.<extension>`, in UTC: sorts by time, never collides.
+    pub(super) fn key(&self, extension: &str) -> String {
+        let id = Uuid::now_v7();
+        let seconds = id.get_timestamp().map_or(0, |stamp| stamp.to_unix().0);
+        let date = i64::try_from(seconds)
+            .ok()
+            .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
+            .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+            .date();
+        format!(
+            "{}{}/{:04}/{:02}/{:02}/{id}.{extension}",
+            self.prefix,
+            self.pod,
+            date.year(),
+            u8::from(date.month()),
+            date.day(),
+        )
+    }
+
+    /// The key of the object that `identity --probe` uploads.
+    pub(super) fn probe_key(&self) -> String {
+        format!("{}{}/identity-probe.txt", self.prefix, self.pod)
+    }
+}
+
+/// The S3 client, which signs with these credentials.
+pub(crate) fn client(sdk: &SdkConfig, credentials: RefreshingCredentials) -> Client {
+    Client::from_conf(
+        aws_sdk_s3::config::Builder::from(sdk)
+            .credentials_provider(credentials)
+            // The credentials are a cache already, and refresh earlier than the SDK's.
+            .identity_cache(IdentityCache::no_cache())
+            // Every upload brings its own checksum, in a header or in a trailer.
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .force_path_style(endpoint(sdk).is_some_and(|url| !is_amazons(&url)))
+            .build(),
+    )
+}
+
+/// This pod's name, which is its host name, in characters that are safe in keys and URLs.
+fn pod_name() -> String {
+    gethostname::gethostname()
+        .to_string_lossy()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' })
+        .collect()
+}
+
+/// The endpoint that is set for S3: by `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` or the profile.
+fn endpoint(sdk: &SdkConfig) -> Option<String> {
+    let key = ServiceConfigKey::builder()
+        .service_id("S3")
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build()
+        .ok()?;
+    sdk.service_config()
+        .and_then(|settings| settings.load_config(key))
+        .or_else(|| sdk.endpoint_url().map(str::to_owned))
+}
+
+/// Whether an endpoint is Amazon's own (VPC endpoints included), where each bucket has a DNS name.
+/// An emulator or another store has none, so that the bucket must be in the path.
+fn is_amazons(endpoint: &str) -> bool {
+    Url::parse(endpoint).is_ok_and(|url| {
+        url.host_str().is_some_and(|host| {
+            [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"]
+                .iter()
+                .any(|domain| host.ends_with(domain))
+        })
+    })
+}
+
+/// A URL's scheme, host and path: the rest may contain secrets. It is cut to fit S3's limit of 2 KB
+/// for user metadata.
+pub(crate) fn without_secrets(url: &Url) -> String {
+    let mut plain = url.clone();
+    // These fail only for URLs without a host, which have no such parts.
+    let _ = plain.set_username("");
+    let _ = plain.set_password(None);
+    plain.set_query(None);
+    plain.set_fragment(None);
+    let mut text = String::from(plain);
+    text.truncate(1024); // a URL is ASCII
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_scheme_host_and_path_of_a_url_are_told() {
+        let url = Url::parse("https://me:secret@host:8443/a/b.jpg?token=x#y").expect("a URL");
+        assert_eq!(without_secrets(&url), "https://host:8443/a/b.jpg");
+    }
+
+    #[test]
+    fn only_amazons_own_endpoints_have_buckets_as_hosts() {
+        assert!(is_amazons("https://s3.eu-west-1.amazonaws.com"));
+        assert!(is_amazons("https://bucket.vpce-1a2b3c4d-5e6f.s3.us-east-1.vpce.amazonaws.com"));
+        assert!(!is_amazons("http://localhost:4566"));
+        assert!(!is_amazons("http://localstack.localstack.svc:4566"));
+        assert!(!is_amazons("https://minio.example.com"));
+        assert!(!is_amazons("https://amazonaws.com.example.org"));
+    }
+}

@@ -1,0 +1,61 @@
+//! Why there is no object.
+
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+
+use super::destination::Destination;
+use crate::errors::{explain, find_cause};
+use crate::identity::{NoCredentials, S3Failure};
+use crate::source::FetchError;
+
+/// Why there is no object.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UploadError {
+    /// The image host gave no whole picture.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// There were no credentials to sign the request with.
+    #[error(transparent)]
+    Credentials(#[from] NoCredentials),
+    /// S3 refused the request or could not be reached.
+    #[error("{} failed: {}", .0.operation, .0.text)]
+    S3(Box<S3Failure>),
+    /// The program is ending.
+    #[error("cancelled: the program is ending")]
+    Cancelled,
+}
+
+impl UploadError {
+    /// The kind of failure, as the log names it.
+    pub(crate) const fn reason(&self) -> &'static str {
+        match self {
+            Self::Fetch(error) => error.reason(),
+            Self::Credentials(_) => "credentials",
+            Self::S3(_) => "s3",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// What is known of a request to S3 that failed.
+    pub(super) fn of<E>(operation: &'static str, to: &Destination, error: &SdkError<E>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        if let Some(none) = find_cause::<NoCredentials>(error) {
+            return Self::Credentials(none.clone());
+        }
+        let response = error.raw_response();
+        let status = response.map(|response| response.status().to_string());
+        let region_header =
+            response.and_then(|response| response.headers().get("x-amz-bucket-region"));
+        let expected_region = || error.message()?.split("expecting '").nth(1)?.split('\'').next();
+        Self::S3(Box::new(S3Failure {
+            operation,
+            bucket: to.bucket.clone(),
+            endpoint: to.endpoint.clone(),
+            region: to.region.clone(),
+            code: error.code().map(str::to_owned).or(status),
+            bucket_region: region_header.or_else(expected_region).map(str::to_owned),
+            text: explain(error),
+        }))
+    }
+}

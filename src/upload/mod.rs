@@ -1,0 +1,13 @@
+//! One picture becomes one object: a single request if that is possible, several parts otherwise.
+
+mod checksum_trailer;
+mod chunks;
+mod destination;
+mod error;
+mod multipart;
+mod replay;
+mod uploader;
+
+pub(crate) use destination::{Destination, client, without_secrets};
+pub(crate) use error::UploadError;
+pub(crate) use uploader::{Uploaded, Uploader};

@@ -1,0 +1,211 @@
+//! A multipart upload, for pictures that are or may be too large for one request.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::chunks::Chunks;
+use super::error::UploadError;
+use super::replay::Replay;
+use super::uploader::{Object, Sent, unless_cancelled};
+use crate::errors::explain;
+use crate::source::{FetchError, Picture};
+
+/// S3's smallest part in bytes, except for the last part:
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>.
+const MIN_PART_SIZE: u64 = 5 << 20;
+
+/// S3's largest number of parts, from the same page.
+const MAX_PARTS: u64 = 10_000;
+
+/// Parts that are being sent at the same time. One more is being filled: a picture of any size holds
+/// no more than these three in memory.
+const PARTS_IN_FLIGHT: usize = 2;
+
+/// How long aborting an upload may take: the program may be about to be killed.
+const ABORT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A part that S3 has stored, and how often it was sent.
+type StoredPart = (CompletedPart, u32);
+
+type PartsInFlight<'t> = FuturesUnordered<BoxFuture<'t, Result<StoredPart, UploadError>>>;
+
+impl Object<'_> {
+    /// Stores the picture, whose first bytes may be in `chunks` already, as an object, or nothing.
+    pub(super) async fn put_in_parts(
+        &self,
+        picture: Picture,
+        chunks: Chunks,
+        cancel: &CancellationToken,
+    ) -> Result<Sent, UploadError> {
+        // Not to be cancelled: the answer has the identifier without which the upload cannot be
+        // aborted.
+        let to = &self.uploader.to;
+        let created = self
+            .uploader
+            .client
+            .create_multipart_upload()
+            .bucket(&to.bucket)
+            .key(&self.key)
+            .content_type(self.content_type)
+            .metadata("source", &self.source)
+            .metadata("pod", &to.pod)
+            .checksum_algorithm(ChecksumAlgorithm::Crc32)
+            .send()
+            .await
+            .map_err(|error| UploadError::of("CreateMultipartUpload", to, &error))?;
+        let id = created.upload_id().unwrap_or_default();
+        let mut in_flight = PartsInFlight::new();
+        let sent = unless_cancelled(cancel, self.parts(id, picture, chunks, &mut in_flight)).await;
+        if sent.is_err() {
+            // S3 may keep a part that it is still receiving when the upload is aborted.
+            let settle = async { while in_flight.next().await.is_some() {} };
+            let _ = timeout(ABORT_TIMEOUT, cancel.run_until_cancelled(settle)).await;
+            drop(in_flight);
+            self.abort(id).await;
+        }
+        sent
+    }
+
+    async fn parts<'t>(
+        &'t self,
+        id: &'t str,
+        mut picture: Picture,
+        mut chunks: Chunks,
+        in_flight: &mut PartsInFlight<'t>,
+    ) -> Result<Sent, UploadError> {
+        let part_size = part_size(picture.declared_length().unwrap_or(picture.largest()));
+        let mut stored = Vec::new();
+        let mut size = 0;
+        for number in 1.. {
+            let fill = chunks.fill_beyond(&mut picture, part_size - 1);
+            while_parts_go_on(in_flight, &mut stored, fill).await?;
+            if chunks.is_empty() {
+                break;
+            }
+            let body = Replay::arrived(chunks.take(part_size), Duration::ZERO);
+            size += body.length();
+            in_flight.push(self.part(id, number, body).boxed());
+            while in_flight.len() >= PARTS_IN_FLIGHT
+                && let Some(part) = in_flight.next().await
+            {
+                stored.push(part?);
+            }
+        }
+        let fetch_time = picture.finish()?;
+        while let Some(part) = in_flight.next().await {
+            stored.push(part?);
+        }
+        let attempts = stored.iter().map(|(_, attempts)| *attempts).max().unwrap_or(0);
+        self.complete(id, stored.into_iter().map(|(part, _)| part).collect()).await?;
+        Ok(Sent { size, fetch_time, attempts })
+    }
+
+    async fn part(&self, id: &str, number: i32, body: Replay) -> Result<StoredPart, UploadError> {
+        let crc32 = body.crc32();
+        let sent = self
+            .uploader
+            .client
+            .upload_part()
+            .bucket(&self.uploader.to.bucket)
+            .key(&self.key)
+            .upload_id(id)
+            .part_number(number)
+            .content_length(body.content_length())
+            .checksum_algorithm(ChecksumAlgorithm::Crc32)
+            .checksum_crc32(&crc32)
+            .body(body.plain())
+            .send()
+            .await
+            .map_err(|error| UploadError::of("UploadPart", &self.uploader.to, &error))?;
+        let part = CompletedPart::builder()
+            .part_number(number)
+            .checksum_crc32(crc32)
+            .set_e_tag(sent.e_tag)
+            .build();
+        Ok((part, body.attempts()))
+    }
+
+    async fn complete(&self, id: &str, mut parts: Vec<CompletedPart>) -> Result<(), UploadError> {
+        parts.sort_by_key(CompletedPart::part_number);
+        self.uploader
+            .client
+            .complete_multipart_upload()
+            .bucket(&self.uploader.to.bucket)
+            .key(&self.key)
+            .upload_id(id)
+            .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts)).build())
+            .send()
+            .await
+            .map_err(|error| {
+                UploadError::of("CompleteMultipartUpload", &self.uploader.to, &error)
+            })?;
+        Ok(())
+    }
+
+    /// Removes the upload and its parts, or logs that they could not be removed.
+    async fn abort(&self, id: &str) {
+        let aborted = self
+            .uploader
+            .client
+            .abort_multipart_upload()
+            .bucket(&self.uploader.to.bucket)
+            .key(&self.key)
+            .upload_id(id)
+            .send();
+        let why = match timeout(ABORT_TIMEOUT, aborted).await {
+            Ok(Ok(_)) => return,
+            Ok(Err(error)) => explain(&error),
+            Err(_elapsed) => format!("no answer within {ABORT_TIMEOUT:?}"),
+        };
+        tracing::warn!(
+            key = self.key,
+            upload_id = id,
+            cause = why,
+            "a multipart upload could not be aborted: its parts stay until the bucket's lifecycle \
+             rule or `aws s3api abort-multipart-upload` removes them"
+        );
+    }
+}
+
+/// The smallest size of parts with which [`MAX_PARTS`] suffice for a picture of `length` bytes.
+fn part_size(length: u64) -> u64 {
+    length.div_ceil(MAX_PARTS).max(MIN_PART_SIZE)
+}
+
+/// The result of `work`, while the parts in flight go on and the finished ones are collected.
+async fn while_parts_go_on<T>(
+    in_flight: &mut PartsInFlight<'_>,
+    stored: &mut Vec<StoredPart>,
+    work: impl Future<Output = Result<T, FetchError>>,
+) -> Result<T, UploadError> {
+    let mut work = pin!(work);
+    loop {
+        tokio::select! {
+            result = &mut work => return Ok(result?),
+            Some(part) = in_flight.next(), if !in_flight.is_empty() => stored.push(part?),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_grow_so_that_ten_thousand_suffice() {
+        assert_eq!(part_size(9 << 20), MIN_PART_SIZE);
+        assert_eq!(part_size(MIN_PART_SIZE * MAX_PARTS), MIN_PART_SIZE);
+        for length in [MIN_PART_SIZE * MAX_PARTS + 1, 100 << 30, 5 << 40] {
+            let size = part_size(length);
+            assert!(size > MIN_PART_SIZE);
+            assert!(length.div_ceil(size) <= MAX_PARTS, "{length}");
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! A request body that is sent while its bytes arrive, and that can be sent again.
+//!
+//! The SDK asks for a new body at each attempt. All bodies read the same list of chunks, and one
+//! that reaches the end of the list reads the next chunk from the image host. So a picture is
+//! fetched once, however often S3 must be asked, and no byte is copied on the way.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use aws_sdk_s3::primitives::{ByteStream, SdkBody};
+use aws_smithy_types::base64;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::checksum_trailer;
+use crate::source::{FetchError, Picture};
+
+/// The bytes of one object or of one part, of known length. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Replay(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    length: u64,
+    readings: AtomicU32,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    arrived: Vec<Bytes>,
+    crc32: crc32fast::Hasher,
+    rest: Rest,
+}
+
+#[derive(Debug)]
+enum Rest {
+    Arriving(Box<Picture>),
+    Complete { fetch_time: Duration },
+    Failed(FetchError),
+}
+
+impl Replay {
+    /// A picture that is still arriving, `length` bytes in all.
+    pub(super) fn arriving(picture: Picture, length: u64) -> Self {
+        Self::new(length, Vec::new(), Rest::Arriving(Box::new(picture)))
+    }
+
+    /// Bytes that have all arrived, and the time that this took.
+    pub(super) fn arrived(chunks: Vec<Bytes>, fetch_time: Duration) -> Self {
+        let length = chunks.iter().map(|chunk| chunk.len() as u64).sum();
+        Self::new(length, chunks, Rest::Complete { fetch_time })
+    }
+
+    fn new(length: u64, arrived: Vec<Bytes>, rest: Rest) -> Self {
+        let mut crc32 = crc32fast::Hasher::new();
+        for chunk in &arrived {
+            crc32.update(chunk);
+        }
+        let state = Mutex::new(State { arrived, crc32, rest });
+        Self(Arc::new(Shared { length, readings: AtomicU32::new(0), state }))
+    }
+
+    pub(super) fn length(&self) -> u64 {
+        self.0.length
+    }
+
+    /// The length as the SDK wants it. No body is longer than one request may be.
+    pub(super) fn content_length(&self) -> i64 {
+        i64::try_from(self.0.length).unwrap_or(i64::MAX)
+    }
+
+    /// The body for the SDK, which creates it anew for each attempt: the bytes alone.
+    pub(super) fn plain(&self) -> ByteStream {
+        self.body(Place::Chunk(0), false)
+    }
+
+    /// The same between the head and the tail of [`checksum_trailer`].
+    pub(super) fn with_checksum_trailer(&self) -> ByteStream {
+        self.body(Place::Head, true)
+    }
+
+    fn body(&self, place: Place, with_trailer: bool) -> ByteStream {
+        let shared = Arc::clone(&self.0);
+        ByteStream::new(SdkBody::retryable(move || {
+            let shared = Arc::clone(&shared);
+            SdkBody::from_body_1_x(Reader { shared, with_trailer, place })
+        }))
+    }
+
+    /// Whether all bytes are here.
+    pub(super) fn has_arrived(&self) -> bool {
+        matches!(self.0.state().rest, Rest::Complete { .. })
+    }
+
+    /// How many attempts began to send the bytes.
+    pub(super) fn attempts(&self) -> u32 {
+        self.0.readings.load(Ordering::Relaxed)
+    }
+
+    /// The CRC-32 of the bytes that have arrived, as `x-amz-checksum-crc32` has it: big-endian, in
+    /// base64.
+    pub(super) fn crc32(&self) -> String {
+        self.0.state().crc32()
+    }
+
+    /// How long the picture took to arrive; an error if it has not arrived whole.
+    pub(super) fn finish(&self) -> Result<Duration, FetchError> {
+        match &self.0.state().rest {
+            Rest::Arriving(picture) => picture.finish(),
+            Rest::Complete { fetch_time } => Ok(*fetch_time),
+            Rest::Failed(error) => Err(error.clone()),
+        }
+    }
+
+    /// The error with which the picture broke off, if it did.
+    pub(super) fn failure(&self) -> Option<FetchError> {
+        match &self.0.state().rest {
+            Rest::Failed(error) => Some(error.clone()),
+            _ => None,
+        }
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing in here can panic in the middle of a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The chunk at `index`, waiting for it if it has not arrived.
+    fn poll_chunk(
+        &mut self,
+        index: usize,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, FetchError>>> {
+        if let Some(chunk) = self.arrived.get(index) {
+            return Poll::Ready(Some(Ok(chunk.clone())));
+        }
+        let picture = match &mut self.rest {
+            Rest::Arriving(picture) => picture,
+            Rest::Complete { .. } => return Poll::Ready(None),
+            Rest::Failed(error) => return Poll::Ready(Some(Err(error.clone()))),
+        };
+        let error = match ready!(picture.poll_chunk(context)) {
+            Some(Ok(chunk)) => {
+                self.crc32.update(&chunk);
+                self.arrived.push(chunk.clone());
+                return Poll::Ready(Some(Ok(chunk)));
+            }
+            Some(Err(error)) => error,
+            None => match picture.finish() {
+                Ok(fetch_time) => {
+                    self.rest = Rest::Complete { fetch_time };
+                    return Poll::Ready(None);
+                }
+                Err(error) => error,
+            },
+        };
+        self.rest = Rest::Failed(error.clone());
+        Poll::Ready(Some(Err(error)))
+    }
+
+    fn crc32(&self) -> String {
+        base64::encode(self.crc32.clone().finalize().to_be_bytes())
+    }
+}
+
+/// One reading of the bytes, from the first to the last.
+struct Reader {
+    shared: Arc<Shared>,
+    with_trailer: bool,
+    place: Place,
+}
+
+/// What a reading comes to next.
+#[derive(Clone, Copy)]
+enum Place {
+    Head,
+    Chunk(usize),
+    End,
+}
+
+impl Body for Reader {
+    type Data = Bytes;
+    type Error = FetchError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
+        let index = match self.place {
+            Place::Head => {
+                self.place = Place::Chunk(0);
+                let head = checksum_trailer::head(self.shared.length);
+                return Poll::Ready(Some(Ok(Frame::data(head.into()))));
+            }
+            Place::Chunk(index) => index,
+            Place::End => return Poll::Ready(None),
+        };
+        let mut state = self.shared.state();
+        let chunk = ready!(state.poll_chunk(index, context)).transpose()?;
+        // The tail follows only if the picture is whole: without it, S3 stores nothing.
+        let tail = chunk.is_none().then(|| checksum_trailer::tail(&state.crc32()));
+        drop(state);
+        if index == 0 {
+            // Counted here, because the SDK creates more bodies than it sends.
+            self.shared.readings.fetch_add(1, Ordering::Relaxed);
+        }
+        self.place = if chunk.is_some() { Place::Chunk(index + 1) } else { Place::End };
+        let data = chunk.or_else(|| tail.filter(|_| self.with_trailer).map(Bytes::from));
+        Poll::Ready(data.map(|data| Ok(Frame::data(data))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let length = self.shared.length;
+        SizeHint::with_exact(match self.place {
+            Place::Head => checksum_trailer::encoded_length(length),
+            Place::Chunk(_) => length,
+            Place::End => 0,
+        })
+    }
+}

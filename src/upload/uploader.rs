@@ -1,0 +1,179 @@
+//! Uploads pictures to one destination.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::types::ChecksumAlgorithm;
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+use super::checksum_trailer::ChecksumTrailer;
+use super::chunks::Chunks;
+use super::destination::{Destination, without_secrets};
+use super::error::UploadError;
+use super::replay::Replay;
+use crate::source::Picture;
+
+/// Up to this size in bytes, one `PutObject` carries the picture.
+const SINGLE_LIMIT: u64 = 8 << 20;
+
+/// The content of a probe's object.
+const PROBE: &[u8] = b"put by `pod-identity-demo identity --probe`\n";
+
+/// An object that was stored.
+#[derive(Clone, Debug)]
+pub(crate) struct Uploaded {
+    pub(crate) key: String,
+    /// In bytes.
+    pub(crate) size: u64,
+    /// From the first request for the picture to its last byte.
+    pub(crate) fetch_time: Duration,
+    /// From the picture's first bytes to S3's last answer. It overlaps with the fetch.
+    pub(crate) upload_time: Duration,
+    /// How often the picture was sent to S3, or the part that needed the most attempts.
+    pub(crate) attempts: u32,
+}
+
+/// Puts objects into a bucket. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Uploader {
+    pub(super) client: Client,
+    pub(super) to: Arc<Destination>,
+}
+
+/// What it took to store an object.
+pub(super) struct Sent {
+    pub(super) size: u64,
+    pub(super) fetch_time: Duration,
+    pub(super) attempts: u32,
+}
+
+/// The object that a picture will become.
+pub(super) struct Object<'a> {
+    pub(super) uploader: &'a Uploader,
+    pub(super) key: String,
+    pub(super) content_type: &'static str,
+    /// Where the picture came from, without secrets.
+    pub(super) source: String,
+}
+
+impl Uploader {
+    pub(crate) fn new(client: Client, to: Destination) -> Self {
+        Self { client, to: Arc::new(to) }
+    }
+
+    /// Stores the picture as one object. If that fails, nothing of it stays in S3: neither an object
+    /// nor a multipart upload.
+    pub(crate) async fn upload(
+        &self,
+        picture: Picture,
+        cancel: &CancellationToken,
+    ) -> Result<Uploaded, UploadError> {
+        let started = Instant::now();
+        let object = Object {
+            uploader: self,
+            key: self.to.key(picture.kind.extension),
+            content_type: picture.kind.media_type,
+            source: without_secrets(&picture.url),
+        };
+        let sent = match picture.declared_length() {
+            Some(length) if length > SINGLE_LIMIT => {
+                object.put_in_parts(picture, Chunks::default(), cancel).await
+            }
+            Some(length) => {
+                let body = Replay::arriving(picture, length);
+                unless_cancelled(cancel, object.put(body)).await
+            }
+            None => object.put_of_unknown_length(picture, cancel).await,
+        }?;
+        Ok(Uploaded {
+            key: object.key,
+            size: sent.size,
+            fetch_time: sent.fetch_time,
+            upload_time: started.elapsed(),
+            attempts: sent.attempts,
+        })
+    }
+
+    /// Puts a small object where pictures go, to see whether that is allowed. Returns its key.
+    pub(crate) async fn probe(&self) -> Result<String, UploadError> {
+        let key = self.to.probe_key();
+        let body = Replay::arrived(vec![Bytes::from_static(PROBE)], Duration::ZERO);
+        self.client
+            .put_object()
+            .bucket(&self.to.bucket)
+            .key(&key)
+            .content_type("text/plain")
+            .content_length(body.content_length())
+            .checksum_crc32(body.crc32())
+            .body(body.plain())
+            .send()
+            .await
+            .map_err(|error| UploadError::of("PutObject", &self.to, &error))?;
+        Ok(key)
+    }
+}
+
+impl Object<'_> {
+    async fn put_of_unknown_length(
+        &self,
+        mut picture: Picture,
+        cancel: &CancellationToken,
+    ) -> Result<Sent, UploadError> {
+        let mut chunks = Chunks::default();
+        let is_large =
+            unless_cancelled(cancel, chunks.fill_beyond(&mut picture, SINGLE_LIMIT)).await?;
+        if is_large {
+            return self.put_in_parts(picture, chunks, cancel).await;
+        }
+        let body = Replay::arrived(chunks.take(SINGLE_LIMIT), picture.finish()?);
+        unless_cancelled(cancel, self.put(body)).await
+    }
+
+    /// One request. Its checksum is a header if all bytes have arrived, otherwise a trailer.
+    async fn put(&self, body: Replay) -> Result<Sent, UploadError> {
+        let to = &self.uploader.to;
+        let request = self
+            .uploader
+            .client
+            .put_object()
+            .bucket(&to.bucket)
+            .key(&self.key)
+            .content_type(self.content_type)
+            .metadata("source", &self.source)
+            .metadata("pod", &to.pod)
+            .checksum_algorithm(ChecksumAlgorithm::Crc32);
+        let sent = if body.has_arrived() {
+            let request = request.content_length(body.content_length());
+            request.checksum_crc32(body.crc32()).body(body.plain()).send().await
+        } else {
+            let trailer = ChecksumTrailer { length: body.length() };
+            let request = request.body(body.with_checksum_trailer());
+            request.customize().interceptor(trailer).send().await
+        };
+        if let Err(error) = sent {
+            // A picture that breaks off breaks the request too, and then it is the cause.
+            return Err(match body.failure() {
+                Some(broken) => broken.into(),
+                None => UploadError::of("PutObject", to, &error),
+            });
+        }
+        let fetch_time = body.finish()?;
+        Ok(Sent { size: body.length(), fetch_time, attempts: body.attempts() })
+    }
+}
+
+/// The result of `work`, unless the program ends first: then the work is dropped.
+pub(super) async fn unless_cancelled<T, E>(
+    cancel: &CancellationToken,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, UploadError>
+where
+    UploadError: From<E>,
+{
+    match cancel.run_until_cancelled(work).await {
+        Some(result) => Ok(result?),
+        None => Err(UploadError::Cancelled),
+    }
+}
