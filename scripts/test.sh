@@ -18,7 +18,7 @@ need cargo "install Rust, https://rustup.rs"
 need cc "install a C compiler (Debian: apt install gcc, macOS: xcode-select --install)"
 need git "install it with your system's packages"
 
-run scripts/dev/tools.sh lint deny localstack ministack manifests image
+run scripts/dev/tools.sh lint deny modules localstack ministack manifests image
 bin=$root/.tools/lint/bin
 scripts=()
 while IFS= read -r script; do scripts+=("$script"); done < <(git ls-files .ci/run 'scripts/*.sh' 'tests/*.'{sh,bash,bats})
@@ -29,6 +29,7 @@ run "$bin/shfmt" --diff "${scripts[@]}"
 run .tools/image/bin/hadolint Dockerfile
 run .tools/image/bin/actionlint -shellcheck "$bin/shellcheck"
 run .tools/cargo/bin/cargo-deny --all-features check licenses bans sources
+run scripts/dev/cycles.sh
 run cargo clippy --locked --workspace --all-targets -- --deny warnings
 (($# == 0)) || { run cargo test --locked --workspace "$@" && exit; }
 
