@@ -30,9 +30,7 @@ run "$bin/shfmt" --diff "${scripts[@]}"
 run .tools/image/bin/hadolint Dockerfile
 run .tools/image/bin/actionlint -shellcheck "$bin/shellcheck"
 run .tools/cargo/bin/cargo-deny --all-features check licenses bans sources
-# The modules of the library must not depend on each other in a cycle.
-run .tools/cargo/bin/cargo-modules dependencies --lib --acyclic --no-externs --no-fns --no-traits --no-types \
-  --no-sysroot --package pod-identity-demo >/dev/null
+run scripts/dev/cycles.sh
 run cargo clippy --locked --workspace --all-targets -- --deny warnings
 (($# == 0)) || { run cargo test --locked --workspace "$@" && exit; }
 

@@ -4,8 +4,6 @@
 use std::collections::BTreeMap;
 use std::env;
 
-use super::provider::Provider;
-
 /// Where the container provider asks for credentials: for Pod Identity, the agent.
 pub(super) const FULL_URI: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
 /// The same for an ECS task, as a path.
@@ -93,11 +91,10 @@ impl Injected {
         self.has(WEB_IDENTITY_TOKEN_FILE) && self.has(ROLE_ARN)
     }
 
-    /// Which of the two users of the container provider these variables are for: ECS sets a
-    /// relative URI, or an absolute one without a token file.
-    pub(super) fn container_provider(&self) -> Provider {
-        let is_ecs = self.has(RELATIVE_URI) || (self.has(FULL_URI) && !self.has(TOKEN_FILE));
-        if is_ecs { Provider::Ecs } else { Provider::PodIdentity }
+    /// Whether the container provider is set up as ECS does it: with a relative URI, or with an
+    /// absolute one without a token file.
+    pub(super) fn has_ecs(&self) -> bool {
+        self.has(RELATIVE_URI) || (self.has(FULL_URI) && !self.has(TOKEN_FILE))
     }
 
     /// The annotation that makes the webhook leave this container out, if it names it. In the

@@ -42,6 +42,11 @@ impl Provider {
         }
     }
 
+    /// Which of the two users of the SDK's container provider these variables are for.
+    pub(super) fn of_container(injected: &Injected) -> Self {
+        if injected.has_ecs() { Self::Ecs } else { Self::PodIdentity }
+    }
+
     /// The provider that gave these credentials, as the SDK notes on them. The SDK has one provider
     /// for Pod Identity and ECS; what was injected tells them apart.
     pub(super) fn of(credentials: &Credentials, injected: &Injected) -> Self {
@@ -55,7 +60,7 @@ impl Provider {
                 Some(Self::Irsa)
             }
             Feature::CredentialsProfile => Some(Self::Profile),
-            Feature::CredentialsHttp => Some(injected.container_provider()),
+            Feature::CredentialsHttp => Some(Self::of_container(injected)),
             Feature::CredentialsImds => Some(Self::Instance),
             _ => None,
         };

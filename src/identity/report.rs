@@ -228,7 +228,7 @@ async fn ask_each_provider(sdk: &SdkConfig, injected: &Injected) -> Vec<Link> {
         (Provider::Environment, &environment),
         (Provider::Profile, &profile),
         (Provider::Irsa, &web_identity),
-        (injected.container_provider(), &container),
+        (Provider::of_container(injected), &container),
         (Provider::Instance, &instance),
     ];
     let answers = providers.map(|(provider, asked)| async move {
