@@ -183,6 +183,22 @@ impl Agent {
         self.desk.set_lifetime(lifetime);
     }
 
+    /// Makes the agent's address refuse connections, and ends those that are
+    /// open, as on a fresh node where the pod starts before the agent does.
+    /// [`Agent::uri`] stays the same.
+    pub fn close(&self) {
+        self.server.close();
+    }
+
+    /// Makes a closed agent listen again, on the same address.
+    ///
+    /// # Errors
+    ///
+    /// The agent is open already, or another process has taken its port.
+    pub async fn open(&self) -> io::Result<()> {
+        self.server.open().await
+    }
+
     /// How requests are answered from now on.
     pub fn set_answer(&self, answer: Answer) {
         self.desk.answers.set(answer);

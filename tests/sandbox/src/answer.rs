@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::issuer::Refusal;
 use crate::net::Hangup;
 
 /// How an [`crate::Agent`] or an [`crate::Sts`] answers from now on.
@@ -15,12 +16,55 @@ pub enum Answer {
     /// With this status and this text, whoever asks: the agent's plain text,
     /// and of STS an error `CODE: MESSAGE`.
     Status(u16, String),
+    /// As the agent answers while its own rate limiter refuses requests, before
+    /// it asks EKS Auth: status 429 and the plain text `Too Many Requests`
+    /// (`RateLimitMiddleware` in `internal/middleware/rate_limiter/rate_limiter.go`
+    /// of `aws/eks-pod-identity-agent` 0.1.37). This is an answer of the agent
+    /// only: STS has no such limiter.
+    Busy,
     /// Normally, but so much later.
     Delay(Duration),
     /// Never.
     Hang,
     /// By closing the connection.
     CloseConnection,
+}
+
+impl Answer {
+    /// The agent's answer when the trust policy of the associated role does not
+    /// allow EKS to assume it.
+    #[must_use]
+    pub fn trust_denied() -> Self {
+        Refusal::unauthorized().into()
+    }
+
+    /// The agent's answer when the role of its node may not call EKS Auth.
+    /// `node_role_session_arn` is the ARN of the node's session:
+    /// `arn:aws:sts::ACCOUNT:assumed-role/NODE_ROLE/INSTANCE_ID`.
+    #[must_use]
+    pub fn node_role_denied(node_role_session_arn: &str) -> Self {
+        let cluster = "arn:aws:eks:us-east-1:123456789012:cluster/demo";
+        let action = "eks-auth:AssumeRoleForPodIdentity";
+        Refusal::not_authorized(node_role_session_arn, action, cluster).into()
+    }
+
+    /// The agent's answer when the association has a target role, and the
+    /// session of the first role may not perform `action` on it:
+    /// `sts:AssumeRole` or `sts:TagSession`.
+    #[must_use]
+    pub fn target_role_denied(
+        first_role_session_arn: &str,
+        action: &str,
+        target_role_arn: &str,
+    ) -> Self {
+        Refusal::not_authorized(first_role_session_arn, action, target_role_arn).into()
+    }
+}
+
+impl From<Refusal> for Answer {
+    fn from(refusal: Refusal) -> Self {
+        Self::Status(refusal.status, refusal.text)
+    }
 }
 
 /// The answer that was asked for, and the requests and refusals so far.
@@ -59,6 +103,7 @@ impl Answers {
         match answer {
             Answer::Normal => Ok(None),
             Answer::Status(status, text) => Ok(Some((status, text))),
+            Answer::Busy => Ok(Some((429, "Too Many Requests".to_owned()))),
             Answer::Delay(time) => {
                 tokio::time::sleep(time).await;
                 Ok(None)

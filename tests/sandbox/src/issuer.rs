@@ -53,6 +53,15 @@ impl Refusal {
             "Unauthorized Exception! EKS does not have permissions to assume the associated role.";
         Self::of_service(400, "AccessDeniedException", message)
     }
+
+    /// A policy does not allow a principal to perform an action: IAM's own
+    /// text, with the same status as [`Refusal::unauthorized`].
+    pub(crate) fn not_authorized(principal: &str, action: &str, resource: &str) -> Self {
+        let message = format!(
+            "User: {principal} is not authorized to perform: {action} on resource: {resource}"
+        );
+        Self::of_service(400, "AccessDeniedException", &message)
+    }
 }
 
 /// Gives credentials to the pod that a checked token speaks of.

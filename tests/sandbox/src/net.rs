@@ -7,6 +7,8 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,51 +26,108 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// A server on 127.0.0.1 at a free port. Dropping it closes the listener and
 /// every connection.
-#[derive(Debug)]
 pub(crate) struct Server {
     address: SocketAddr,
-    task: JoinHandle<Infallible>,
+    serve: Arc<Serve>,
+    running: Mutex<Running>,
 }
+
+/// Serves one connection until it ends.
+type Serve = dyn Fn(TcpStream) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync;
+
+/// The listener, which the task accepts from; `None` while the server is closed.
+type Listener = Arc<Mutex<Option<TcpListener>>>;
 
 impl Server {
     /// Binds, and hands each connection to `serve`, in a task of its own.
     pub(crate) async fn start<F, S>(serve: F) -> io::Result<Self>
     where
-        F: Fn(TcpStream) -> S + Send + 'static,
+        F: Fn(TcpStream) -> S + Send + Sync + 'static,
         S: Future<Output = ()> + Send + 'static,
     {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let task = tokio::spawn(async move {
-            // Owned by this task, so that they end with it.
-            let mut connections = JoinSet::new();
-            loop {
-                tokio::select! {
-                    accepted = listener.accept() => match accepted {
-                        Ok((stream, _)) => {
-                            let _ = stream.set_nodelay(true);
-                            connections.spawn(serve(stream));
-                        }
-                        // Out of file descriptors: not a reason to spin.
-                        Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-                    },
-                    Some(_) = connections.join_next() => {}
-                }
-            }
-        });
-        Ok(Self { address, task })
+        let serve: Arc<Serve> = Arc::new(move |stream| Box::pin(serve(stream)));
+        let running = Mutex::new(Running::new(listener, Arc::clone(&serve)));
+        Ok(Self { address, serve, running })
     }
 
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
+
+    /// Refuses connections from now on, and ends those that are open.
+    pub(crate) fn close(&self) {
+        lock(&self.running).stop();
+    }
+
+    /// Listens again, on the same address, after [`Server::close`].
+    pub(crate) async fn open(&self) -> io::Result<()> {
+        let listener = TcpListener::bind(self.address).await?;
+        *lock(&self.running) = Running::new(listener, Arc::clone(&self.serve));
+        Ok(())
+    }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// One time that a server listens, from its start to its end.
+struct Running {
+    listener: Listener,
+    task: JoinHandle<Infallible>,
+}
+
+impl Running {
+    fn new(listener: TcpListener, serve: Arc<Serve>) -> Self {
+        let listener: Listener = Arc::new(Mutex::new(Some(listener)));
+        let task = tokio::spawn(accept(Arc::clone(&listener), serve));
+        Self { listener, task }
+    }
+
+    /// An aborted task ends some time later. So the listener is dropped here,
+    /// and the very next connection is refused.
+    fn stop(&self) {
+        drop(lock(&self.listener).take());
         self.task.abort();
     }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Accepts connections until the task is aborted.
+async fn accept(listener: Listener, serve: Arc<Serve>) -> Infallible {
+    // This task owns the connections, so that they end with it.
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = poll_fn(|cx| match &*lock(&listener) {
+            Some(listener) => listener.poll_accept(cx),
+            None => Poll::Pending,
+        });
+        tokio::select! {
+            accepted = accepted => match accepted {
+                Ok((stream, _)) => {
+                    let _ = stream.set_nodelay(true);
+                    connections.spawn(serve(stream));
+                }
+                // Without file descriptors, accepting again at once would only spin.
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A handler's wish that the connection ends without an answer.
