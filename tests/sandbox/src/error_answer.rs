@@ -70,6 +70,23 @@ impl ErrorAnswer {
             .element("Region", region)
     }
 
+    /// A policy does not allow the caller to perform `action`, such as
+    /// `s3:PutObject`, on `resource_arn`: 403. The end of the text, `reason`,
+    /// names the type of the policy, such as `because no session policy allows
+    /// the s3:PutObject action` or `with an explicit deny in a resource-based
+    /// policy`. The IAM user guide lists these texts in
+    /// [Troubleshoot access denied error messages][guide]; S3 quotes the
+    /// resource.
+    ///
+    /// [guide]: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
+    #[must_use]
+    pub fn denied(principal_arn: &str, action: &str, resource_arn: &str, reason: &str) -> Self {
+        let message = format!(
+            "User: {principal_arn} is not authorized to perform: {action} on resource: \"{resource_arn}\" {reason}"
+        );
+        Self::new(403, "AccessDenied").message(&message)
+    }
+
     /// The bucket encrypts with a KMS key, and the role may not use it: 403.
     #[must_use]
     pub fn kms_denied(user_arn: &str, key_arn: &str) -> Self {

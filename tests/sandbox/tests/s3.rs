@@ -207,6 +207,19 @@ async fn errors_carry_what_a_person_finds_the_cause_by() {
             400,
             ["<Region>eu-west-1<", "expecting 'eu-west-1'"],
         ),
+        (
+            ErrorAnswer::denied(
+                "me",
+                "s3:PutObject",
+                "arn:aws:s3:::pictures/a",
+                "because no session policy allows the s3:PutObject action",
+            ),
+            403,
+            [
+                "<Code>AccessDenied</Code>",
+                "<Message>User: me is not authorized to perform: s3:PutObject on resource: \"arn:aws:s3:::pictures/a\" because no session policy allows the s3:PutObject action</Message>",
+            ],
+        ),
         (ErrorAnswer::kms_denied("me", arn), 403, ["AccessDenied", "kms:GenerateDataKey"]),
         (ErrorAnswer::kms_not_found(arn), 400, ["KMS.NotFoundException", arn]),
         (ErrorAnswer::clock_skew(), 403, ["RequestTimeTooSkewed", "900000"]),
