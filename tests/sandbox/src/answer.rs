@@ -1,4 +1,4 @@
-//! How a server of credentials answers: as the real one would, or worse.
+//! How a server of credentials answers: normally, or with a fault.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -7,14 +7,14 @@ use std::time::Duration;
 use crate::issuer::Refusal;
 use crate::net::Hangup;
 
-/// How an [`crate::Agent`] or an [`crate::Sts`] answers from now on.
+/// How an [`crate::Agent`] or an [`crate::Sts`] answers requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Answer {
-    /// As the real one would.
+    /// As the real service would.
     #[default]
     Normal,
-    /// With this status and this text, whoever asks: the agent's plain text,
-    /// and of STS an error `CODE: MESSAGE`.
+    /// Every request gets this status and text. The agent sends the text as it
+    /// is; STS sends an error, and the text has the form `CODE: MESSAGE`.
     Status(u16, String),
     /// As the agent answers while its own rate limiter refuses requests, before
     /// it asks EKS Auth: status 429 and the plain text `Too Many Requests`
@@ -22,11 +22,11 @@ pub enum Answer {
     /// of `aws/eks-pod-identity-agent` 0.1.37). This is an answer of the agent
     /// only: STS has no such limiter.
     Busy,
-    /// Normally, but so much later.
+    /// A normal answer, after this delay.
     Delay(Duration),
-    /// Never.
+    /// No answer ever comes.
     Hang,
-    /// By closing the connection.
+    /// The connection is closed without an answer.
     CloseConnection,
 }
 
@@ -67,7 +67,7 @@ impl From<Refusal> for Answer {
     }
 }
 
-/// The answer that was asked for, and the requests and refusals so far.
+/// The configured answer, and the record of requests and refusals.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
     answer: Mutex<Answer>,
@@ -84,19 +84,20 @@ impl Answers {
         self.requests.load(Ordering::SeqCst)
     }
 
-    /// Notes a refusal.
+    /// Records a refusal.
     pub(crate) fn refused(&self, status: u16, text: &str) {
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         refusals.push(format!("{status} {text}"));
     }
 
-    /// Each as `STATUS TEXT`.
+    /// The refusals in order, each as `STATUS TEXT`.
     pub(crate) fn refusals(&self) -> Vec<String> {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Counts a request. Gives the status and the text that it is to get, or
-    /// nothing (after a while, maybe) where the answer is the normal one.
+    /// Counts a request, and waits if the answer is delayed. Returns the status
+    /// and the text to answer with, or `None` if the request gets a normal
+    /// answer.
     pub(crate) async fn next(&self) -> Result<Option<(u16, String)>, Hangup> {
         self.requests.fetch_add(1, Ordering::SeqCst);
         let answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -1,4 +1,4 @@
-//! A listener on loopback, and the tasks that live as long as it does.
+//! A listener on the loopback address, and the tasks that end with it.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -21,7 +21,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-/// How long an answered connection is still read from, see [`linger`].
+/// How long [`linger`] continues to read from an answered connection.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// A server on 127.0.0.1 at a free port. Dropping it closes the listener and
@@ -39,7 +39,7 @@ type Serve = dyn Fn(TcpStream) -> Pin<Box<dyn Future<Output = ()> + Send>> + Sen
 type Listener = Arc<Mutex<Option<TcpListener>>>;
 
 impl Server {
-    /// Binds, and hands each connection to `serve`, in a task of its own.
+    /// Binds a port, and runs `serve` for each connection in a task of its own.
     pub(crate) async fn start<F, S>(serve: F) -> io::Result<Self>
     where
         F: Fn(TcpStream) -> S + Send + Sync + 'static,
@@ -52,12 +52,12 @@ impl Server {
         Ok(Self { address, serve, running })
     }
 
-    /// Where it listens.
+    /// The address of the listener.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Refuses connections from now on, and ends those that are open.
+    /// Stops listening, and ends the open connections.
     pub(crate) fn close(&self) {
         lock(&self.running).stop();
     }
@@ -76,7 +76,7 @@ impl fmt::Debug for Server {
     }
 }
 
-/// One time that a server listens, from its start to its end.
+/// The listener, and the task that accepts connections from it.
 struct Running {
     listener: Listener,
     task: JoinHandle<Infallible>,
@@ -89,8 +89,8 @@ impl Running {
         Self { listener, task }
     }
 
-    /// An aborted task ends some time later. So the listener is dropped here,
-    /// and the very next connection is refused.
+    /// Drops the listener here rather than in the task: an aborted task ends
+    /// some time later, and the very next connection must be refused.
     fn stop(&self) {
         drop(lock(&self.listener).take());
         self.task.abort();
@@ -130,7 +130,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A handler's wish that the connection ends without an answer.
+/// How a handler ends a connection without an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hangup {
     /// An orderly close (FIN).
@@ -147,7 +147,7 @@ impl fmt::Display for Hangup {
 
 impl Error for Hangup {}
 
-/// What a handler gives to [`serve_http`].
+/// The future that a handler returns to [`serve_http`].
 pub(crate) type Answering<B> = Pin<Box<dyn Future<Output = Result<Response<B>, Hangup>> + Send>>;
 
 /// Serves HTTP/1.1 on one connection until it ends.
@@ -176,9 +176,10 @@ pub(crate) fn reset(stream: TcpStream) {
     drop(stream);
 }
 
-/// Closes for writing and reads what the peer still sends. Closing with
-/// unread input makes the kernel reset the connection, and the reset can
-/// overtake an answer given before the request's body was read.
+/// Closes the connection for writing, and reads what the peer still sends. If
+/// input is unread at the close, the kernel resets the connection, and the
+/// reset can overtake an answer that was sent before the request's body was
+/// read.
 async fn linger(mut stream: TcpStream) {
     let drain = async {
         stream.shutdown().await?;

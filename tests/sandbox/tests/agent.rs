@@ -1,4 +1,4 @@
-//! The stand-in of the EKS Pod Identity Agent, asked as a pod asks.
+//! Tests the stand-in for the EKS Pod Identity Agent with a pod's requests.
 
 mod common;
 
@@ -162,7 +162,7 @@ async fn a_closed_agent_refuses_connections_until_it_is_opened() {
         agent.close();
         let refused = TcpStream::connect(address).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
-        // Ended, with or without a reset.
+        // The connection ends, with or without a reset.
         let ended = tokio::time::timeout(Duration::from_secs(10), open.read(&mut [0])).await;
         assert_eq!(ended.expect("the connection ends").unwrap_or(0), 0);
         agent.close();

@@ -1,4 +1,4 @@
-//! The S3: whom it lets in, what it keeps, and how it fails.
+//! Tests the S3: access, stored objects and faults.
 
 mod common;
 mod signed;
@@ -46,7 +46,7 @@ async fn only_credentials_that_hold_are_let_in() {
     let mut unknown = key.clone();
     unknown.access_key_id = "ASIAZZZZZZZZZZZZZZZZ".to_owned();
     let stranger = Signed::new(&store, &unknown);
-    // Longer than the sockets hold: the answer must arrive all the same.
+    // Longer than the socket buffers. The answer must arrive all the same.
     let body = vec![7; 8 << 20];
     for (request, status, code) in [
         (&bare, 403, "InvalidAccessKeyId"),
