@@ -37,7 +37,7 @@ async fn what_the_overlay_sets_uploads_through_localstacks_sts() {
                 job.env(&name, endpoint)
             }
             TOKEN_FILE => job.env(&name, world.sandbox.sts.token_file()),
-            // The test uses a free port on the loopback address, and its own image host.
+            // The test does not serve health and metrics, and uses its own image host.
             "LISTEN_ADDR" => job.env(&name, "off"),
             "IMAGE_URL" => job,
             _ => job.env(&name, value),
