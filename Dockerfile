@@ -1,26 +1,31 @@
-# The image: the program and CA certificates, nothing else. scripts/steps/image.sh
-# builds it, natively for the platform it runs on (linux/amd64 or linux/arm64):
-# a build of this size takes minutes natively, and half an hour under emulation.
+# The image contains the program and CA certificates, and nothing else.
+# scripts/steps/image.sh builds it natively for the platform that it runs on
+# (linux/amd64 or linux/arm64): a native build takes minutes, an emulated one
+# half an hour.
 
-# What the SBOM says of a static program: the crates in Cargo.lock.
+# A static binary has no packages to list, so the SBOM lists the crates in
+# Cargo.lock.
 ARG BUILDKIT_SBOM_SCAN_CONTEXT=true
 
-# Its index has both platforms. Tag and digest are kept current by dependabot.
+# The image index covers both platforms. Dependabot updates the tag and the
+# digest.
 FROM rust:1.95.0-slim-bookworm@sha256:b8ecdb97c5b9c1ae058249f72710dbe33d4da19f7b8d911bd3c72e5f048af251 AS build
 WORKDIR /src
 
-# cargo wants to find all that the manifests name. The sandbox and the benchmark
-# are no part of the program: changing them must not build it again.
+# Cargo requires every target that the manifests name. The sandbox and the
+# benchmark are not part of the program, so empty files take their place and
+# changes to them do not trigger a rebuild.
 COPY Cargo.toml Cargo.lock build.rs ./
 COPY tests/sandbox/Cargo.toml tests/sandbox/
 RUN mkdir -p benches tests/sandbox/src && touch benches/job.rs tests/sandbox/src/lib.rs
 COPY src src
 
-# An image build has no .git to ask.
+# The build context has no .git directory, so the commit is an argument.
 ARG GIT_COMMIT
-# glibc, linked in: since 2.34 it resolves names (/etc/hosts and DNS) with what
-# is in libc.a. --target keeps the flag from what runs during the build, and the
-# platforms apart in the cache, which holds the dependencies from build to build.
+# glibc is linked statically: since 2.34, libc.a resolves names (/etc/hosts and
+# DNS) without shared libraries. --target keeps the flag away from build
+# scripts, and separates the platforms in the cache, which keeps the compiled
+# dependencies between builds.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target,sharing=locked \
     target="$(rustc --print host-tuple)" \
@@ -31,9 +36,11 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 
 FROM scratch
 COPY --from=build /image /
-# So that `kubectl exec … -- pod-identity-demo identity` needs no path.
+# Lets `kubectl exec … -- pod-identity-demo identity` find the program without a
+# path.
 ENV PATH=/usr/local/bin
-# By number: runAsNonRoot cannot judge a name, and there is no /etc/passwd.
+# A numeric ID, because runAsNonRoot cannot verify a name and the image has no
+# /etc/passwd.
 USER 65532:65532
 ENTRYPOINT ["/usr/local/bin/pod-identity-demo"]
 

@@ -1,14 +1,16 @@
-//! Tells the program which commit it was built from, for `--version`, and packs its relocations.
+//! Passes the program the commit that it was built from, for `--version`, and packs its
+//! relocations.
 //!
-//! `GIT_COMMIT` where the builder knows it (an image build has no `.git`), otherwise git's answer.
+//! The commit is `GIT_COMMIT` if that is set (an image build has no `.git`), and otherwise what git
+//! reports.
 
 use std::path::Path;
 use std::process::Command;
 
 fn main() {
     println!("cargo:rerun-if-env-changed=GIT_COMMIT");
-    // Each commit, and each change of branch, is a line in this file. Where there is none, as in an
-    // image build, cargo would take it for changed each time.
+    // Git appends a line to this file for each commit and each change of branch. Where the file is
+    // missing, as in an image build, naming it would make cargo run this script in every build.
     if Path::new(".git/logs/HEAD").exists() {
         println!("cargo:rerun-if-changed=.git/logs/HEAD");
     }
@@ -24,8 +26,8 @@ fn main() {
         && is("CARGO_CFG_TARGET_OS", "linux")
         && is("CARGO_CFG_TARGET_ENV", "gnu")
     {
-        // Half a megabyte less, on disk and resident: glibc reads them since 2.36 (2022), and an
-        // older linker ignores the option.
+        // Saves half a megabyte, on disk and in memory. glibc supports packed relocations since
+        // 2.36 (2022), and older linkers ignore the option.
         println!("cargo:rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
     }
 }

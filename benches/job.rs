@@ -1,7 +1,7 @@
-//! What the program costs: CPU, memory and time of whole processes in the local world.
+//! Measures the CPU time, memory and wall time of whole processes in the sandbox.
 //!
-//! `scripts/bench.sh` runs it with the release build. It prints figures and judges none: they hold
-//! for the machine that they were measured on.
+//! `scripts/bench.sh` runs this benchmark with the release build. It prints the measurements
+//! without a limit, because they depend on the machine.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -33,9 +33,9 @@ impl Bench {
             .envs(self.sandbox.env())
             .envs(guard_env(self.no_profile.path()))
             .env("IMAGE_URL", self.sandbox.images.url(target))
-            // Served as ever, at a port that nothing else has.
+            // Serves health and metrics as usual, on a free port.
             .env("LISTEN_ADDR", "127.0.0.1:0")
-            // As in an image, where the CA certificates are one file, not a folder of hundreds.
+            // As in the image, where the CA certificates are one file and not a folder of hundreds.
             .env("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -43,26 +43,26 @@ impl Bench {
         command
     }
 
-    /// Runs it to its end, below a process that is small enough not to count as its peak: a child's
-    /// begins as its parent's.
-    fn run(&self, target: &str, words: &str) -> Cost {
+    /// Runs the program to its end. Its parent is a small process, because a child's peak memory
+    /// starts at its parent's.
+    fn run(&self, target: &str, arguments: &str) -> Cost {
         let output = self
             .command(Command::new(std::env::current_exe().expect("this program")), target)
             .arg("--measure")
             .arg(&self.program)
-            .args(words.split_whitespace())
+            .args(arguments.split_whitespace())
             .stdout(Stdio::piped())
             .output()
             .expect("the program starts");
         let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "{target} {words}: {}\n{said}", output.status);
+        assert!(output.status.success(), "{target} {arguments}: {}\n{said}", output.status);
         let figures: Vec<u64> = said.split_whitespace().flat_map(str::parse).collect();
         let [wall, cpu, peak] = figures[..] else { panic!("{said}") };
         Cost { wall: Duration::from_micros(wall), cpu: Duration::from_micros(cpu), peak }
     }
 
-    fn runs(&self, runs: usize, target: &str, words: &str) -> Vec<Cost> {
-        (0..runs).map(|_| self.run(target, words)).collect()
+    fn runs(&self, runs: usize, target: &str, arguments: &str) -> Vec<Cost> {
+        (0..runs).map(|_| self.run(target, arguments)).collect()
     }
 }
 
@@ -86,7 +86,7 @@ fn megabytes(bytes: u64) -> String {
     format!("{mib:.1} MiB")
 }
 
-/// Voluntary context switches so far, and resident bytes, from Linux's `/proc/PID/status`.
+/// The voluntary context switches so far and the resident bytes, from Linux's `/proc/PID/status`.
 fn status(id: u32) -> (u64, u64) {
     let text = std::fs::read_to_string(format!("/proc/{id}/status")).expect("Linux's /proc");
     let number = |name: &str| {
@@ -97,11 +97,12 @@ fn status(id: u32) -> (u64, u64) {
     (number("voluntary_ctxt_switches:"), number("VmRSS:") * 1024)
 }
 
-/// Runs the program and prints wall time, CPU (microseconds both) and peak resident bytes.
-fn measure(mut words: impl Iterator<Item = String>) {
+/// Runs the program, and prints its wall time and CPU time in microseconds, and its peak resident
+/// bytes.
+fn measure(mut arguments: impl Iterator<Item = String>) {
     let begun = Instant::now();
-    let child = Command::new(words.next().expect("a program"))
-        .args(words)
+    let child = Command::new(arguments.next().expect("a program"))
+        .args(arguments)
         .stdout(Stdio::null())
         .spawn()
         .expect("the program starts");
@@ -113,10 +114,10 @@ fn measure(mut words: impl Iterator<Item = String>) {
 }
 
 fn main() {
-    if std::env::args().nth(1).is_some_and(|word| word == "--measure") {
+    if std::env::args().nth(1).is_some_and(|argument| argument == "--measure") {
         return measure(std::env::args().skip(2));
     }
-    let program = std::env::args().nth(1).filter(|word| word != "--bench");
+    let program = std::env::args().nth(1).filter(|argument| argument != "--bench");
     let program = PathBuf::from(program.expect("the path of the program to measure"));
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let sandbox = runtime.block_on(Sandbox::start(SandboxOptions::default())).expect("the sandbox");
@@ -151,7 +152,7 @@ fn main() {
     while bench.sandbox.s3.requests().len() == before {
         std::thread::sleep(Duration::from_millis(10));
     }
-    // What settles after a picture (connections that are let go) is not what is asked for.
+    // Excludes the work that follows a picture, such as closing connections.
     std::thread::sleep(Duration::from_secs(8));
     let (before, _) = status(idle.id());
     std::thread::sleep(Duration::from_secs(20));

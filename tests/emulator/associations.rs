@@ -1,4 +1,4 @@
-//! An association, and a role that trusts EKS, are what makes the program work.
+//! The program works only with an association and a role that trusts EKS.
 
 use std::time::{Duration, SystemTime};
 
@@ -26,7 +26,7 @@ async fn creating_the_association_makes_it_work_and_deleting_it_breaks_it() {
     assert!(cloud.lengths().await.len() >= 3);
 
     cloud.admin.dissociate(&association).await.expect("it can be deleted");
-    // What it has holds on, by up to a second that the answer rounded away.
+    // The credentials stay valid until they expire, up to a second later than the answer says.
     let expires = agent.issued().iter().map(|issued| issued.expires).max().expect("credentials");
     let end = expires + Duration::from_secs(1);
     until("the last credentials have expired", || SystemTime::now() > end).await;
@@ -64,7 +64,7 @@ async fn a_role_that_does_not_trust_eks_gives_no_credentials_until_it_does() {
     let without_tags = sandbox::trust_of("pods.eks.amazonaws.com", &["sts:AssumeRole"]);
     cloud.admin.set_trust(cloud.name, &without_tags).await.expect("a policy");
     let before = cloud.world.sandbox.agent.refusals().len();
-    // The first of them may have been asked for under the old policy.
+    // The first of these requests may still have been evaluated under the old policy.
     cloud.refused(NOT_TRUSTED, before + 2).await;
     assert!(cloud.world.sandbox.agent.issued().is_empty());
     assert!(cloud.lengths().await.is_empty());

@@ -1,4 +1,4 @@
-//! One emulated account for all tests, and a part of it for each.
+//! One emulated account for all tests, in which each test has its own resources.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use crate::harness::{Job, World, until};
 
-/// Starting it takes longer than most tests. It ends with the process of the tests.
+/// The tests share one emulator, because starting it takes longer than most tests. It ends with the
+/// process of the tests.
 static MINISTACK: LazyLock<MiniStack> = LazyLock::new(|| {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/dev/ministack.sh");
     MiniStack::start(&script).expect("MiniStack starts")
@@ -20,7 +21,7 @@ pub fn endpoint() -> &'static str {
     MINISTACK.endpoint()
 }
 
-/// A cluster, a bucket and a role, all of one name; and a pod of that cluster.
+/// A cluster, a bucket and a role, all with the same name, and a pod of that cluster.
 pub struct Cloud {
     pub admin: Admin,
     pub name: &'static str,
@@ -29,8 +30,8 @@ pub struct Cloud {
 }
 
 impl Cloud {
-    /// With a role that this policy lets others assume, and that may do what the scripts' policy says.
-    /// Nothing is associated with it yet.
+    /// Creates them, with this trust policy and the scripts' permissions policy, but without an
+    /// association.
     pub async fn new(name: &'static str, trust: &Value, lifetime: Duration) -> Self {
         let emulator = Emulator::new(endpoint(), name);
         let admin = Admin::new(&emulator);
@@ -43,7 +44,7 @@ impl Cloud {
         Self { admin, name, role_arn, world }
     }
 
-    /// With a role for Pod Identity, associated with the pod's service account.
+    /// Creates them with a role for Pod Identity, and associates it with the pod's service account.
     pub async fn associated(name: &'static str) -> Self {
         let trust = sandbox::pod_identity_trust();
         let cloud = Self::new(name, &trust, Duration::from_hours(1)).await;
@@ -51,15 +52,15 @@ impl Cloud {
         cloud
     }
 
-    /// Associates the role with the pod's service account, and gives the association's id.
+    /// Associates the role with the pod's service account, and returns the association's ID.
     pub async fn associate(&self) -> String {
         self.admin.associate("demo", "demo", &self.role_arn).await.expect("an association")
     }
 
     /// The program, as [`World::job`], uploading to the emulator.
-    pub fn job(&self, target: &str, words: &str) -> Job<'_> {
+    pub fn job(&self, target: &str, arguments: &str) -> Job<'_> {
         self.world
-            .job(target, words)
+            .job(target, arguments)
             .env("AWS_ENDPOINT_URL_S3", endpoint())
             .env("S3_BUCKET_NAME", self.name)
     }

@@ -1,4 +1,4 @@
-//! IRSA: a web identity token against credentials of STS.
+//! IRSA: the exchange of a web identity token for credentials from STS.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use crate::harness::{Finished, Job, World, until};
 
 const IRSA: &str = "irsa";
 
-/// Adds what EKS's webhook injects for IRSA.
+/// Adds the variables that EKS's webhook injects for IRSA.
 fn with_irsa<'w>(job: Job<'w>, world: &World) -> Job<'w> {
     let env = world.sandbox.sts.env();
     env.iter().fold(job, |job, (name, value)| job.env(name, value))
 }
 
-/// Takes away what it injects for Pod Identity.
+/// Removes the variables that it injects for Pod Identity.
 fn without_pod_identity(job: Job<'_>) -> Job<'_> {
     job.without("AWS_CONTAINER_CREDENTIALS_FULL_URI")
         .without("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
@@ -67,8 +67,8 @@ async fn a_role_that_does_not_trust_the_service_account_gives_no_credentials_unt
 
 #[tokio::test]
 async fn the_emulators_sts_takes_the_token_of_a_provider_that_the_role_trusts() {
-    // MiniStack reads the token's issuer and subject. It does not check the signature, and finds no
-    // audience where that is a list, as in Kubernetes, so that no condition can be on it.
+    // MiniStack reads the token's issuer and subject. It does not check the signature, and ignores
+    // an audience that is a list, as in Kubernetes, so the policy cannot have a condition on it.
     let trust = |subject: &str, issuer: &str| {
         let provider = issuer.trim_start_matches("https://");
         json!({ "Version": "2012-10-17", "Statement": [{

@@ -1,8 +1,8 @@
-//! The built program against AWS emulated: `MiniStack`, whose IAM decides.
+//! Runs the built program against an emulator of AWS: `MiniStack`, whose IAM evaluates permissions.
 //!
-//! The agent's stand-in gives what the emulator's EKS, IAM and STS give: an association in EKS is
-//! what makes the program work. Each test has a cluster, a bucket and a role of its own. IRSA is
-//! here too, against the emulator's STS and against the sandbox's own.
+//! The agent's stand-in uses the emulator's EKS, IAM and STS, so that the program works only with
+//! an association in EKS. Each test has a cluster, a bucket and a role of its own. The tests of
+//! IRSA use the emulator's STS and the sandbox's own.
 
 #[allow(dead_code, reason = "the harness is the job tests', and not all of it is needed here")]
 #[path = "../job/harness.rs"]

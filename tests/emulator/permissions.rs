@@ -1,4 +1,4 @@
-//! The least privilege is enough, and nothing less is.
+//! The scripts' policy is sufficient for the program, and no smaller one is.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use aws_sdk_s3::error::ProvideErrorMetadata;
 
 use crate::cloud::Cloud;
 
-/// A picture of several parts whose connection dies after two of them.
+/// A picture of several parts, whose connection fails after two of them.
 const CUT: &str = "/large?size=30MiB&cut=17MiB&framing=chunked";
 const LEFT: &str = "a multipart upload could not be aborted";
 

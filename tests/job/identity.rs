@@ -175,33 +175,16 @@ fn answer(status: u16, text: &str) -> impl FnOnce(&World) {
     move |world| world.sandbox.agent.set_answer(Answer::Status(status, text))
 }
 
-/// IAM's text for whoever asks EKS Auth: the node's role.
-const NODE_ROLE_DENIED: &str = "User: arn:aws:sts::123456789012:assumed-role/node/i-1 is not \
-    authorized to perform: eks-auth:AssumeRoleForPodIdentity on resource: \
-    arn:aws:eks:us-east-1:123456789012:cluster/demo";
-
-/// IAM's text for the first of two roles.
-const TARGET_ROLE_DENIED: &str = "User: arn:aws:sts::123456789012:assumed-role/first/eks-demo is \
-    not authorized to perform: sts:TagSession on resource: arn:aws:iam::210987654321:role/second";
-
 #[tokio::test]
 async fn what_the_agent_says_is_told_apart() {
     let exception = |code: &str| format!("[0f-1]: ({code}): Some text., fault: client");
     let denied = |text: &str| format!("[0f-1]: (AccessDeniedException): {text}, fault: client");
     for (status, text, id) in [
         (404, exception("ResourceNotFoundException"), "no_association"),
-        (
-            400,
-            denied("EKS does not have permissions to assume the associated role."),
-            "trust_policy",
-        ),
-        (400, denied(NODE_ROLE_DENIED), "node_role_not_allowed"),
-        (400, denied(TARGET_ROLE_DENIED), "target_role"),
         (400, denied("Something else."), "unknown"),
         (400, exception("ExpiredTokenException"), "token_rejected"),
         (400, exception("InvalidTokenException"), "token_rejected"),
         (429, exception("ThrottlingException"), "agent_throttled"),
-        (429, "Too Many Requests".to_owned(), "agent_busy"),
         (500, exception("InternalServerException"), "agent_service_error"),
         (500, "unable to fetch credentials from EKS Auth".to_owned(), "agent_service_error"),
         (400, "Service account token cannot be empty".to_owned(), "agent_refuses_token"),
@@ -213,6 +196,34 @@ async fn what_the_agent_says_is_told_apart() {
     ] {
         let diagnosis = verdict(answer(status, &text)).await;
         assert_eq!(diagnosis["id"], id, "{status} {text}: {diagnosis}");
+    }
+}
+
+#[tokio::test]
+async fn who_may_not_assume_what_is_told_apart() {
+    let role = |name: &str| format!("arn:aws:sts::123456789012:assumed-role/{name}/eks-demo");
+    let target = "arn:aws:iam::210987654321:role/second";
+    for (answer, id, cause) in [
+        (Answer::Busy, "agent_busy", "rate limiter"),
+        (Answer::trust_denied(), "trust_policy", "service account demo"),
+        (Answer::node_role_denied(&role("node")), "node_role_not_allowed", "assumed-role/node/"),
+        (
+            Answer::target_role_denied(&role("first"), "sts:AssumeRole", target),
+            "target_role",
+            target,
+        ),
+        (
+            Answer::target_role_denied(&role("first"), "sts:TagSession", target),
+            "target_role",
+            target,
+        ),
+    ] {
+        let diagnosis = verdict(|world| world.sandbox.agent.set_answer(answer)).await;
+        assert_eq!(diagnosis["id"], id, "{diagnosis}");
+        assert!(
+            diagnosis["cause"].as_str().is_some_and(|said| said.contains(cause)),
+            "{diagnosis}"
+        );
     }
 }
 

@@ -1,8 +1,6 @@
 //! The guard: nothing is uploaded under an identity that was not required; and the start's grace.
 
 use sandbox::{ErrorAnswer, Fault};
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
 
 use crate::harness::World;
 
@@ -101,25 +99,12 @@ async fn an_association_that_does_not_come_ends_it_with_4_and_the_diagnosis() {
 #[tokio::test]
 async fn an_agent_that_starts_after_the_pod_is_waited_for() {
     let world = World::new().await;
-    // A port at which nothing listens yet: the agent's, on a fresh node.
-    let address = {
-        let reserved = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        reserved.local_addr().expect("an address")
-    };
-    let uri = format!("http://{address}/v1/credentials");
-    let job =
-        world.job("/random", "--count 1").env("AWS_CONTAINER_CREDENTIALS_FULL_URI", &uri).start();
+    let agent = &world.sandbox.agent;
+    agent.close();
+    let job = world.job("/random", "--count 1").start();
     job.wrote("\"diagnosis\":\"agent_starting\"", 1).await;
-    let listener = TcpListener::bind(address).await.expect("the port is still free");
-    let agent = world.sandbox.agent.uri();
-    let agent = agent.split('/').nth(2).expect("host and port").to_owned();
-    let forward = tokio::spawn(async move {
-        let (mut client, _) = listener.accept().await.expect("a connection");
-        let mut agent = TcpStream::connect(agent).await.expect("the agent");
-        let _ = copy_bidirectional(&mut client, &mut agent).await;
-    });
+    agent.open().await.expect("the port is still free");
     job.finish().await.expect(0);
-    forward.abort();
     assert_eq!(world.objects().await.len(), 1);
 }
 
@@ -146,13 +131,9 @@ async fn a_policy_that_comes_within_the_grace_is_waited_for() {
     }
 }
 
-/// S3's text for a request that a policy denies:
-/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html>.
 fn denied(reason: &str) -> ErrorAnswer {
-    ErrorAnswer::new(403, "AccessDenied").message(&format!(
-        "User: arn:aws:sts::123456789012:assumed-role/demo/eks-demo is not authorized to perform: \
-         s3:PutObject on resource: \"arn:aws:s3:::pictures/x.jpg\" {reason}"
-    ))
+    let principal = "arn:aws:sts::123456789012:assumed-role/demo/eks-demo";
+    ErrorAnswer::denied(principal, "s3:PutObject", "arn:aws:s3:::pictures/x.jpg", reason)
 }
 
 #[tokio::test]

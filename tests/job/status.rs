@@ -185,10 +185,11 @@ async fn the_metrics_say_whose_credentials_these_are() {
     let poll = async {
         loop {
             let metrics = served.metrics().await;
-            let all = metrics.iter().find(|family| family.name == "pod_identity_demo_identity");
-            let sample = &all.expect("an identity").samples[0];
-            if !sample.labels["role"].is_empty() {
-                return sample.labels.clone();
+            // It comes with the credentials, which may still be on their way, and then gets its role.
+            let identity = metrics.iter().find(|f| f.name == "pod_identity_demo_identity");
+            match identity.map(|family| &family.samples[0].labels) {
+                Some(labels) if !labels["role"].is_empty() => return labels.clone(),
+                _ => {}
             }
         }
     };

@@ -1,5 +1,5 @@
-//! The `ValidatingAdmissionPolicy`: its CEL, evaluated against pods as the webhooks leave them. The
-//! interpreter does not check types, as the API server does.
+//! Evaluates the CEL of the `ValidatingAdmissionPolicy` against pods as the webhooks leave them.
+//! Unlike the API server, the interpreter does not check types.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ const TOKEN: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
 const POD_IDENTITY: &str = "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount";
 const IRSA: &str = "/var/run/secrets/eks.amazonaws.com/serviceaccount";
 
-/// A pod as the Job controller makes it from an overlay.
+/// A pod as the Job controller creates it from an overlay.
 fn pod(overlay: &str) -> Value {
     let mut pod = filled(overlay).job_pod().clone();
     pod["metadata"]["namespace"] = "pictures".into();
@@ -43,14 +43,14 @@ fn project(pod: &mut Value, container: usize, name: &str, audience: &str, path: 
     push(mounts, json!({ "name": name, "mountPath": path, "readOnly": true }));
 }
 
-/// What EKS's webhook adds for an association.
+/// Adds what EKS's webhook adds for an association.
 fn inject(pod: &mut Value, container: usize) {
     set(pod, container, URI, "http://169.254.170.23/v1/credentials");
     set(pod, container, TOKEN, &format!("{POD_IDENTITY}/eks-pod-identity-token"));
     project(pod, container, "eks-pod-identity-token", "pods.eks.amazonaws.com", POD_IDENTITY);
 }
 
-/// What it adds for the annotation of IRSA.
+/// Adds what the webhook adds for the annotation of IRSA.
 fn inject_irsa(pod: &mut Value) {
     set(pod, 0, "AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/irsa");
     set(pod, 0, "AWS_WEB_IDENTITY_TOKEN_FILE", &format!("{IRSA}/token"));
@@ -63,7 +63,7 @@ fn injected() -> Value {
     pod
 }
 
-/// What the policy says to a pod that it refuses; nothing to one that it admits.
+/// The messages for a pod that the policy rejects; none for a pod that it admits.
 fn refusals(pod: &Value) -> Vec<String> {
     let policy = &filled("eks").only("ValidatingAdmissionPolicy")["spec"];
     let mut variables: HashMap<String, Cel> = HashMap::new();
@@ -98,11 +98,11 @@ fn refusals(pod: &Value) -> Vec<String> {
     broken.map(message).collect()
 }
 
-/// Refused, for a reason that has these words.
+/// Asserts that the policy rejects the pod with a message that contains this text.
 #[track_caller]
-fn refused(pod: &Value, words: &str) {
+fn refused(pod: &Value, text: &str) {
     let refusals = refusals(pod);
-    assert!(refusals.iter().any(|said| said.contains(words)), "{words}: {refusals:#?}");
+    assert!(refusals.iter().any(|said| said.contains(text)), "{text}: {refusals:#?}");
 }
 
 #[test]
@@ -208,14 +208,14 @@ fn it_is_the_jobs_own_container_that_counts() {
     refused(&pod, URI);
     inject(&mut pod, 0);
     assert_eq!(refusals(&pod), [""; 0]);
-    // A sidecar need not have it, nor any variable at all.
+    // A sidecar needs neither the injection nor any variable.
     let mut pod = injected();
     push(&mut pod["spec"]["containers"], sidecar);
     assert_eq!(refusals(&pod), [""; 0]);
-    // Without the container there is nothing to be sure of.
+    // A pod without the program's container is rejected.
     plant(&mut pod, "/spec/containers/0/name", "renamed".into());
     refused(&pod, URI);
-    // Neither lists nor names are there of necessity.
+    // Lists and names are optional.
     refused(
         &json!({ "metadata": {}, "spec": { "containers": [{ "name": "pod-identity-demo" }] } }),
         "default",

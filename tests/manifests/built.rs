@@ -1,5 +1,5 @@
-//! Every overlay, as it is and filled in with every combination of components that it takes, built
-//! once for all tests.
+//! Every overlay, as it is and filled in with every combination of components that it supports,
+//! built once for all tests.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,9 +9,9 @@ use std::thread;
 
 use serde_json::Value;
 
-/// The program's name, and its container's, its `ConfigMap`'s and its namespace's.
+/// The name of the program, its container, its `ConfigMap` and its namespace.
 pub const NAME: &str = "pod-identity-demo";
-/// What the manifests are filled in with here.
+/// The settings that the tests fill in.
 pub const SETTINGS: [(&str, &str); 9] = [
     ("NAMESPACE", "pictures"),
     ("SERVICE_ACCOUNT", "uploader"),
@@ -24,13 +24,13 @@ pub const SETTINGS: [(&str, &str); 9] = [
     ("WITH", "aws"),
 ];
 
-/// The number of the fleet's pod whose environment is looked at.
+/// The index of the fleet's pod whose environment the tests check.
 pub const INDEX: &str = "3";
 
 /// All of an overlay's objects.
 pub struct Built {
     pub overlay: &'static str,
-    /// None: the overlay as it is in the repository.
+    /// The components. None means the overlay as it is in the repository.
     pub components: Option<Vec<&'static str>>,
     pub yaml: String,
     pub objects: Vec<Value>,
@@ -69,7 +69,7 @@ pub fn all() -> &'static [Built] {
     &ALL
 }
 
-/// An overlay, filled in, with all the components that it takes here.
+/// An overlay, filled in, with all the components that it supports in these tests.
 pub fn filled(overlay: &str) -> &'static Built {
     let builds = ALL.iter().filter(|built| built.overlay == overlay && built.components.is_some());
     builds.max_by_key(|built| built.components.as_ref().map_or(0, Vec::len)).expect(overlay)
@@ -81,8 +81,9 @@ impl Built {
         let folder = match &components {
             None => project(&format!("k8s/overlays/{overlay}")),
             Some(components) => {
-                let words: Vec<&str> = [overlay].into_iter().chain(components.clone()).collect();
-                let output = fill(scratch.path(), &words, &SETTINGS);
+                let arguments: Vec<&str> =
+                    [overlay].into_iter().chain(components.clone()).collect();
+                let output = fill(scratch.path(), &arguments, &SETTINGS);
                 assert!(output.status.success(), "{output:?}");
                 PathBuf::from(text(&output.stdout).trim())
             }
@@ -92,7 +93,7 @@ impl Built {
         Self { overlay, components, yaml, objects }
     }
 
-    /// What to call it when a test fails.
+    /// The name to show when a test fails.
     pub fn name(&self) -> String {
         let components = self.components.as_ref().map(|components| components.join(" "));
         format!("{} ({})", self.overlay, components.as_deref().unwrap_or("not filled in"))
@@ -109,7 +110,7 @@ impl Built {
         found[0]
     }
 
-    /// Name and pod template of everything that makes pods.
+    /// The name and pod template of every object that creates pods.
     pub fn pod_templates(&self) -> impl Iterator<Item = (&str, &Value)> {
         let with =
             self.objects.iter().filter(|object| object["spec"]["template"]["spec"].is_object());
@@ -129,8 +130,8 @@ impl Built {
         &self.job_pod()["spec"]["containers"][0]
     }
 
-    /// A container's environment as the kubelet would make it: `env` over `envFrom`, and $(NAME)
-    /// replaced by what stands before.
+    /// A container's environment as the kubelet would set it: `env` overrides `envFrom`, and
+    /// $(NAME) is replaced by the value of a variable before it.
     pub fn environment(&self, container: &Value) -> BTreeMap<String, String> {
         let mut environment = BTreeMap::new();
         for from in list(&container["envFrom"]) {
@@ -154,7 +155,7 @@ impl Built {
         environment
     }
 
-    /// What is in a `ConfigMap`.
+    /// The data of a `ConfigMap`.
     fn data(&self, name: &Value) -> BTreeMap<String, String> {
         let mut maps = self.of_kind("ConfigMap");
         let map = maps.find(|map| map["metadata"]["name"] == *name).expect("the ConfigMap");
@@ -162,15 +163,15 @@ impl Built {
     }
 }
 
-/// The elements of an array, none where there is no array.
+/// The elements of an array, or none if it is missing.
 pub fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
-/// Runs `scripts/steps/manifests.sh`, from another folder, with these settings and no others.
-pub fn fill(into: &Path, words: &[&str], settings: &[(&str, &str)]) -> Output {
+/// Runs `scripts/steps/manifests.sh` from another folder, with only these settings.
+pub fn fill(into: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Output {
     let mut command = Command::new(project("scripts/steps/manifests.sh"));
-    command.args(words).current_dir(std::env::temp_dir()).env_clear();
+    command.args(arguments).current_dir(std::env::temp_dir()).env_clear();
     command.env("PATH", std::env::var_os("PATH").expect("a PATH"));
     command.env("FILLED", into).envs(settings.iter().copied());
     command.output().expect("the script runs")

@@ -1,5 +1,5 @@
-//! `k8s/cluster.yaml`: the eksctl configuration, filled in as the scripts do it. eksctl is not to be
-//! had where tests run: the fields are those of its schema for `eksctl.io/v1alpha5`.
+//! Checks `k8s/cluster.yaml`, the eksctl configuration, filled in as the scripts do. eksctl is not
+//! available in tests, so the fields are copied from its schema for `eksctl.io/v1alpha5`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -120,7 +120,7 @@ fn template() -> String {
     std::fs::read_to_string(project("k8s/cluster.yaml")).expect("it is there")
 }
 
-/// With each name's own words, in lower case, as its value.
+/// The configuration, in which each placeholder is replaced by its own name in lower case.
 fn cluster() -> ClusterConfig {
     let filled = PLACEHOLDERS.iter().fold(template(), |text, name| {
         text.replace(&format!("${{{name}}}"), &name.to_lowercase().replace('_', "-"))

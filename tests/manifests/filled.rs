@@ -1,4 +1,4 @@
-//! `scripts/steps/manifests.sh`: what it fills in, and what it refuses.
+//! Tests which settings `scripts/steps/manifests.sh` fills in, and which it rejects.
 
 use crate::built::{SETTINGS, all, fill, kustomize, text};
 
@@ -8,15 +8,15 @@ fn with<'v>(name: &'v str, value: &'v str) -> Vec<(&'v str, &'v str)> {
     others.chain([(name, value)]).collect()
 }
 
-/// What it says when it refuses, in one line.
-fn refusal(words: &[&str], settings: &[(&str, &str)]) -> String {
+/// The message of one line with which the script rejects its input.
+fn refusal(arguments: &[&str], settings: &[(&str, &str)]) -> String {
     let folder = tempfile::tempdir().expect("a folder");
-    let output = fill(folder.path(), words, settings);
+    let output = fill(folder.path(), arguments, settings);
     let said = text(&output.stderr);
-    assert!(!output.status.success() && output.stdout.is_empty(), "{words:?}: {said}");
+    assert!(!output.status.success() && output.stdout.is_empty(), "{arguments:?}: {said}");
     assert_eq!(said.lines().count(), 1, "{said}");
     let written = std::fs::read_dir(folder.path()).expect("a folder").count();
-    assert_eq!(written, 0, "{words:?}");
+    assert_eq!(written, 0, "{arguments:?}");
     said
 }
 
@@ -39,7 +39,7 @@ fn an_image_may_have_a_tag_or_a_digest_or_both_or_neither() {
         ("localhost:5000/a".to_owned(), "localhost:5000/a:latest".to_owned()),
         ("a:1.2".to_owned(), "a:1.2".to_owned()),
         (format!("r.example/a@{digest}"), format!("r.example/a@{digest}")),
-        // The digest decides, and kustomize has no place for both.
+        // kustomize supports either a tag or a digest, and the digest is decisive.
         (format!("r.example:5000/a:1@{digest}"), format!("r.example:5000/a@{digest}")),
     ] {
         let folder = tempfile::tempdir().expect("a folder");
@@ -77,7 +77,7 @@ fn run_again_it_says_the_same_and_run_otherwise_it_forgets_what_was() {
 
 #[test]
 fn what_cannot_be_is_refused_in_one_line_before_anything_is_written() {
-    for (words, expected) in [
+    for (arguments, expected) in [
         (&[][..], "missing argument: the overlay"),
         (&["gke"], "unknown overlay gke"),
         (&["eks", "service-mesh"], "unknown component 'service-mesh'"),
@@ -87,8 +87,8 @@ fn what_cannot_be_is_refused_in_one_line_before_anything_is_written() {
         (&["localstack", "require-pod-identity"], "is for eks and fleet"),
         (&["localstack", "network-policy"], "block the traffic to LocalStack"),
     ] {
-        let said = refusal(words, &SETTINGS);
-        assert!(said.contains(expected), "{words:?}: {said}");
+        let said = refusal(arguments, &SETTINGS);
+        assert!(said.contains(expected), "{arguments:?}: {said}");
     }
     for (name, value) in [
         ("NAMESPACE", "Pictures"),
@@ -102,6 +102,6 @@ fn what_cannot_be_is_refused_in_one_line_before_anything_is_written() {
     ] {
         let said = refusal(&["fleet"], &with(name, value));
         let expected = [format!("{name} is "), "it must be similar to".to_owned()];
-        assert!(expected.iter().all(|words| said.contains(words)), "{said}");
+        assert!(expected.iter().all(|text| said.contains(text)), "{said}");
     }
 }

@@ -1,10 +1,10 @@
-//! The Jobs: what tells the overlays apart.
+//! Tests the properties in which the Jobs of the overlays differ.
 
 use serde_json::{Value, json};
 
 use crate::built::{INDEX, NAME, all, filled, list};
 
-/// The value of a variable in the container's own list, as it is written.
+/// The value of a variable in the container's `env`, as written.
 fn variable<'b>(container: &'b Value, name: &str) -> &'b Value {
     let mut entries = list(&container["env"]).iter();
     entries.find(|entry| entry["name"] == name).map_or(&Value::Null, |entry| &entry["value"])
@@ -28,7 +28,7 @@ fn each_overlay_is_a_job_with_its_name_its_label_its_account_and_its_guard() {
             assert_eq!(labels["app.kubernetes.io/instance"], overlay);
         }
         assert_eq!(variable(built.job_container(), "REQUIRE_IDENTITY"), identity);
-        // IRSA's is made by eksctl, and must not be made here too.
+        // eksctl creates IRSA's service account, so the manifests must not.
         let accounts: Vec<&Value> =
             built.of_kind("ServiceAccount").map(|account| &account["metadata"]["name"]).collect();
         assert_eq!(accounts, if overlay == "irsa" { vec![] } else { vec![account] });
@@ -53,7 +53,7 @@ fn disruptions_do_not_count_and_everything_else_makes_a_new_pod() {
 
 #[test]
 fn the_webhook_leaves_the_region_alone() {
-    // It looks for AWS_REGION in `env`, not in `envFrom`, and would add the cluster's.
+    // The webhook looks for AWS_REGION only in `env`, and would otherwise add the cluster's region.
     for built in all() {
         let mut entries = list(&built.job_container()["env"]).iter();
         assert!(entries.any(|entry| entry["name"] == "AWS_REGION"), "{}", built.name());
@@ -67,7 +67,7 @@ fn the_fleet_is_spread_and_each_pod_has_a_prefix_of_its_own() {
     assert_eq!(job["completionMode"], "Indexed");
     assert_eq!((&job["completions"], &job["parallelism"]), (&json!(7), &json!(7)));
 
-    // $(NAME) is expanded only where NAME stands before it.
+    // $(NAME) is expanded only if NAME is defined before it.
     let entries = list(&built.job_container()["env"]);
     let position = |name: &str| entries.iter().position(|entry| entry["name"] == name);
     assert!(position("JOB_COMPLETION_INDEX") < position("S3_KEY_PREFIX"));

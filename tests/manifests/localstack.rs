@@ -1,5 +1,5 @@
-//! The overlay for LocalStack, rehearsed: the program with the environment that the manifest gives
-//! it, against LocalStack with the settings and the script that the manifest gives that.
+//! Rehearses the overlay for LocalStack: runs the program with the environment in its manifest, and
+//! LocalStack with the settings and the script in its manifest.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::built::{filled, list, project, text};
 use crate::harness::World;
 
-/// Says where the kubelet projects the token to.
+/// The variable with the path of the projected token.
 const TOKEN_FILE: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
 
 fn localstack_container() -> &'static Value {
@@ -19,7 +19,7 @@ fn localstack_container() -> &'static Value {
 #[tokio::test]
 async fn what_the_overlay_sets_uploads_through_localstacks_sts() {
     let built = filled("localstack");
-    // Not only MiniStack is started by such a script.
+    // `MiniStack::start` also works with LocalStack's script.
     let localstack =
         MiniStack::start(&project("scripts/dev/localstack.sh")).expect("LocalStack starts");
     let endpoint = localstack.endpoint();
@@ -37,7 +37,7 @@ async fn what_the_overlay_sets_uploads_through_localstacks_sts() {
                 job.env(&name, endpoint)
             }
             TOKEN_FILE => job.env(&name, world.sandbox.sts.token_file()),
-            // Loopback, and any port; the image host is this test's.
+            // The test does not serve health and metrics, and uses its own image host.
             "LISTEN_ADDR" => job.env(&name, "off"),
             "IMAGE_URL" => job,
             _ => job.env(&name, value),
@@ -54,13 +54,13 @@ async fn what_the_overlay_sets_uploads_through_localstacks_sts() {
     assert_eq!(admin.objects("my-bucket").await.expect("a bucket").len(), 3);
 }
 
-/// Runs the script that LocalStack runs when it is ready, with the environment of its container.
+/// Runs the script that LocalStack runs when it is ready, in the environment of its container.
 fn make_bucket(endpoint: &str) {
     let built = filled("localstack");
     let mut maps = built.of_kind("ConfigMap");
     let map = maps.find(|map| map["metadata"]["name"] == "localstack-ready").expect("a ConfigMap");
     let folder = tempfile::tempdir().expect("a folder");
-    // As in LocalStack's image: the AWS CLI, told where LocalStack is.
+    // As in LocalStack's image, awslocal is the AWS CLI with LocalStack's endpoint.
     let cli = project(".tools/lint/bin/aws");
     assert!(cli.exists(), "the AWS CLI is missing: run scripts/test.sh");
     let awslocal = format!("#!/bin/sh\nexec {} --endpoint-url {endpoint} \"$@\"\n", cli.display());
@@ -85,7 +85,7 @@ fn executable(path: &std::path::Path, content: &str) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("its mode");
 }
 
-/// Where the Service is, for pods of its namespace.
+/// The URL of the Service for pods of its namespace.
 fn service_url() -> String {
     let service = filled("localstack").only("Service");
     let name = service["metadata"]["name"].as_str().expect("a name");
@@ -130,6 +130,6 @@ fn the_token_is_projected_to_where_the_variable_says_and_is_for_sts() {
     let folder = mount["mountPath"].as_str().expect("a path");
     let file = format!("{folder}/{}", token["path"].as_str().expect("a name"));
     assert_eq!(built.environment(container)[TOKEN_FILE], file);
-    // What the webhook for IRSA uses.
+    // The path that the webhook for IRSA uses.
     assert_eq!(file, "/var/run/secrets/eks.amazonaws.com/serviceaccount/token");
 }

@@ -1,6 +1,6 @@
-//! The manifests, as `kubectl kustomize` builds them after `scripts/steps/manifests.sh` has filled them
-//! in: valid for Kubernetes, within the restricted Pod Security Standard, and in step with the
-//! program.
+//! Tests the manifests that `kubectl kustomize` builds after `scripts/steps/manifests.sh` has filled them
+//! in: they are valid for Kubernetes, comply with the restricted Pod Security Standard, and match
+//! the program.
 
 mod admission;
 mod built;

@@ -1,5 +1,5 @@
-//! `PodMonitor` and `PrometheusRule`, which no schema of Kubernetes covers: their shape, the query
-//! language, and the metrics that are asked for.
+//! Tests `PodMonitor` and `PrometheusRule`, which Kubernetes's schemas do not cover: their fields,
+//! their queries, and the metrics that the queries use.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::built::{NAME, filled, tool};
 use crate::harness::World;
 
-/// The fields that are used here, of `monitoring.coreos.com/v1`; any other is a mistake.
+/// The fields of `monitoring.coreos.com/v1` that the manifests use. Any other field is an error.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct PodMonitor {
@@ -69,7 +69,7 @@ fn rules() -> Vec<Rule> {
     rule.groups.into_iter().flat_map(|group| group.rules).collect()
 }
 
-/// Whether Prometheus would take all of these, by its own grammar.
+/// Whether Prometheus's own parser accepts all of these queries.
 fn parses(expressions: &[&str]) -> bool {
     let script = "import sys, promql_parser\nfor text in sys.argv[1:]: promql_parser.parse(text)";
     let mut command = Command::new(tool("python"));
@@ -82,10 +82,10 @@ fn parses(expressions: &[&str]) -> bool {
     command.status().expect("Python runs").success()
 }
 
-/// The program's metrics that a query asks for.
+/// The program's metrics in a query.
 fn metrics(query: &str) -> impl Iterator<Item = &str> {
-    let words = query.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'));
-    words.filter(|word| word.starts_with("pod_identity_demo_"))
+    let names = query.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'));
+    names.filter(|name| name.starts_with("pod_identity_demo_"))
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The network policy: who may be reached, and who may not.
+//! Tests which addresses the network policy allows and which it blocks.
 
 use std::net::IpAddr;
 
@@ -22,7 +22,7 @@ fn within(address: &str, cidr: &Value) -> bool {
         && address.checked_shr(shift).unwrap_or(0) == network.checked_shr(shift).unwrap_or(0)
 }
 
-/// Whether the job may open a TCP connection to an address outside of the cluster.
+/// Whether the job may open a TCP connection to an address outside the cluster.
 fn may_reach(address: &str, port: u16) -> bool {
     let policy = &filled("eks").only("NetworkPolicy")["spec"];
     list(&policy["egress"]).iter().any(|rule| {
@@ -58,7 +58,7 @@ fn the_agent_and_https_are_reached_and_nothing_else_is() {
         ("169.254.169.254", 443),
         ("fd00:ec2::254", 80),
         ("fd00:ec2::254", 443),
-        // ECS's agent.
+        // The agent of ECS.
         ("169.254.170.2", 80),
         ("169.254.170.23", 443),
         ("52.218.1.1", 80),

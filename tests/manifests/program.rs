@@ -1,4 +1,4 @@
-//! In step with the program: what the manifests set are settings that it knows, and it takes them.
+//! Tests that the program knows and accepts the settings in the manifests.
 
 use std::collections::BTreeSet;
 use std::process::{Command, Output};
@@ -8,21 +8,21 @@ use serde_json::Value;
 
 use crate::built::{Built, all, filled, list, text};
 
-/// The program with this environment and no other, and without instance metadata or profiles.
-fn program(words: &[&str], environment: impl IntoIterator<Item = (String, String)>) -> Output {
+/// Runs the program with only this environment, without instance metadata or profiles.
+fn program(arguments: &[&str], environment: impl IntoIterator<Item = (String, String)>) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pod-identity-demo"));
-    command.args(words).env_clear().envs(environment);
+    command.args(arguments).env_clear().envs(environment);
     command.envs(sandbox::guard_env("/dev/null".as_ref()));
     command.output().expect("the program runs")
 }
 
-/// What `--help` says, in one line.
+/// The output of `--help`, in one line.
 fn help() -> String {
     let said = text(&program(&["--help"], []).stdout);
     said.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The variables that `--help` names: settings, and those of AWS.
+/// The variables that `--help` names: the settings, and those of AWS.
 fn settings() -> BTreeSet<String> {
     let help = help();
     let name = |text: &str| -> String {
@@ -32,18 +32,17 @@ fn settings() -> BTreeSet<String> {
     };
     let own = help.split("[env: ").skip(1).map(name);
     let of_aws = help.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-    own.chain(of_aws.filter(|word| word.starts_with("AWS_")).map(name)).collect()
+    own.chain(of_aws.filter(|name| name.starts_with("AWS_")).map(name)).collect()
 }
 
-/// The default of a setting, as `--help` has it.
+/// The default of a setting, from `--help`.
 fn default_of(setting: &str) -> String {
     let help = help();
     let (_, after) = help.split_once(&format!("[env: {setting}=] [default: ")).expect(setting);
     after.split_once(']').expect("an end").0.to_owned()
 }
 
-/// The variables that the job's container gets, without those that are there for the sake of
-/// another's value.
+/// The variables of the job's container, without those that only other variables refer to.
 fn set(built: &Built) -> BTreeSet<String> {
     let container = built.job_container();
     let entries = list(&container["env"]);
@@ -60,7 +59,7 @@ fn all_that_the_manifests_set_are_settings_that_the_program_knows() {
     assert!(known.contains("S3_BUCKET_NAME") && known.contains("AWS_ENDPOINT_URL"), "{known:?}");
     let set: BTreeSet<String> = all().iter().flat_map(set).collect();
     let unknown: Vec<&String> = set.difference(&known).collect();
-    // The variables of IRSA are not in `--help` by name; `identity` tells which it reads.
+    // `--help` does not name the variables of IRSA, but `identity` shows which it reads.
     let given = unknown.iter().map(|name| ((*name).clone(), "/nowhere".to_owned()));
     let region = ("AWS_REGION".to_owned(), "us-east-1".to_owned());
     let output = program(&["identity", "--json"], given.chain([region]));
@@ -91,7 +90,7 @@ fn an_overlay_that_was_not_filled_in_ends_with_one_line_and_the_exit_code_that_f
     }
 }
 
-/// A pod that the webhook missed: the settings are good, the identity is not there.
+/// A pod without an injected identity: the settings are valid, but the identity is missing.
 #[test]
 fn a_filled_in_pod_without_its_identity_ends_with_the_exit_code_that_makes_a_new_pod() {
     for overlay in ["eks", "fleet", "irsa"] {
@@ -101,7 +100,8 @@ fn a_filled_in_pod_without_its_identity_ends_with_the_exit_code_that_makes_a_new
         let output = program(&[], environment);
         let said = text(&output.stdout) + &text(&output.stderr);
         assert_eq!(output.status.code(), Some(3), "{overlay}: {said}");
-        // No rule is for it, so it counts, and restartPolicy makes it a new pod's turn.
+        // No rule matches this exit code, so it counts as a failure, and restartPolicy leads to a
+        // new pod.
         let rules = list(&built.only("Job")["spec"]["podFailurePolicy"]["rules"]);
         let codes = rules.iter().flat_map(|rule| list(&rule["onExitCodes"]["values"]));
         assert!(codes.into_iter().all(|code| *code != 3));

@@ -1,4 +1,4 @@
-//! The restricted Pod Security Standard, rule by rule:
+//! Checks each rule of the restricted Pod Security Standard:
 //! <https://kubernetes.io/docs/concepts/security/pod-security-standards/>.
 
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ const SYSCTLS: [&str; 10] = [
 const SELINUX_TYPES: [&str; 5] =
     ["", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"];
 
-/// The rules that a pod breaks, by their names in the standard.
+/// The rules that a pod violates, by their names in the standard.
 fn broken(pod: &Value) -> Vec<&'static str> {
     let spec = &pod["spec"];
     let context = &spec["securityContext"];
@@ -59,7 +59,7 @@ fn broken(pod: &Value) -> Vec<&'static str> {
     });
     rule("AppArmor", !unconfined);
 
-    // Each holds for the pod's context and for each container's.
+    // Each rule applies to the security context of the pod and of each container.
     let kinds = ["containers", "initContainers", "ephemeralContainers"];
     let containers: Vec<&Value> = kinds.iter().flat_map(|kind| list(&spec[kind])).collect();
     let contexts = containers.iter().map(|container| &container["securityContext"]);
@@ -94,7 +94,7 @@ fn broken(pod: &Value) -> Vec<&'static str> {
         };
         let mut handlers = handlers.chain(hooks.iter().map(|name| &container["lifecycle"][name]));
         rule("Host Probes / Lifecycle Hooks", !handlers.any(host));
-        // Said by the container, or else by the pod.
+        // The container's value overrides the pod's.
         let said = |name: &str| if own[name].is_null() { &context[name] } else { &own[name] };
         rule("Running as Non-root", *said("runAsNonRoot") == true);
         let seccomp = &said("seccompProfile")["type"];
@@ -116,7 +116,7 @@ fn every_pod_is_within_the_restricted_standard_and_its_namespace_demands_it() {
     }
 }
 
-/// What the standard does not demand, and these pods keep all the same.
+/// Properties of these pods that the standard does not require.
 #[test]
 fn the_job_has_a_read_only_root_no_api_token_and_a_user_of_its_own() {
     for built in all() {
@@ -219,7 +219,7 @@ fn a_pod_that_breaks_a_rule_is_found() {
     }
 }
 
-/// Sets what a JSON pointer points at, in an object that is there.
+/// Sets the target of a JSON pointer in an existing object.
 pub fn plant(target: &mut Value, path: &str, value: Value) {
     let (parent, key) = path.rsplit_once('/').expect("a path");
     let parent = target.pointer_mut(parent).unwrap_or_else(|| panic!("{parent} is not there"));

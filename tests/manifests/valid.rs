@@ -1,14 +1,14 @@
-//! Valid for Kubernetes, strictly: no unknown field anywhere.
+//! Checks that the manifests are valid for Kubernetes, without unknown fields.
 
 use std::collections::BTreeSet;
 use std::process::{Command, Output};
 
 use crate::built::{all, project, text, tool};
 
-/// Kinds that are not Kubernetes's own; `monitoring.rs` looks at them.
+/// Kinds that are not part of Kubernetes. `monitoring.rs` checks them.
 const FOREIGN: [&str; 2] = ["PodMonitor", "PrometheusRule"];
 
-/// Validates all of these against a version's schemas, the newest there are for "".
+/// Validates objects against the schemas of a version. An empty version means the newest.
 fn validate(version: &str, objects: impl IntoIterator<Item = String>) -> Output {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("all.yaml");
@@ -22,7 +22,7 @@ fn validate(version: &str, objects: impl IntoIterator<Item = String>) -> Output 
     command.arg(file).output().expect("kubernetes-validate runs")
 }
 
-/// All objects, those that many overlays have in common once.
+/// All objects, without duplicates between overlays.
 fn objects() -> BTreeSet<String> {
     all().iter().flat_map(|built| built.yaml.split("\n---\n")).map(str::to_owned).collect()
 }
@@ -31,7 +31,7 @@ fn is_valid_for(version: &str) {
     let output = validate(version, objects());
     let said = text(&output.stdout) + &text(&output.stderr);
     assert!(output.status.success(), "{said}");
-    // What it has no schema for, it only warns of.
+    // The validator only warns about kinds without a schema.
     let mut others = said.lines().filter(|line| {
         !line.is_empty()
             && !FOREIGN.iter().any(|kind| line.contains(&format!("schema for kind {kind} ")))

@@ -1,4 +1,4 @@
-//! Who may speak to the S3: the holders of credentials that hold.
+//! Access to the S3, which requires valid credentials.
 
 use std::sync::Arc;
 
@@ -8,8 +8,9 @@ use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use crate::credentials::{Credentials, Refused};
 
-/// The registry as s3s asks it: the secret key for `SigV4`, then the session
-/// token and the expiry. Codes, texts and statuses are those of S3.
+/// Answers s3s from the registry: the secret key for `SigV4`, then the checks
+/// of the session token and the expiration. Codes, texts and statuses are those
+/// of S3.
 #[derive(Clone, Debug)]
 pub(crate) struct Gate(pub(crate) Arc<Credentials>);
 

@@ -1,4 +1,4 @@
-//! A stand-in of the EKS Pod Identity Agent.
+//! A stand-in for the EKS Pod Identity Agent.
 
 use std::io;
 use std::path::PathBuf;
@@ -19,27 +19,27 @@ use crate::role::Role;
 use crate::token::{self, Claims, KubernetesClaims, Named};
 use crate::token_file::TokenFile;
 
-/// The last part of the token's path in a pod.
+/// The file name of the token in a pod.
 const TOKEN_FILE: &str = "eks-pod-identity-token";
 
-/// How an [`Agent`] begins.
+/// The initial configuration of an [`Agent`].
 #[derive(Clone, Debug)]
 pub struct AgentOptions {
-    /// How long the credentials hold; the real ones hold 6 hours.
+    /// The lifetime of the credentials, which is 6 hours in EKS.
     pub lifetime: Duration,
-    /// Of the pod.
+    /// The pod's namespace.
     pub namespace: String,
-    /// Of the pod.
+    /// The pod's service account.
     pub service_account: String,
-    /// Of the pod.
+    /// The pod's name.
     pub pod_name: String,
-    /// The node that the pod is on.
+    /// The name of the pod's node.
     pub node_name: String,
-    /// The cluster, where there is no emulator to know it.
+    /// The name of the cluster, unless an emulator provides it.
     pub cluster: String,
-    /// Of the role that the agent's own associations give.
+    /// The name of the role in the agent's own associations.
     pub role_name: String,
-    /// Whose associations, roles and credentials are given in place of the
+    /// The emulator whose associations, roles and credentials replace the
     /// agent's own.
     pub emulator: Option<Emulator>,
 }
@@ -60,13 +60,14 @@ impl Default for AgentOptions {
     }
 }
 
-/// Stands in for the EKS Pod Identity Agent: `GET /v1/credentials` with the
-/// service account token as the bare `Authorization` header gives new
-/// credentials each time. Checks, texts and statuses are those of
+/// A stand-in for the EKS Pod Identity Agent. Each `GET /v1/credentials` with
+/// the service account token as the whole `Authorization` header returns new
+/// credentials. Its checks, messages and statuses are those of
 /// `aws/eks-pod-identity-agent` 0.1.37.
 ///
-/// Who gets any is in its own table of associations, where the pod of its
-/// options is from the beginning; with an [`Emulator`] it is in that one's EKS.
+/// The agent has its own table of associations, which initially contains the
+/// pod of its options. With an [`Emulator`], the associations are those of the
+/// emulator's EKS.
 #[derive(Debug)]
 pub struct Agent {
     server: Server,
@@ -77,11 +78,11 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Starts it, with a good token in [`Agent::token_file`].
+    /// Starts the agent, and writes a valid token to [`Agent::token_file`].
     ///
     /// # Errors
     ///
-    /// Those of binding a port and of writing a temporary file.
+    /// A port cannot be bound, or a temporary file cannot be written.
     pub async fn start(registry: Arc<Credentials>, options: AgentOptions) -> io::Result<Self> {
         let pod = KubernetesClaims {
             namespace: options.namespace,
@@ -120,20 +121,21 @@ impl Agent {
         Ok(agent)
     }
 
-    /// The URL that the credentials are got from.
+    /// The URL of the credentials.
     #[must_use]
     pub fn uri(&self) -> String {
         format!("http://{}/v1/credentials", self.server.address())
     }
 
-    /// The file with the pod's token, in a directory of this process alone.
+    /// The file with the pod's token, in a temporary directory of this process.
     #[must_use]
     pub fn token_file(&self) -> PathBuf {
         self.token.path()
     }
 
-    /// A signed token, good unless `change` makes it something else, such as
-    /// expired (`claims.exp = claims.iat - 1`) or for another audience.
+    /// Returns a signed token. It is valid unless `change` makes it invalid,
+    /// for example expired (`claims.exp = claims.iat - 1`) or for another
+    /// audience.
     pub fn mint_token(&self, change: impl FnOnce(&mut Claims)) -> String {
         let mut claims = token::claims(&self.desk.oidc, token::POD_IDENTITY, &self.pod);
         change(&mut claims);
@@ -142,11 +144,11 @@ impl Agent {
         token
     }
 
-    /// Puts a token where the pod finds it, in one step, as the kubelet does.
+    /// Replaces the pod's token atomically, as the kubelet does.
     ///
     /// # Errors
     ///
-    /// Those of writing the file.
+    /// The file cannot be written.
     pub fn write_token(&self, token: &str) -> io::Result<()> {
         self.desk.registry.keep_token(token);
         self.token.write(token)
@@ -172,23 +174,39 @@ impl Agent {
         self.associations.add(namespace, service_account);
     }
 
-    /// Removes one from it: those pods get no more credentials, while those
-    /// that they have go on holding.
+    /// Removes an association from the agent's own table: its pods get no new
+    /// credentials, but the ones that they have stay valid.
     pub fn dissociate(&self, namespace: &str, service_account: &str) {
         self.associations.remove(namespace, service_account);
     }
 
-    /// How long the credentials issued from now on hold.
+    /// Sets the lifetime of the credentials issued from now on.
     pub fn set_lifetime(&self, lifetime: Duration) {
         self.desk.set_lifetime(lifetime);
     }
 
-    /// How requests are answered from now on.
+    /// Makes the agent's address refuse connections, and ends those that are
+    /// open, as on a fresh node where the pod starts before the agent does.
+    /// [`Agent::uri`] stays the same.
+    pub fn close(&self) {
+        self.server.close();
+    }
+
+    /// Makes a closed agent listen again, on the same address.
+    ///
+    /// # Errors
+    ///
+    /// The agent is open already, or another process has taken its port.
+    pub async fn open(&self) -> io::Result<()> {
+        self.server.open().await
+    }
+
+    /// Sets how requests are answered from now on.
     pub fn set_answer(&self, answer: Answer) {
         self.desk.answers.set(answer);
     }
 
-    /// How many requests have arrived.
+    /// The number of requests received so far.
     #[must_use]
     pub fn requests(&self) -> usize {
         self.desk.answers.requests()
@@ -200,13 +218,14 @@ impl Agent {
         self.desk.answers.refusals()
     }
 
-    /// The credentials given out, in order.
+    /// The credentials issued so far, in order.
     #[must_use]
     pub fn issued(&self) -> Vec<Issued> {
         self.desk.registry.issued()
     }
 
-    /// What must not appear in any log, see [`Credentials::secrets`].
+    /// The values that must not appear in any log: see
+    /// [`Credentials::secrets`].
     #[must_use]
     pub fn secrets(&self) -> Vec<String> {
         self.desk.registry.secrets()

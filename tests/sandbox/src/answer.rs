@@ -1,29 +1,73 @@
-//! How a server of credentials answers: as the real one would, or worse.
+//! How a server of credentials answers: normally, or with a fault.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::issuer::Refusal;
 use crate::net::Hangup;
 
-/// How an [`crate::Agent`] or an [`crate::Sts`] answers from now on.
+/// How an [`crate::Agent`] or an [`crate::Sts`] answers requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Answer {
-    /// As the real one would.
+    /// As the real service would.
     #[default]
     Normal,
-    /// With this status and this text, whoever asks: the agent's plain text,
-    /// and of STS an error `CODE: MESSAGE`.
+    /// Every request gets this status and text. The agent sends the text as it
+    /// is; STS sends an error, and the text has the form `CODE: MESSAGE`.
     Status(u16, String),
-    /// Normally, but so much later.
+    /// As the agent answers while its own rate limiter refuses requests, before
+    /// it asks EKS Auth: status 429 and the plain text `Too Many Requests`
+    /// (`RateLimitMiddleware` in `internal/middleware/rate_limiter/rate_limiter.go`
+    /// of `aws/eks-pod-identity-agent` 0.1.37). This is an answer of the agent
+    /// only: STS has no such limiter.
+    Busy,
+    /// A normal answer, after this delay.
     Delay(Duration),
-    /// Never.
+    /// No answer ever comes.
     Hang,
-    /// By closing the connection.
+    /// The connection is closed without an answer.
     CloseConnection,
 }
 
-/// The answer that was asked for, and the requests and refusals so far.
+impl Answer {
+    /// The agent's answer when the trust policy of the associated role does not
+    /// allow EKS to assume it.
+    #[must_use]
+    pub fn trust_denied() -> Self {
+        Refusal::unauthorized().into()
+    }
+
+    /// The agent's answer when the role of its node may not call EKS Auth.
+    /// `node_role_session_arn` is the ARN of the node's session:
+    /// `arn:aws:sts::ACCOUNT:assumed-role/NODE_ROLE/INSTANCE_ID`.
+    #[must_use]
+    pub fn node_role_denied(node_role_session_arn: &str) -> Self {
+        let cluster = "arn:aws:eks:us-east-1:123456789012:cluster/demo";
+        let action = "eks-auth:AssumeRoleForPodIdentity";
+        Refusal::not_authorized(node_role_session_arn, action, cluster).into()
+    }
+
+    /// The agent's answer when the association has a target role, and the
+    /// session of the first role may not perform `action` on it:
+    /// `sts:AssumeRole` or `sts:TagSession`.
+    #[must_use]
+    pub fn target_role_denied(
+        first_role_session_arn: &str,
+        action: &str,
+        target_role_arn: &str,
+    ) -> Self {
+        Refusal::not_authorized(first_role_session_arn, action, target_role_arn).into()
+    }
+}
+
+impl From<Refusal> for Answer {
+    fn from(refusal: Refusal) -> Self {
+        Self::Status(refusal.status, refusal.text)
+    }
+}
+
+/// The configured answer, and the record of requests and refusals.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
     answer: Mutex<Answer>,
@@ -40,25 +84,27 @@ impl Answers {
         self.requests.load(Ordering::SeqCst)
     }
 
-    /// Notes a refusal.
+    /// Records a refusal.
     pub(crate) fn refused(&self, status: u16, text: &str) {
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         refusals.push(format!("{status} {text}"));
     }
 
-    /// Each as `STATUS TEXT`.
+    /// The refusals in order, each as `STATUS TEXT`.
     pub(crate) fn refusals(&self) -> Vec<String> {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Counts a request. Gives the status and the text that it is to get, or
-    /// nothing (after a while, maybe) where the answer is the normal one.
+    /// Counts a request, and waits if the answer is delayed. Returns the status
+    /// and the text to answer with, or `None` if the request gets a normal
+    /// answer.
     pub(crate) async fn next(&self) -> Result<Option<(u16, String)>, Hangup> {
         self.requests.fetch_add(1, Ordering::SeqCst);
         let answer = self.answer.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match answer {
             Answer::Normal => Ok(None),
             Answer::Status(status, text) => Ok(Some((status, text))),
+            Answer::Busy => Ok(Some((429, "Too Many Requests".to_owned()))),
             Answer::Delay(time) => {
                 tokio::time::sleep(time).await;
                 Ok(None)

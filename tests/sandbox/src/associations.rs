@@ -1,15 +1,15 @@
-//! Which service accounts have a role.
+//! The service accounts that have a role.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Pairs of a namespace and a service account: Pod Identity associations, or
-/// the subjects that a role's trust policy lets in.
+/// the subjects that a role's trust policy allows.
 #[derive(Debug, Default)]
 pub(crate) struct Associations(Mutex<BTreeSet<(String, String)>>);
 
 impl Associations {
-    /// With one of them.
+    /// Creates a table with one pair.
     pub(crate) fn new(namespace: &str, service_account: &str) -> Self {
         let associations = Self::default();
         associations.add(namespace, service_account);

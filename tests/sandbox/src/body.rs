@@ -1,17 +1,18 @@
-//! The bytes of one picture, and of the filler that makes it as long as asked.
+//! The bytes of a picture, and the filler that extends it to the requested
+//! size.
 //!
-//! Filler is made of one random block, the same for the whole process, with a
-//! stamp in front of each repetition. So a gigabyte costs no memory, no
-//! generating and hardly any checksumming (the CRC of the block is known and
-//! is combined in), also in a build without optimization, and yet no two
-//! blocks and no two bodies are equal.
+//! The filler repeats one random block, which the whole process shares, with a
+//! unique stamp before each repetition. A gigabyte of filler therefore needs no
+//! memory, no generation and little checksumming (the CRC of the block is known
+//! and combined), even in a build without optimization. Still, no two blocks
+//! and no two bodies are equal.
 
 use std::sync::LazyLock;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 
-/// Filler per stamp and block together, in bytes.
+/// The length of a stamp and a block together, in bytes.
 const BLOCK: usize = 256 * 1024;
 const STAMP: usize = 16;
 
@@ -23,27 +24,27 @@ static FILLER: LazyLock<(Bytes, crc32fast::Hasher)> = LazyLock::new(|| {
     (block.into(), crc)
 });
 
-/// Checksums of what was sent.
+/// The checksums of the bytes sent.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Digests {
-    /// Hexadecimal; empty where it was not wanted.
+    /// In hexadecimal; empty if it was not requested.
     pub(crate) sha256: String,
     pub(crate) crc32: u32,
 }
 
-/// One body: a picture, then filler up to `len`.
+/// The body of an answer: a picture, followed by filler up to `len`.
 #[derive(Clone, Debug)]
 pub(crate) struct Body {
     picture: Bytes,
     len: u64,
     seed: u64,
-    /// Known beforehand for pictures that are served again and again.
+    /// Precomputed for pictures that are served repeatedly.
     pub(crate) digests: Option<Digests>,
 }
 
 impl Body {
-    /// `picture` made exactly `len` bytes long: filled up, or, where it is
-    /// longer than that, truncated.
+    /// Extends `picture` with filler to exactly `len` bytes, or truncates it if
+    /// it is longer.
     pub(crate) fn new(picture: Vec<u8>, len: Option<u64>, seed: u64) -> Self {
         let mut picture = Bytes::from(picture);
         let len = len.unwrap_or(picture.len() as u64);
@@ -70,7 +71,7 @@ impl Body {
     }
 }
 
-/// Some bytes in a row, in two pieces so that neither has to be copied.
+/// Consecutive bytes, in two pieces to avoid copying them.
 #[derive(Clone, Debug)]
 pub(crate) struct Segment {
     pub(crate) first: Bytes,
@@ -90,19 +91,19 @@ impl Segment {
         (self.first.len() + self.rest.len()) as u64
     }
 
-    /// Whether there is nothing in it.
+    /// Whether the segment has no bytes.
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Leaves the first `len` bytes.
+    /// Keeps only the first `len` bytes.
     pub(crate) fn truncate(&mut self, len: u64) {
         let len = usize::try_from(len).unwrap_or(usize::MAX);
         self.rest.truncate(len.saturating_sub(self.first.len()));
         self.first.truncate(len);
     }
 
-    /// Takes the first `len` bytes away from it.
+    /// Removes the first `len` bytes and returns them.
     pub(crate) fn split_to(&mut self, len: usize) -> Self {
         let first = self.first.split_to(len.min(self.first.len()));
         let rest = self.rest.split_to((len - first.len()).min(self.rest.len()));
@@ -110,7 +111,7 @@ impl Segment {
     }
 }
 
-/// Adds up the checksums of segments.
+/// Computes the checksums of segments.
 #[derive(Debug)]
 pub(crate) struct Digester {
     crc: crc32fast::Hasher,
@@ -118,12 +119,12 @@ pub(crate) struct Digester {
 }
 
 impl Digester {
-    /// `sha256` is far slower than the network here, so it is optional.
+    /// SHA-256 is optional, because it is far slower than the loopback network.
     pub(crate) fn new(sha256: bool) -> Self {
         Self { crc: crc32fast::Hasher::new(), sha: sha256.then(Sha256::new) }
     }
 
-    /// The next bytes.
+    /// Adds the next bytes.
     pub(crate) fn update(&mut self, segment: &Segment) {
         self.crc.update(&segment.first);
         if segment.rest.len() == FILLER.0.len() {
@@ -137,7 +138,7 @@ impl Digester {
         }
     }
 
-    /// The sums so far.
+    /// The checksums of the bytes so far.
     pub(crate) fn finish(&self) -> Digests {
         let sha256 = self.sha.clone().map(|sha| hex(&sha.finalize()));
         Digests { sha256: sha256.unwrap_or_default(), crc32: self.crc.clone().finalize() }

@@ -1,10 +1,10 @@
-//! A request's body, held against what its headers and trailers claim.
+//! Verifies a request's body against its headers and trailers.
 //!
-//! s3s-fs 0.14.1 checks the checksums of a `PutObject` only after the object
-//! is in place, and those of an `UploadPart` not at all. S3 stores nothing
-//! that does not match, so the check is made here, at the body's last byte:
-//! a mismatch is an error of the stream, and s3s-fs then throws the temporary
-//! file away.
+//! s3s-fs 0.14.1 checks the checksums of a `PutObject` only after the object is
+//! in place, and never checks those of an `UploadPart`. S3 stores nothing that
+//! does not match. This module therefore checks at the last byte of the body: a
+//! mismatch is an error of the stream, upon which s3s-fs deletes the temporary
+//! file.
 
 use std::io;
 use std::pin::Pin;
@@ -21,14 +21,14 @@ use s3s::{S3Error, S3ErrorCode, S3Result, TrailingHeaders};
 /// The names in `x-amz-checksum-…`.
 const ALGORITHMS: [&str; 5] = ["crc32", "crc32c", "crc64nvme", "sha1", "sha256"];
 
-/// What is claimed of a body.
+/// The length and checksums that a request announces for its body.
 #[derive(Debug)]
 pub(crate) struct Claim {
     headers: HeaderMap,
     trailers: Option<TrailingHeaders>,
 }
 
-/// What the check found, shared with the body; `None` until its end.
+/// The result of the check, shared with the body. `None` until the body ends.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Verdict(Arc<Mutex<Option<S3Result<Checksum>>>>);
 
@@ -37,8 +37,8 @@ impl Verdict {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
     }
 
-    /// The checked sums, or the error to answer with in place of `other`,
-    /// which is what s3s-fs made of the broken stream.
+    /// Returns the verified checksums, or the error that replaces `other`, the
+    /// outcome of s3s-fs for the failed stream.
     pub(crate) fn settle<T>(&self, other: S3Result<T>) -> S3Result<(T, Checksum)> {
         match self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(Err(error)) => Err(error),
@@ -57,7 +57,8 @@ impl Claim {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// Whether the value of that checksum comes in a header or in a trailer.
+    /// Whether the value of this checksum is in a header, and whether in a
+    /// trailer.
     fn names(&self, algorithm: &str) -> (bool, bool) {
         let name = format!("x-amz-checksum-{algorithm}");
         let trailers = self.header("x-amz-trailer").unwrap_or_default();
@@ -65,15 +66,15 @@ impl Claim {
         (self.headers.contains_key(&name), trailing)
     }
 
-    /// The algorithm of a checksum in the trailer. s3s-fs computes only what
-    /// `x-amz-sdk-checksum-algorithm` names, and would call a trailer without
-    /// that header a bad digest.
+    /// The algorithm of a checksum in the trailer. s3s-fs computes only the
+    /// checksum that `x-amz-sdk-checksum-algorithm` names, and would reject a
+    /// trailer without that header as a bad digest.
     pub(crate) fn trailing_algorithm(&self) -> Option<ChecksumAlgorithm> {
         let name = ALGORITHMS.iter().find(|algorithm| self.names(algorithm).1)?;
         Some(ChecksumAlgorithm::from(name.to_uppercase()))
     }
 
-    /// `body`, with the check at its end.
+    /// Returns `body` with the check at its end.
     pub(crate) fn check(self, body: StreamingBlob, verdict: &Verdict) -> StreamingBlob {
         let claimed = |algorithm| self.names(algorithm) != (false, false);
         let hasher = ChecksumHasher {
@@ -94,9 +95,10 @@ impl Claim {
         })
     }
 
-    /// Compares at the end of the body.
+    /// Compares length and checksums at the end of the body.
     fn compare(&self, received: u64, sums: &Checksum) -> S3Result<()> {
-        // s3s has put the decoded length here where the body was aws-chunked.
+        // If the body is aws-chunked, s3s has replaced this value by the
+        // decoded length.
         let length = self.header("content-length").and_then(|length| length.parse().ok());
         if length.is_some_and(|length: u64| length != received) {
             return Err(incomplete());
@@ -133,7 +135,7 @@ impl Claim {
     }
 }
 
-/// One of the sums, in base64.
+/// One of the checksums, in base64.
 fn sum<'a>(sums: &'a Checksum, algorithm: &str) -> Option<&'a str> {
     let sum = match algorithm {
         "crc32" => &sums.checksum_crc32,
@@ -145,7 +147,7 @@ fn sum<'a>(sums: &'a Checksum, algorithm: &str) -> Option<&'a str> {
     sum.as_deref()
 }
 
-/// Whether two sets of sums disagree where both have a value.
+/// Whether two sets of checksums differ in a checksum that both contain.
 pub(crate) fn differ(one: &Checksum, other: &Checksum) -> bool {
     ALGORITHMS.iter().any(|algorithm| {
         let (one, other) = (sum(one, algorithm), sum(other, algorithm));
@@ -159,7 +161,7 @@ fn incomplete() -> S3Error {
     S3Error::with_message(S3ErrorCode::IncompleteBody, text)
 }
 
-/// A 400 with a code that s3s has no name for.
+/// An error with status 400 and a code that s3s does not define.
 fn error(code: &'static str, text: &'static str) -> S3Error {
     let mut error = S3Error::with_message(S3ErrorCode::Custom(code.into()), text);
     error.set_status_code(StatusCode::BAD_REQUEST);
@@ -185,11 +187,12 @@ impl Checked {
         failed
     }
 
-    /// The body broke off, or it failed the check of `x-amz-content-sha256`
-    /// that s3s makes: s3s-fs would call either an internal error.
+    /// Handles a body that ended early, or that failed s3s's check of
+    /// `x-amz-content-sha256`. s3s-fs would report either as an internal error.
     fn broken(&mut self, cause: s3s::StdError) -> io::Error {
         self.done = true;
-        // s3s keeps the type of that error to itself, but not its name.
+        // s3s does not export the type of this error, but its debug output
+        // names it.
         let mismatch = format!("{cause:?}").contains("Sha256Mismatch");
         self.verdict.set(Err(if mismatch {
             error(

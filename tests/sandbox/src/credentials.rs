@@ -1,4 +1,4 @@
-//! The credentials of this local world: the agent issues them, the S3 asks.
+//! The registry of credentials, which the agent and STS fill and the S3 checks.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use crate::role::Role;
 
-/// The account that everything belongs to, as in AWS's own examples.
+/// The AWS account of the sandbox, which AWS uses in its examples.
 pub(crate) const ACCOUNT: &str = "123456789012";
 
-/// One set of temporary credentials, in the shape STS gives them.
+/// A set of temporary credentials, as STS issues them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issued {
     /// `ASIA` and 16 letters and digits.
@@ -20,16 +20,16 @@ pub struct Issued {
     pub session_token: String,
     /// 12 digits.
     pub account_id: String,
-    /// In whole seconds, as the agent's answer tells it.
+    /// The expiration time in whole seconds, as in the agent's answer.
     pub expires: SystemTime,
-    /// Whose credentials they are.
+    /// The role that the credentials belong to.
     pub role: Role,
-    /// Of the role's session; Pod Identity's look like `eks-CLUSTER-POD-UUID`.
+    /// The name of the role session. Pod Identity uses `eks-CLUSTER-POD-UUID`.
     pub session_name: String,
 }
 
 impl Issued {
-    /// What STS calls their holder:
+    /// The ARN of the role session:
     /// `arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION`.
     #[must_use]
     pub fn arn(&self) -> String {
@@ -38,19 +38,19 @@ impl Issued {
     }
 }
 
-/// Why a request's credentials are refused.
+/// The reason that a request's credentials are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// No such access key, or one that is nothing without a session token.
+    /// The access key does not exist, or its session token is missing.
     Unknown,
-    /// The session token is not that access key's.
+    /// The session token belongs to another access key.
     WrongToken,
-    /// They were good once.
+    /// The credentials have expired.
     Expired,
 }
 
-/// Every credential ever issued here, shared by an [`crate::Agent`], an
-/// [`crate::Sts`] and an [`crate::S3Store`].
+/// All credentials that the sandbox has issued. An [`crate::Agent`], an
+/// [`crate::Sts`] and an [`crate::S3Store`] share one registry.
 #[derive(Debug, Default)]
 pub struct Credentials(Mutex<Entries>);
 
@@ -72,13 +72,13 @@ impl Credentials {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes new credentials of a role of their own that hold for `lifetime`,
-    /// rounded up to the next whole second of the clock.
+    /// Issues credentials for a new role. They expire after `lifetime`, rounded
+    /// up to the next whole second of the clock.
     pub fn issue(&self, lifetime: Duration) -> Issued {
         self.issue_to(&Role::new("sandbox"), "sandbox", lifetime)
     }
 
-    /// The same, of this role and session.
+    /// Issues credentials for this role and session name.
     pub(crate) fn issue_to(&self, role: &Role, session: &str, lifetime: Duration) -> Issued {
         let issued = Issued {
             access_key_id: format!("ASIA{}", random(16, ALPHANUMERIC_UPPER)),
@@ -93,8 +93,8 @@ impl Credentials {
         issued
     }
 
-    /// Enters credentials that somebody else has made, such as an emulator's
-    /// STS; they are good here then, too.
+    /// Adds credentials that another service issued, such as an emulator's STS,
+    /// and makes them valid here.
     pub(crate) fn keep(&self, issued: Issued) {
         let mut entries = self.entries();
         let index = entries.issued.len();
@@ -108,8 +108,8 @@ impl Credentials {
         self.entries().issued.clone()
     }
 
-    /// Whatever must never be seen in a log: every secret key, session token
-    /// and service account token made so far.
+    /// The values that must never appear in a log: every secret key, session
+    /// token and service account token so far.
     #[must_use]
     pub fn secrets(&self) -> Vec<String> {
         let entries = self.entries();
@@ -120,28 +120,28 @@ impl Credentials {
         of_issued.chain(entries.tokens.iter().cloned()).collect()
     }
 
-    /// Makes all credentials issued so far expire now, whatever their holders
-    /// were told.
+    /// Makes all credentials issued so far expire now, earlier than their
+    /// holders were told.
     pub fn expire_all(&self) {
         for issued in &mut self.entries().issued {
             issued.expires = issued.expires.min(SystemTime::now());
         }
     }
 
-    /// Notes a service account token among the secrets.
+    /// Adds a service account token to the secrets.
     pub(crate) fn keep_token(&self, token: &str) {
         self.entries().tokens.push(token.to_owned());
     }
 
-    /// The secret key of an access key, be it expired or not.
+    /// The secret key of an access key, even if it has expired.
     pub(crate) fn secret_key(&self, access_key_id: &str) -> Option<String> {
         let entries = self.entries();
         let index = *entries.by_key.get(access_key_id)?;
         Some(entries.issued[index].secret_access_key.clone())
     }
 
-    /// Whose an access key is, if it holds now and `token` is its session
-    /// token.
+    /// Returns the credentials of an access key if they have not expired and
+    /// `token` is their session token.
     pub(crate) fn check(
         &self,
         access_key_id: &str,
@@ -150,7 +150,7 @@ impl Credentials {
         let entries = self.entries();
         let index = entries.by_key.get(access_key_id).ok_or(Refused::Unknown)?;
         let issued = &entries.issued[*index];
-        // A temporary key without its token is no key that AWS knows.
+        // AWS treats a temporary key without its token as an unknown key.
         let token = token.ok_or(Refused::Unknown)?;
         if token != issued.session_token {
             return Err(Refused::WrongToken);
@@ -165,12 +165,13 @@ impl Credentials {
 pub(crate) const ALPHANUMERIC_UPPER: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 const BASE64: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// So many characters of an alphabet.
+/// A random text of this length from an alphabet.
 pub(crate) fn random(length: usize, alphabet: &[u8]) -> String {
     (0..length).map(|_| char::from(alphabet[fastrand::usize(..alphabet.len())])).collect()
 }
 
-/// Rounded up: RFC 3339 as the agent writes it has no fractions.
+/// Rounds up to a whole second, because the agent writes times without
+/// fractions.
 fn whole_second(time: SystemTime) -> SystemTime {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let seconds = since.as_secs() + u64::from(since.subsec_nanos() > 0);

@@ -1,4 +1,4 @@
-//! What the agent answers, and when it refuses.
+//! The answers and refusals of the agent.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,16 +15,15 @@ use crate::issuer::{Issuer, Refusal};
 use crate::net::Hangup;
 use crate::token;
 
-/// The addresses that the real agent answers at.
+/// The addresses of the real agent.
 const LINK_LOCAL: [&str; 2] = ["169.254.170.23", "fd00:ec2::23"];
 
-/// The counter at which tokens are changed for credentials, shared by the
-/// connections.
+/// The state of the agent, which its connections share.
 #[derive(Debug)]
 pub(crate) struct Desk {
     pub(crate) registry: Arc<Credentials>,
     issuer: Box<dyn Issuer>,
-    /// The OIDC issuer whose tokens are good here.
+    /// The OIDC issuer whose tokens are accepted.
     pub(crate) oidc: String,
     lifetime: Mutex<Duration>,
     pub(crate) answers: Answers,
@@ -49,7 +48,7 @@ impl Desk {
         plain(refusal)
     }
 
-    /// Answers one request to the address `own`.
+    /// Answers one request that arrived at the address `own`.
     pub(crate) async fn serve(
         &self,
         request: &Request<Incoming>,
@@ -90,8 +89,8 @@ impl Desk {
     }
 }
 
-/// The agent refuses to be called by another name: a guard against servers
-/// that are tricked into fetching from it.
+/// The agent refuses other host names, which protects it from server-side
+/// request forgery.
 fn check_host(host: &str, own: &str) -> Result<(), Refusal> {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => name,
@@ -108,7 +107,7 @@ fn check_host(host: &str, own: &str) -> Result<(), Refusal> {
     Err(Refusal { status: 403, text })
 }
 
-/// As Go's `http.Error` answers.
+/// A plain-text answer, like that of Go's `http.Error`.
 fn plain(refusal: &Refusal) -> Response<Full<Bytes>> {
     response(refusal.status, "text/plain; charset=utf-8", format!("{}\n", refusal.text))
 }

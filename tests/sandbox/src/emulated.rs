@@ -1,5 +1,5 @@
-//! The words for a world whose AWS is an emulator: which pod the program is,
-//! and what EKS's webhooks have injected into it.
+//! The options for an emulator of AWS: the pod that the program runs as, and
+//! the variables that EKS's webhooks have injected into it.
 
 use std::io;
 use std::sync::Arc;
@@ -10,22 +10,22 @@ use sandbox::{Agent, AgentOptions, Credentials, Emulator, WebIdentity};
 
 use crate::Variables;
 
-/// What a webhook has injected into the pod.
+/// The variables that a webhook has injected into the pod.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Injected {
-    /// Pod Identity's: the agent's address and a token for it
+    /// Those of Pod Identity: the agent's address and a token for it
     #[default]
     PodIdentity,
-    /// IRSA's: a role, and a token for STS
+    /// Those of IRSA: a role and a token for STS
     Irsa,
-    /// Nothing, as when the pod is older than its association
+    /// None, as when the pod is older than its association
     None,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct PodWords {
+pub(crate) struct PodArguments {
     /// An AWS emulator with EKS, IAM, STS and S3, such as `MiniStack`: the agent
-    /// gives what its associations and roles give; the bucket must be there
+    /// uses its associations and roles; the bucket must exist
     #[arg(long, value_name = "URL", requires = "cluster", conflicts_with = "s3_endpoint")]
     emulator: Option<String>,
     /// The emulator's EKS cluster that the pod is in
@@ -34,10 +34,10 @@ pub(crate) struct PodWords {
     /// The emulator's region
     #[arg(long, value_name = "NAME", default_value = "us-east-1", requires = "emulator")]
     region: String,
-    /// Of the pod
+    /// The pod's namespace
     #[arg(long, value_name = "NAME", default_value = "demo")]
     namespace: String,
-    /// Of the pod
+    /// The pod's service account
     #[arg(long, value_name = "NAME", default_value = "demo")]
     service_account: String,
     /// The pod's name
@@ -46,7 +46,7 @@ pub(crate) struct PodWords {
     /// The name of the pod's node
     #[arg(long, value_name = "NAME", default_value = "demo")]
     node: String,
-    /// What a webhook has injected into the pod
+    /// Which variables a webhook has injected into the pod
     #[arg(long, value_enum, default_value_t, requires = "emulator")]
     injected: Injected,
     /// The role that the service account is annotated with, for IRSA
@@ -54,7 +54,7 @@ pub(crate) struct PodWords {
     role_arn: Option<String>,
 }
 
-impl PodWords {
+impl PodArguments {
     /// The emulator's URL.
     pub(crate) fn endpoint(&self) -> Option<&str> {
         self.emulator.as_deref()
@@ -77,7 +77,7 @@ impl PodWords {
         }
     }
 
-    /// IRSA's token, where that is what the pod has.
+    /// The token of IRSA, if the pod uses IRSA.
     pub(crate) async fn web_identity(
         &self,
         registry: &Arc<Credentials>,
@@ -91,7 +91,7 @@ impl PodWords {
         }
     }
 
-    /// What the webhook injects.
+    /// The variables that the webhook injects.
     pub(crate) fn injected(&self, agent: &Agent, irsa: Option<&WebIdentity>) -> Variables {
         let mut variables = match (self.injected, irsa) {
             (Injected::Irsa, Some(irsa)) => irsa.env(),
@@ -106,7 +106,7 @@ impl PodWords {
         variables
     }
 
-    /// What a manifest sets where no webhook does.
+    /// The region, which a manifest sets if no webhook does.
     pub(crate) fn region(&self) -> (String, String) {
         ("AWS_REGION".to_owned(), self.region.clone())
     }

@@ -1,4 +1,4 @@
-//! An AWS emulator behind the agent, in the place of AWS.
+//! An AWS emulator that replaces AWS behind the agent.
 
 mod admin;
 mod eks_auth;
@@ -15,24 +15,24 @@ pub use ministack::MiniStack;
 pub use policies::{irsa_policy, pod_identity_policy, pod_identity_trust, trust_of};
 pub use web_identity::WebIdentity;
 
-/// Where an emulator is, and as whom it is spoken to.
+/// The address of an emulator, and the credentials to call it with.
 #[derive(Clone, Debug)]
 pub struct Emulator {
-    /// The URL that all its services answer at.
+    /// The URL of all its services.
     pub endpoint: String,
-    /// The region that it is asked for.
+    /// The region of all requests.
     pub region: String,
     /// The EKS cluster that the agent belongs to.
     pub cluster: String,
-    /// Of a user who may do everything.
+    /// The access key ID of a user with all permissions.
     pub access_key_id: String,
-    /// Of the same user.
+    /// The secret access key of the same user.
     pub secret_access_key: String,
 }
 
 impl Emulator {
-    /// One in us-east-1 whose root user's key and secret are both `test`, as
-    /// `MiniStack` and `LocalStack` have it.
+    /// An emulator in us-east-1 whose root user has `test` as access key and
+    /// secret key, as in `MiniStack` and `LocalStack`.
     #[must_use]
     pub fn new(endpoint: &str, cluster: &str) -> Self {
         Self {
@@ -44,7 +44,7 @@ impl Emulator {
         }
     }
 
-    /// The settings that the four services' clients have in common.
+    /// The settings that the clients of the four services share.
     fn settings(&self) -> (BehaviorVersion, Region, Credentials) {
         let (key, secret) = (&self.access_key_id, &self.secret_access_key);
         let credentials = Credentials::new(key, secret, None, None, "sandbox");
@@ -81,7 +81,7 @@ impl Emulator {
         aws_sdk_sts::Client::from_conf(config.build())
     }
 
-    /// Of the emulator's administrator, or of somebody else.
+    /// The credentials of the emulator's administrator, or of another user.
     pub(crate) fn s3(&self, somebody: Option<Credentials>) -> aws_sdk_s3::Client {
         let (version, region, credentials) = self.settings();
         let config = aws_sdk_s3::Config::builder()

@@ -1,4 +1,4 @@
-//! An error of S3's with all that it carries.
+//! Error answers of S3 with headers and elements.
 
 use std::fmt::Write as _;
 
@@ -6,8 +6,8 @@ use hyper::header::CONTENT_TYPE;
 use s3s::{Body, HttpResponse};
 use uuid::Uuid;
 
-/// An error answer of S3: its status, code and text, with further headers and
-/// elements. What S3 says in which case is from its error code reference.
+/// An error answer of S3: its status, code and text, and additional headers and
+/// elements. The answers follow S3's error code reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorAnswer {
     pub(crate) status: u16,
@@ -18,28 +18,28 @@ pub struct ErrorAnswer {
 }
 
 impl ErrorAnswer {
-    /// An error with this status and S3 error code.
+    /// Creates an error with this status and S3 error code.
     #[must_use]
     pub fn new(status: u16, code: &str) -> Self {
         let message = "as the test asked".to_owned();
         Self { status, code: code.to_owned(), message, headers: Vec::new(), elements: Vec::new() }
     }
 
-    /// With this text.
+    /// Sets the text.
     #[must_use]
     pub fn message(mut self, text: &str) -> Self {
         text.clone_into(&mut self.message);
         self
     }
 
-    /// With this header besides.
+    /// Adds a header.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// With this element besides.
+    /// Adds an XML element.
     #[must_use]
     pub fn element(mut self, name: &str, value: &str) -> Self {
         self.elements.push((name.to_owned(), value.to_owned()));
@@ -70,7 +70,24 @@ impl ErrorAnswer {
             .element("Region", region)
     }
 
-    /// The bucket encrypts with a KMS key, and the role may not use it: 403.
+    /// A policy does not allow the caller to perform `action`, such as
+    /// `s3:PutObject`, on `resource_arn`: 403. The end of the text, `reason`,
+    /// names the type of the policy, such as `because no session policy allows
+    /// the s3:PutObject action` or `with an explicit deny in a resource-based
+    /// policy`. The IAM user guide lists these texts in
+    /// [Troubleshoot access denied error messages][guide]; S3 quotes the
+    /// resource.
+    ///
+    /// [guide]: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
+    #[must_use]
+    pub fn denied(principal_arn: &str, action: &str, resource_arn: &str, reason: &str) -> Self {
+        let message = format!(
+            "User: {principal_arn} is not authorized to perform: {action} on resource: \"{resource_arn}\" {reason}"
+        );
+        Self::new(403, "AccessDenied").message(&message)
+    }
+
+    /// The bucket encrypts with a KMS key that the role may not use: 403.
     #[must_use]
     pub fn kms_denied(user_arn: &str, key_arn: &str) -> Self {
         let message = format!(
@@ -79,13 +96,13 @@ impl ErrorAnswer {
         Self::new(403, "AccessDenied").message(&message)
     }
 
-    /// The bucket encrypts with a KMS key that is not there: 400.
+    /// The bucket encrypts with a KMS key that does not exist: 400.
     #[must_use]
     pub fn kms_not_found(key_arn: &str) -> Self {
         Self::new(400, "KMS.NotFoundException").message(&format!("Key '{key_arn}' does not exist"))
     }
 
-    /// The caller's clock is off by more than a quarter of an hour: 403.
+    /// The caller's clock is wrong by more than 15 minutes: 403.
     #[must_use]
     pub fn clock_skew() -> Self {
         Self::new(403, "RequestTimeTooSkewed")

@@ -1,4 +1,4 @@
-//! The front of the S3: what came in, and what is to go wrong with it.
+//! The front end of the S3: it records requests and applies planned faults.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use hyper::{Method, Uri};
 
 use crate::error_answer::ErrorAnswer;
 
-/// The operations that have a name here; all others are `Other`.
+/// The operations that are distinguished. All others are `Other`.
 const OPERATIONS: [&str; 6] = [
     "PutObject",
     "CreateMultipartUpload",
@@ -20,48 +20,50 @@ const OPERATIONS: [&str; 6] = [
     "Other",
 ];
 
-/// What goes wrong with a request to the S3.
+/// A fault of a request to the S3.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// An error with this status and S3 error code, at once, without reading
-    /// the body. With 200 it is the error inside a success that
-    /// `CompleteMultipartUpload` can give.
+    /// An immediate error with this status and S3 error code, without reading
+    /// the body. With status 200, it is the error inside a successful response
+    /// that `CompleteMultipartUpload` can return.
     Status(u16, &'static str),
-    /// The same after so many bytes of the body (as they are on the wire).
+    /// The same error after this many bytes of the body, as encoded on the
+    /// wire.
     StatusAfter(u64, u16, &'static str),
-    /// An error with all that it carries, at once, without reading the body.
+    /// An immediate error with headers and elements, without reading the body.
     Error(ErrorAnswer),
-    /// A reset connection after so many bytes of the body.
+    /// A reset of the connection after this many bytes of the body.
     ResetAfter(u64),
-    /// Served, but so much later.
+    /// A normal answer, after this delay.
     Delay(Duration),
-    /// The body is read and no answer ever comes.
+    /// The body is read, but no answer ever comes.
     Hang,
-    /// Served, and then the connection is reset in place of the answer.
+    /// The request takes effect, but the connection is reset instead of an
+    /// answer.
     LoseAnswer,
 }
 
-/// A request that reached the S3.
+/// A request that the S3 received.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// `PUT` and so on.
+    /// The HTTP method, such as `PUT`.
     pub method: String,
-    /// Percent-encoded as it came.
+    /// The path, percent-encoded as received.
     pub path: String,
-    /// Without the question mark; empty where there is none.
+    /// The query without the question mark, or an empty text.
     pub query: String,
     /// `PutObject`, `CreateMultipartUpload`, `UploadPart`,
     /// `CompleteMultipartUpload`, `AbortMultipartUpload` or `Other`.
     pub operation: &'static str,
-    /// Of the answer; `None` as long as there is none.
+    /// The status of the answer, or `None` before there is one.
     pub status: Option<u16>,
-    /// Names in lower case. The session token is among them.
+    /// The headers, with names in lower case. They include the session token.
     pub headers: BTreeMap<String, String>,
-    /// Out of the signature.
+    /// The access key ID in the signature.
     pub access_key_id: Option<String>,
 }
 
-/// The planned faults and the record.
+/// The planned faults and the record of requests.
 #[derive(Debug, Default)]
 pub(crate) struct Front(Mutex<Entries>);
 
@@ -86,7 +88,7 @@ impl Front {
         self.entries().planned.clear();
     }
 
-    /// Enters a request; gives its number and the fault it is to meet.
+    /// Records a request. Returns its number and the fault to apply to it.
     pub(crate) fn arrived(&self, request: &hyper::Request<Incoming>) -> (usize, Option<Fault>) {
         let record = Request::new(request);
         let mut entries = self.entries();

@@ -1,8 +1,8 @@
 //! The image host.
 //!
-//! It speaks HTTP/1.1 on bare sockets, because a proper HTTP server such as
-//! hyper does not let a service lie about lengths, stop in the middle or
-//! reset a connection, and lying is what this one is for.
+//! It implements HTTP/1.1 on plain sockets. A real HTTP server such as hyper
+//! does not allow a service to send wrong lengths, to stop in the middle of a
+//! body or to reset a connection, and these faults are what this host is for.
 
 use std::collections::HashMap;
 use std::io;
@@ -22,35 +22,36 @@ use crate::writer::{self, After};
 
 /// A server of pictures on 127.0.0.1, obedient to the URL:
 ///
-/// | in the query | meaning |
+/// | query parameter | meaning |
 /// |---|---|
-/// | `kind=jpeg\|png\|gif\|webp`, `width=`, `height=` | the picture; what is not said is random (64 to 640 pixels) |
-/// | `size=200KB` | exactly so many bytes: a picture and filler behind it (B, KB, MB, GB, KiB, MiB, GiB) |
-/// | `picture=fixed` | one picture, made once, for everyone who asks for the same: for benchmarks |
-/// | `digest=none\|sha256` | no SHA-256 in [`Served`], or one also beyond 16 MiB |
-/// | `framing=length\|chunked\|close` | how the end of the body is told |
-/// | `short=N` | Content-Length claims N bytes more than come, then the connection closes |
-/// | `long=N` | Content-Length claims N bytes fewer than come; with `framing=chunked` it stands beside Transfer-Encoding |
+/// | `kind=jpeg\|png\|gif\|webp`, `width=`, `height=` | the picture; properties that are not given are random (64 to 640 pixels) |
+/// | `size=200KB` | exactly this many bytes: a picture followed by filler (B, KB, MB, GB, KiB, MiB, GiB) |
+/// | `picture=fixed` | the same picture for all requests with the same parameters, for benchmarks |
+/// | `digest=none\|sha256` | omits the SHA-256 in [`Served`], or includes it also for more than 16 MiB |
+/// | `framing=length\|chunked\|close` | how the answer marks the end of the body |
+/// | `short=N` | Content-Length announces N bytes more than the body has, then the connection closes |
+/// | `long=N` | Content-Length announces N bytes fewer than the body has; with `framing=chunked`, the answer has both Content-Length and Transfer-Encoding |
 /// | `cut=N` | after N body bytes the connection is reset |
-/// | `stall=N` | after N body bytes nothing more comes until the client hangs up |
-/// | `delay=MS` | so long before the head |
-/// | `drip=BYTES,MS` | BYTES at a time, with a pause after each |
-/// | `status=CODE`, `retry_after=VALUE` | an error, with that Retry-After |
-/// | `refuse=K` | the first K requests of this target are hung up on |
-/// | `type=TEXT` | the Content-Type claimed |
-/// | `body=empty\|html\|text` | a 200 that is not a picture, claimed as image/jpeg |
-/// | `redirect=URL`, `code=302` | a redirect, percent-encoded |
-/// | `hops=N`, `code=302` | N redirects to itself before it serves |
-/// | `times=K` | only the first K requests of this target meet the fault, be it which it may; later ones are served well |
+/// | `stall=N` | after N body bytes nothing more is sent until the client disconnects |
+/// | `delay=MS` | a delay before the head |
+/// | `drip=BYTES,MS` | sends BYTES at a time, with a pause after each |
+/// | `status=CODE`, `retry_after=VALUE` | an error with this status and Retry-After |
+/// | `refuse=K` | closes the connection on the first K requests of this target |
+/// | `type=TEXT` | the Content-Type of the answer |
+/// | `body=empty\|html\|text` | a 200 that is not a picture, but has the Content-Type image/jpeg |
+/// | `redirect=URL`, `code=302` | a redirect to this percent-encoded URL |
+/// | `hops=N`, `code=302` | N redirects to the host itself before the picture |
+/// | `times=K` | applies the fault, whichever it is, only to the first K requests of this target |
 ///
-/// The path does not matter. GET only (405), and a word not understood is a 400.
+/// The path is ignored. Methods other than GET get a 405, and unknown
+/// parameters a 400.
 #[derive(Debug)]
 pub struct ImageHost {
     server: Server,
     host: Arc<Host>,
 }
 
-/// What one fixed picture is asked for by: kind, size, width, height.
+/// The parameters that identify a fixed picture: kind, size, width, height.
 type Fixed = (Kind, Option<u64>, u32, u32);
 
 #[derive(Debug, Default)]
@@ -60,18 +61,18 @@ struct Host {
 }
 
 impl ImageHost {
-    /// Starts it.
+    /// Starts the image host.
     ///
     /// # Errors
     ///
-    /// Those of binding a port.
+    /// A port cannot be bound.
     pub async fn start() -> io::Result<Self> {
         let host = Arc::new(Host::default());
         let shared = Arc::clone(&host);
         let server = Server::start(move |stream| {
             let host = Arc::clone(&shared);
             async move {
-                // A peer that went away is the peer's business.
+                // A client that disconnects is not an error of the host.
                 let _ = host.converse(stream).await;
             }
         })
@@ -97,7 +98,7 @@ impl ImageHost {
         self.host.ledger.arrivals()
     }
 
-    /// The pictures sent so far, wholly or in part.
+    /// The pictures sent so far, in whole or in part.
     #[must_use]
     pub fn served(&self) -> Vec<Served> {
         self.host.ledger.served()
@@ -186,7 +187,7 @@ impl Host {
 }
 
 fn make(wish: &PictureWish, kind: Kind) -> Body {
-    // Where filler makes the size, a small picture keeps it cheap.
+    // If filler provides the size, a small picture saves encoding time.
     let range = if wish.size.is_some() { 32..=96 } else { 64..=640 };
     let pick = |wish: Option<u32>| wish.unwrap_or_else(|| fastrand::u32(range.clone()));
     let (width, height) = (pick(wish.width), pick(wish.height));
@@ -198,14 +199,14 @@ fn make(wish: &PictureWish, kind: Kind) -> Body {
     Body::new(bytes, wish.size, seed)
 }
 
-/// One request's head.
+/// The head of a request.
 struct Asked {
     method: String,
     keep_alive: bool,
     arrival: Arrival,
 }
 
-/// Reads the next head; `None` when the peer has closed.
+/// Reads the next head. Returns `None` if the client has closed the connection.
 async fn read_request(stream: &mut TcpStream, input: &mut BytesMut) -> io::Result<Option<Asked>> {
     loop {
         if let Some((asked, length)) = parse(input)? {
@@ -238,7 +239,8 @@ fn parse(input: &[u8]) -> io::Result<Option<(Asked, usize)>> {
     let arrival = Arrival { target, headers, at: Instant::now() };
     let closing =
         arrival.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
-    // A body of a request is not read, so nothing may follow it.
+    // The body of a request is not read, so the connection ends after the
+    // answer.
     let has_body = arrival.header("content-length").is_some_and(|value| value != "0")
         || arrival.header("transfer-encoding").is_some();
     let keep_alive = request.version == Some(1) && !closing && !has_body;

@@ -1,4 +1,4 @@
-//! What the image host was asked for, and what it gave.
+//! The record of the image host's requests and answers.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,14 +7,14 @@ use std::time::Instant;
 use crate::body::Digests;
 use crate::picture::Kind;
 
-/// A request that reached the image host.
+/// A request that the image host received.
 #[derive(Clone, Debug)]
 pub struct Arrival {
-    /// Path and query, as they came.
+    /// Path and query, as received.
     pub target: String,
     /// Names in lower case, values as text, in order of arrival.
     pub headers: Vec<(String, String)>,
-    /// When its head had been read.
+    /// When the request's head had been read.
     pub at: Instant,
 }
 
@@ -26,21 +26,22 @@ impl Arrival {
     }
 }
 
-/// A picture body that the image host sent, or began to send.
+/// A picture that the image host sent in whole or in part.
 #[derive(Clone, Debug)]
 pub struct Served {
     /// Path and query of the request.
     pub target: String,
-    /// What the picture is, whatever Content-Type was claimed.
+    /// The actual format of the picture, which the Content-Type need not match.
     pub kind: Kind,
-    /// Bytes of it that were sent.
+    /// The number of bytes sent.
     pub len: u64,
-    /// Of those bytes, in hexadecimal; empty with `digest=none` and, unless
-    /// `digest=sha256` asks for it, with bodies of more than 16 MiB.
+    /// The SHA-256 of those bytes in hexadecimal. Empty with `digest=none`, and
+    /// for bodies of more than 16 MiB without `digest=sha256`.
     pub sha256: String,
-    /// Of those bytes (the CRC of zip and gzip, which S3 calls CRC32).
+    /// The CRC32 of those bytes, as S3, zip and gzip compute it.
     pub crc32: u32,
-    /// Every byte was written and the framing was honest about it.
+    /// Whether every byte was written and the framing announced the true
+    /// length.
     pub whole: bool,
 }
 
@@ -60,7 +61,8 @@ impl Ledger {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Enters a request, and says the how-manieth it is of its target (from 1).
+    /// Records a request, and returns its number among the requests of the same
+    /// target, from 1.
     pub(crate) fn arrived(&self, arrival: Arrival) -> u64 {
         let mut entries = self.entries();
         let seen = entries.seen.entry(arrival.target.clone()).or_default();
@@ -70,8 +72,8 @@ impl Ledger {
         seen
     }
 
-    /// Enters a body just before its last bytes are written: a client that
-    /// has them all finds the entry.
+    /// Records a body just before its last bytes are written, so that the entry
+    /// exists once a client has received them all.
     pub(crate) fn serving(
         &self,
         target: &str,
@@ -86,7 +88,7 @@ impl Ledger {
         entries.served.len() - 1
     }
 
-    /// The last bytes of that body could not be written after all.
+    /// Records that the last bytes of that body could not be written.
     pub(crate) fn broke(&self, entry: usize) {
         if let Some(served) = self.entries().served.get_mut(entry) {
             served.whole = false;

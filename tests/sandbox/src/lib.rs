@@ -1,18 +1,19 @@
-//! The local world of `pod-identity-demo`: what its tests, its one-command
-//! local run and its benchmark talk to instead of the internet and AWS.
+//! The sandbox of `pod-identity-demo`: local servers that replace the internet
+//! and AWS in its tests, its local run and its benchmark.
 //!
-//! - [`ImageHost`] serves pictures over HTTP, whole or broken in the way that
-//!   the URL asks for;
-//! - [`Agent`] stands in for the EKS Pod Identity Agent: a token against
-//!   short-lived credentials, by associations of its own or by those of an
-//!   [`Emulator`] of AWS, which an [`Admin`] sets up;
-//! - [`Sts`] stands in for STS: who a caller is, and IRSA's credentials;
-//! - [`S3Store`] is an S3 server on a folder that accepts those credentials
-//!   and no others, and fails on demand;
-//! - [`Sandbox`] is the four of them with one [`Credentials`] registry.
+//! - [`ImageHost`] serves pictures over HTTP, with the faults that the URL
+//!   requests;
+//! - [`Agent`] is a stand-in for the EKS Pod Identity Agent: it exchanges tokens
+//!   for short-lived credentials, according to associations of its own or those
+//!   of an [`Emulator`] of AWS, which an [`Admin`] sets up;
+//! - [`Sts`] is a stand-in for STS: it identifies callers, and issues the
+//!   credentials of IRSA;
+//! - [`S3Store`] is an S3 server on a folder that accepts only those
+//!   credentials, and produces faults on demand;
+//! - [`Sandbox`] combines the four with one registry of [`Credentials`].
 //!
-//! Each server listens on 127.0.0.1 at a free port and ends when it is
-//! dropped. The program under test never depends on this crate.
+//! Each server listens on 127.0.0.1 at a free port, and ends when it is dropped.
+//! The program under test never depends on this crate.
 
 mod access;
 mod agent;

@@ -1,4 +1,4 @@
-//! `sandbox`: a program in the local world.
+//! The `sandbox` program, which runs another program in the sandbox.
 
 mod emulated;
 
@@ -12,44 +12,45 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use emulated::PodWords;
+use emulated::PodArguments;
 use sandbox::{
     Agent, Credentials, ImageHost, S3Options, S3Store, Sts, StsOptions, WebIdentity, guard_env,
 };
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Runs PROGRAM in a local world: an image host, a stand-in of the EKS Pod
-/// Identity Agent, and an S3 that keeps its objects in a folder.
+/// Runs PROGRAM with local servers instead of AWS: an image host, stand-ins for
+/// the EKS Pod Identity Agent and STS, and an S3 that stores its objects in a
+/// folder.
 #[derive(Debug, Parser)]
 #[command(version)]
-struct Words {
-    /// Folder for the S3's buckets [default: a new one in the temporary folder, which is kept]
+struct Arguments {
+    /// Folder for the S3's buckets [default: a new folder in the temporary folder, which is kept]
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
-    /// Bucket of the program
+    /// Bucket that the program uploads to
     #[arg(long, value_name = "NAME", default_value = "pictures")]
     bucket: String,
-    /// Another S3 in place of the own one, such as `LocalStack`; the bucket must be there
+    /// Another S3 instead of the sandbox's own, such as `LocalStack`; its bucket must exist
     #[arg(long, value_name = "URL")]
     s3_endpoint: Option<String>,
-    /// How long the agent's credentials hold, such as 15m
+    /// Lifetime of the agent's credentials, such as 15m
     #[arg(long, value_name = "TIME", default_value = "6h", value_parser = humantime::parse_duration)]
     lifetime: Duration,
-    /// Say nothing of the world: what is written is the program's alone
+    /// Print only the output of the program
     #[arg(long)]
     quiet: bool,
     #[command(flatten)]
-    pod: PodWords,
+    pod: PodArguments,
     /// The program and its arguments
     #[arg(last = true, required = true, value_name = "PROGRAM")]
     program: Vec<OsString>,
 }
 
-/// Names and values of environment variables.
+/// The names and values of environment variables.
 type Variables = Vec<(String, String)>;
 
-/// The servers, as long as the program runs.
+/// The servers, which run as long as the program.
 struct World {
     images: ImageHost,
     agent: Agent,
@@ -61,7 +62,7 @@ struct World {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Words::parse()).await {
+    match run(Arguments::parse()).await {
         Ok(code) => code,
         Err(error) => {
             eprintln!("sandbox: {error}");
@@ -70,20 +71,21 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(words: Words) -> Result<ExitCode, String> {
-    let world = World::start(&words).await.map_err(|error| format!("cannot start: {error}"))?;
-    let (injected, set) = world.env(&words);
-    if !words.quiet {
-        eprint!("{}", world.describe(&words, &injected, &set));
+async fn run(arguments: Arguments) -> Result<ExitCode, String> {
+    let world = World::start(&arguments).await.map_err(|error| format!("cannot start: {error}"))?;
+    let (injected, set) = world.env(&arguments);
+    if !arguments.quiet {
+        eprint!("{}", world.describe(&arguments, &injected, &set));
     }
 
-    // Before the program starts: a signal now must find its handler.
+    // Install the handlers before the program starts, so that no signal is
+    // lost.
     let listen = |kind| signal(kind).map_err(|error| format!("cannot listen for signals: {error}"));
     let (mut interrupt, mut terminate) =
         (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
-    let (program, arguments) = words.program.split_first().ok_or("no program")?;
+    let (program, rest) = arguments.program.split_first().ok_or("no program")?;
     let mut command = Command::new(program);
-    command.args(arguments);
+    command.args(rest);
     for (name, _) in std::env::vars_os().filter(|(name, _)| is_foreign(&name.to_string_lossy())) {
         command.env_remove(name);
     }
@@ -94,37 +96,38 @@ async fn run(words: Words) -> Result<ExitCode, String> {
     let status = loop {
         tokio::select! {
             status = child.wait() => break status,
-            // The terminal has sent it to the program too.
+            // The terminal also sends this signal to the program.
             _ = interrupt.recv() => {}
             _ = terminate.recv() => pass_on(&child),
         }
     };
     let status = status.map_err(|error| format!("cannot wait for the program: {error}"))?;
-    if !words.quiet {
+    if !arguments.quiet {
         eprint!("{}", world.summary());
     }
     Ok(exit_code(status))
 }
 
-impl Words {
-    /// The URL of the S3 that is not the own one.
+impl Arguments {
+    /// The URL of the S3, if it is not the sandbox's own.
     fn endpoint(&self) -> Option<&str> {
         self.pod.endpoint().or(self.s3_endpoint.as_deref())
     }
 }
 
 impl World {
-    async fn start(words: &Words) -> io::Result<Self> {
+    async fn start(arguments: &Arguments) -> io::Result<Self> {
         let credentials = Credentials::new();
-        let agent = Agent::start(Arc::clone(&credentials), words.pod.agent(words.lifetime)).await?;
-        let irsa = words.pod.web_identity(&credentials).await?;
+        let agent =
+            Agent::start(Arc::clone(&credentials), arguments.pod.agent(arguments.lifetime)).await?;
+        let irsa = arguments.pod.web_identity(&credentials).await?;
         let sts = Sts::start(Arc::clone(&credentials), StsOptions::default()).await?;
-        let s3 = if words.endpoint().is_none() {
-            let root = match &words.root {
+        let s3 = if arguments.endpoint().is_none() {
+            let root = match &arguments.root {
                 Some(root) => root.clone(),
                 None => tempfile::Builder::new().prefix("sandbox-").tempdir()?.keep(),
             };
-            let options = S3Options { root: Some(root), bucket: words.bucket.clone() };
+            let options = S3Options { root: Some(root), bucket: arguments.bucket.clone() };
             Some(S3Store::start(credentials, options).await?)
         } else {
             None
@@ -134,28 +137,28 @@ impl World {
         Ok(Self { images: ImageHost::start().await?, agent, s3, sts, irsa, scratch })
     }
 
-    /// The program's environment: what EKS's webhook would inject, and what
-    /// is set besides.
-    fn env(&self, words: &Words) -> (Variables, Variables) {
+    /// The program's environment: the variables that EKS's webhook would
+    /// inject, and the other variables.
+    fn env(&self, arguments: &Arguments) -> (Variables, Variables) {
         let mut set = self.s3.as_ref().map(S3Store::env).unwrap_or_default();
-        if let Some(endpoint) = words.endpoint() {
+        if let Some(endpoint) = arguments.endpoint() {
             set.push(("AWS_ENDPOINT_URL".to_owned(), endpoint.to_owned()));
-            set.push(("S3_BUCKET_NAME".to_owned(), words.bucket.clone()));
+            set.push(("S3_BUCKET_NAME".to_owned(), arguments.bucket.clone()));
         }
-        if words.pod.endpoint().is_some() {
-            set.push(words.pod.region());
+        if arguments.pod.endpoint().is_some() {
+            set.push(arguments.pod.region());
         } else {
             set.push(("AWS_ENDPOINT_URL_STS".to_owned(), self.sts.endpoint()));
         }
         set.push(("IMAGE_URL".to_owned(), self.images.url("/random")));
         set.push(("ALLOW_PRIVATE_SOURCE".to_owned(), "true".to_owned()));
         set.extend(guard_env(&self.scratch.path().join("aws-profiles")));
-        (words.pod.injected(&self.agent, self.irsa.as_ref()), set)
+        (arguments.pod.injected(&self.agent, self.irsa.as_ref()), set)
     }
 
     fn describe(
         &self,
-        words: &Words,
+        arguments: &Arguments,
         injected: &[(String, String)],
         set: &[(String, String)],
     ) -> String {
@@ -163,9 +166,9 @@ impl World {
             "image host   {}\nagent        {}\nSTS          {}\n",
             self.images.url("/random"),
             self.agent.uri(),
-            words.pod.endpoint().map_or_else(|| self.sts.endpoint(), str::to_owned)
+            arguments.pod.endpoint().map_or_else(|| self.sts.endpoint(), str::to_owned)
         );
-        let _ = match (&self.s3, words.endpoint()) {
+        let _ = match (&self.s3, arguments.endpoint()) {
             (Some(s3), _) => writeln!(
                 text,
                 "S3           {}\nobjects in   {}",
@@ -176,7 +179,7 @@ impl World {
                 writeln!(text, "S3           {}", endpoint.unwrap_or_default())
             }
         };
-        text.push_str("\nThe environment that the program gets:\n");
+        text.push_str("\nThe environment of the program:\n");
         for (title, group) in [
             ("what EKS's webhook injects into a pod", injected),
             ("what the manifest, or this local run, sets", set),
@@ -202,7 +205,8 @@ impl World {
     }
 }
 
-/// Whether a variable of this machine would lead the program out of this world.
+/// Whether a variable of this machine would direct the program to services
+/// outside the sandbox.
 fn is_foreign(name: &str) -> bool {
     let proxies = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
     name.starts_with("AWS_")
@@ -213,12 +217,12 @@ fn is_foreign(name: &str) -> bool {
 fn pass_on(child: &Child) {
     let id = child.id().and_then(|id| i32::try_from(id).ok());
     if let Some(id) = id.and_then(rustix::process::Pid::from_raw) {
-        // A program that has just ended is what was wanted.
+        // If the program has just ended, there is nothing left to do.
         let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
     }
 }
 
-/// The program's own code, or 128 and the signal's number, as a shell has it.
+/// The program's exit code, or 128 plus the signal's number, as in a shell.
 fn exit_code(status: ExitStatus) -> ExitCode {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
     code.and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from)

@@ -1,4 +1,4 @@
-//! A listener on loopback, and the tasks that live as long as it does.
+//! A listener on the loopback address, and the tasks that end with it.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -7,6 +7,8 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,59 +21,116 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-/// How long an answered connection is still read from, see [`linger`].
+/// How long [`linger`] continues to read from an answered connection.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// A server on 127.0.0.1 at a free port. Dropping it closes the listener and
 /// every connection.
-#[derive(Debug)]
 pub(crate) struct Server {
     address: SocketAddr,
-    task: JoinHandle<Infallible>,
+    serve: Arc<Serve>,
+    running: Mutex<Running>,
 }
 
+/// Serves one connection until it ends.
+type Serve = dyn Fn(TcpStream) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync;
+
+/// The listener, which the task accepts from; `None` while the server is closed.
+type Listener = Arc<Mutex<Option<TcpListener>>>;
+
 impl Server {
-    /// Binds, and hands each connection to `serve`, in a task of its own.
+    /// Binds a port, and runs `serve` for each connection in a task of its own.
     pub(crate) async fn start<F, S>(serve: F) -> io::Result<Self>
     where
-        F: Fn(TcpStream) -> S + Send + 'static,
+        F: Fn(TcpStream) -> S + Send + Sync + 'static,
         S: Future<Output = ()> + Send + 'static,
     {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let task = tokio::spawn(async move {
-            // Owned by this task, so that they end with it.
-            let mut connections = JoinSet::new();
-            loop {
-                tokio::select! {
-                    accepted = listener.accept() => match accepted {
-                        Ok((stream, _)) => {
-                            let _ = stream.set_nodelay(true);
-                            connections.spawn(serve(stream));
-                        }
-                        // Out of file descriptors: not a reason to spin.
-                        Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-                    },
-                    Some(_) = connections.join_next() => {}
-                }
-            }
-        });
-        Ok(Self { address, task })
+        let serve: Arc<Serve> = Arc::new(move |stream| Box::pin(serve(stream)));
+        let running = Mutex::new(Running::new(listener, Arc::clone(&serve)));
+        Ok(Self { address, serve, running })
     }
 
-    /// Where it listens.
+    /// The address of the listener.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
+
+    /// Stops listening, and ends the open connections.
+    pub(crate) fn close(&self) {
+        lock(&self.running).stop();
+    }
+
+    /// Listens again, on the same address, after [`Server::close`].
+    pub(crate) async fn open(&self) -> io::Result<()> {
+        let listener = TcpListener::bind(self.address).await?;
+        *lock(&self.running) = Running::new(listener, Arc::clone(&self.serve));
+        Ok(())
+    }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// The listener, and the task that accepts connections from it.
+struct Running {
+    listener: Listener,
+    task: JoinHandle<Infallible>,
+}
+
+impl Running {
+    fn new(listener: TcpListener, serve: Arc<Serve>) -> Self {
+        let listener: Listener = Arc::new(Mutex::new(Some(listener)));
+        let task = tokio::spawn(accept(Arc::clone(&listener), serve));
+        Self { listener, task }
+    }
+
+    /// Drops the listener here rather than in the task: an aborted task ends
+    /// some time later, and the very next connection must be refused.
+    fn stop(&self) {
+        drop(lock(&self.listener).take());
         self.task.abort();
     }
 }
 
-/// A handler's wish that the connection ends without an answer.
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Accepts connections until the task is aborted.
+async fn accept(listener: Listener, serve: Arc<Serve>) -> Infallible {
+    // This task owns the connections, so that they end with it.
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = poll_fn(|cx| match &*lock(&listener) {
+            Some(listener) => listener.poll_accept(cx),
+            None => Poll::Pending,
+        });
+        tokio::select! {
+            accepted = accepted => match accepted {
+                Ok((stream, _)) => {
+                    let _ = stream.set_nodelay(true);
+                    connections.spawn(serve(stream));
+                }
+                // Without file descriptors, accepting again at once would only spin.
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How a handler ends a connection without an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hangup {
     /// An orderly close (FIN).
@@ -88,7 +147,7 @@ impl fmt::Display for Hangup {
 
 impl Error for Hangup {}
 
-/// What a handler gives to [`serve_http`].
+/// The future that a handler returns to [`serve_http`].
 pub(crate) type Answering<B> = Pin<Box<dyn Future<Output = Result<Response<B>, Hangup>> + Send>>;
 
 /// Serves HTTP/1.1 on one connection until it ends.
@@ -117,9 +176,10 @@ pub(crate) fn reset(stream: TcpStream) {
     drop(stream);
 }
 
-/// Closes for writing and reads what the peer still sends. Closing with
-/// unread input makes the kernel reset the connection, and the reset can
-/// overtake an answer given before the request's body was read.
+/// Closes the connection for writing, and reads what the peer still sends. If
+/// input is unread at the close, the kernel resets the connection, and the
+/// reset can overtake an answer that was sent before the request's body was
+/// read.
 async fn linger(mut stream: TcpStream) {
     let drain = async {
         stream.shutdown().await?;

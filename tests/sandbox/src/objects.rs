@@ -1,4 +1,4 @@
-//! What has landed in the S3's folder, read from the disk.
+//! The contents of the S3's folder, read from disk.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,18 +12,18 @@ use sha2::{Digest, Sha256};
 
 use crate::body::hex;
 
-/// An object.
+/// An object in a bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     /// Its key.
     pub key: String,
-    /// Its file: the object's bytes and nothing else.
+    /// The file that contains exactly the object's bytes.
     pub path: PathBuf,
     /// Its length in bytes.
     pub len: u64,
-    /// The Content-Type it was stored with.
+    /// The Content-Type of the object.
     pub content_type: Option<String>,
-    /// The `x-amz-meta-` headers it was stored with, without that prefix.
+    /// The `x-amz-meta-` headers of the object, without that prefix.
     pub metadata: BTreeMap<String, String>,
 }
 
@@ -32,7 +32,7 @@ impl Stored {
     ///
     /// # Errors
     ///
-    /// Those of reading the file.
+    /// The file cannot be read.
     pub fn sha256(&self) -> io::Result<String> {
         let mut sha = Sha256::new();
         self.read(|bytes| sha.update(bytes))?;
@@ -62,19 +62,19 @@ impl Stored {
     }
 }
 
-/// What an interrupted upload can leave behind.
+/// What interrupted uploads have left behind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Leftovers {
-    /// Multipart uploads begun, and neither completed nor aborted.
+    /// Multipart uploads that were neither completed nor aborted.
     pub uploads: usize,
-    /// Files of parts.
+    /// Files of uploaded parts.
     pub parts: usize,
-    /// Files being written, or forgotten while being written.
+    /// Temporary files, which are being written or were abandoned.
     pub temporary: usize,
 }
 
 impl Leftovers {
-    /// Whether there is nothing.
+    /// Whether nothing has been left behind.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self == Self::default()
@@ -132,7 +132,7 @@ pub(crate) fn list(root: &Path, bucket: &str) -> io::Result<Vec<Stored>> {
 fn attributes(root: &Path, bucket: &str, key: &str) -> Attributes {
     let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
     let name = format!(".bucket-{}.object-{}.metadata.json", encode(bucket), encode(key));
-    // Not there while the object is just being put, or if it was put by hand.
+    // Missing while the object is being stored, or if a person stored the file.
     let content = std::fs::read(root.join(name)).unwrap_or_default();
     serde_json::from_slice(&content).unwrap_or_default()
 }

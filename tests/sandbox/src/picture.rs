@@ -1,4 +1,4 @@
-//! Real pictures, made by the `image` crate, none ever twice.
+//! Real pictures, which the `image` crate encodes, and which are all different.
 
 use std::io::Cursor;
 use std::sync::LazyLock;
@@ -9,7 +9,7 @@ use image::codecs::gif::GifEncoder;
 use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, ImageEncoder, ImageFormat, Rgb, RgbImage};
 
-/// The kinds of picture that the image host makes.
+/// The formats of the image host's pictures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Kind {
@@ -20,10 +20,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All of them.
+    /// All formats.
     pub const ALL: [Self; 4] = [Self::Jpeg, Self::Png, Self::Gif, Self::Webp];
 
-    /// The word for it in the image host's URLs.
+    /// The format's name in the image host's URLs.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -34,7 +34,7 @@ impl Kind {
         }
     }
 
-    /// Its media type, as IANA registers it.
+    /// The format's media type, as registered with IANA.
     #[must_use]
     pub fn media_type(self) -> &'static str {
         match self {
@@ -45,30 +45,30 @@ impl Kind {
         }
     }
 
-    /// The kind called `name`.
+    /// The format with this name.
     pub(crate) fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
 
-/// A number that no other call in this process gives, and hardly any in
-/// another process.
+/// A number that is unique in this process, and very likely among processes.
 pub(crate) fn seed() -> u64 {
     static BASE: LazyLock<u64> = LazyLock::new(|| fastrand::u64(..));
     static COUNT: AtomicU64 = AtomicU64::new(0);
     BASE.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
-/// A picture of coloured squares, drawn by the dice of `seed`, encoded.
+/// Encodes a picture of coloured squares, which `seed` determines.
 pub(crate) fn make(kind: Kind, width: u32, height: u32, seed: u64) -> Vec<u8> {
     let picture = draw(width.max(1), height.max(1), &mut Rng::with_seed(seed));
     encode(&picture, kind)
 }
 
 fn draw(width: u32, height: u32, dice: &mut Rng) -> RgbImage {
-    // Few colours, so that a GIF needs no quantizer.
+    // Uses few colours, so that a GIF needs no quantizer.
     let palette: [Rgb<u8>; 32] = std::array::from_fn(|_| Rgb(std::array::from_fn(|_| dice.u8(..))));
-    // At least 8 by 8 squares wherever there are pixels enough: 320 bits that differ.
+    // At least 8 by 8 squares if there are enough pixels, so that 320 bits
+    // vary.
     let square = (width.min(height) / 8).clamp(1, 16);
     let columns = width.div_ceil(square);
     let squares: Vec<Rgb<u8>> = (0..columns * height.div_ceil(square))

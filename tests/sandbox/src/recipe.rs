@@ -1,4 +1,4 @@
-//! What a URL asks the image host for.
+//! What the image host serves for a URL.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use url::form_urlencoded;
 
 use crate::picture::Kind;
 
-/// The wishes in one target. The words are listed in [`crate::ImageHost`].
+/// The parameters of one target. [`crate::ImageHost`] documents them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Recipe {
     pub(crate) picture: PictureWish,
@@ -16,7 +16,7 @@ pub(crate) struct Recipe {
     pub(crate) fault: Misbehaviour,
 }
 
-/// Which picture.
+/// The picture to serve.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PictureWish {
     pub(crate) kind: Option<Kind>,
@@ -27,7 +27,7 @@ pub(crate) struct PictureWish {
     pub(crate) sha256: Option<bool>,
 }
 
-/// How the end of the body is told.
+/// How the answer marks the end of the body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Framing {
     #[default]
@@ -36,7 +36,7 @@ pub(crate) enum Framing {
     Close,
 }
 
-/// What to do instead of serving the picture as it should be served.
+/// The fault to produce instead of a correct answer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Misbehaviour {
     pub(crate) short: u64,
@@ -54,7 +54,7 @@ pub(crate) struct Misbehaviour {
     pub(crate) hops: u64,
 }
 
-/// What comes instead of a picture, claimed to be one.
+/// The content that is served as if it were a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Instead {
     Empty,
@@ -63,8 +63,8 @@ pub(crate) enum Instead {
 }
 
 impl Recipe {
-    /// Reads a target; the error says which word is wrong, so that a test
-    /// with a typo fails loudly.
+    /// Parses a target. The error names the invalid parameter, so that a test
+    /// with a typo fails with a clear message.
     pub(crate) fn parse(target: &str) -> Result<Self, String> {
         let query = target.split_once('?').map_or("", |(_, query)| query);
         let mut recipe = Self::default();
@@ -121,8 +121,8 @@ impl Recipe {
         Some(())
     }
 
-    /// What the `nth` request of this target (from 1) is to be answered with;
-    /// `None`: with nothing.
+    /// The answer to the `nth` request of this target, from 1. `None` means to
+    /// hang up without an answer.
     pub(crate) fn for_arrival(mut self, nth: u64) -> Option<Self> {
         let nth = nth.checked_sub(self.refuse).filter(|&nth| nth > 0)?;
         if self.times.is_some_and(|times| nth > times) {
@@ -132,7 +132,7 @@ impl Recipe {
     }
 }
 
-/// The same target with another number of hops left.
+/// The same target with this number of redirects left.
 pub(crate) fn with_hops(target: &str, hops: u64) -> String {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let mut written = form_urlencoded::Serializer::new(String::new());
@@ -167,13 +167,13 @@ fn milliseconds(text: &str) -> Option<Duration> {
     }
 }
 
-/// A value that does not break out of its header line.
+/// A value that fits in one header line.
 fn header_value(text: &str) -> Option<String> {
     (!text.contains(['\r', '\n'])).then(|| text.to_owned())
 }
 
-fn one_of<T: Copy>(word: &str, all: &[(&str, T)]) -> Option<T> {
-    all.iter().find(|(each, _)| *each == word).map(|(_, meaning)| *meaning)
+fn one_of<T: Copy>(name: &str, all: &[(&str, T)]) -> Option<T> {
+    all.iter().find(|(each, _)| *each == name).map(|(_, meaning)| *meaning)
 }
 
 #[cfg(test)]

@@ -1,18 +1,18 @@
-//! An IAM role, as far as its credentials tell of it.
+//! An IAM role, with the properties that its credentials reveal.
 
 use crate::credentials::{ACCOUNT, ALPHANUMERIC_UPPER, random};
 
-/// An IAM role of this world's account.
+/// An IAM role in the sandbox's account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Role {
-    /// Its name, without a path.
+    /// The name, without a path.
     pub name: String,
-    /// Its unique id: `AROA` and 17 letters and digits.
+    /// The unique ID: `AROA` and 17 letters and digits.
     pub id: String,
 }
 
 impl Role {
-    /// A new role of this name.
+    /// Creates a role with this name.
     #[must_use]
     pub fn new(name: &str) -> Self {
         let id = format!("AROA{}", random(17, ALPHANUMERIC_UPPER));

@@ -1,4 +1,4 @@
-//! An S3 server on a folder.
+//! An S3 server that stores objects in a folder.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,12 +19,13 @@ use crate::objects::{self, Leftovers, Stored};
 use crate::store::Store;
 use crate::uploads::Uploads;
 
-/// How an [`S3Store`] begins.
+/// The initial configuration of an [`S3Store`].
 #[derive(Clone, Debug)]
 pub struct S3Options {
-    /// Where the buckets are folders; a temporary folder where not said.
+    /// The folder whose subfolders are the buckets. Default: a temporary
+    /// folder.
     pub root: Option<PathBuf>,
-    /// The one bucket there is at the beginning: 3 to 63 characters.
+    /// The name of the only initial bucket: 3 to 63 characters.
     pub bucket: String,
 }
 
@@ -34,25 +35,25 @@ impl Default for S3Options {
     }
 }
 
-/// An S3 server (s3s and s3s-fs) on 127.0.0.1, path-style. It accepts what is
-/// signed with credentials of its registry that hold, keeps each object as a
-/// plain file, and fails on demand.
+/// An S3 server (s3s and s3s-fs) on 127.0.0.1 with path-style URLs. It accepts
+/// requests that are signed with valid credentials of its registry, stores each
+/// object as a plain file, and produces faults on demand.
 #[derive(Debug)]
 pub struct S3Store {
     server: Server,
     front: Arc<Front>,
     root: PathBuf,
     bucket: String,
-    /// Removes the folder with the store, where it is a temporary one.
+    /// Deletes a temporary folder when the store is dropped.
     _temporary: Option<tempfile::TempDir>,
 }
 
 impl S3Store {
-    /// Starts it.
+    /// Starts the server.
     ///
     /// # Errors
     ///
-    /// Those of making the folder and of binding a port.
+    /// The folder cannot be created, or a port cannot be bound.
     pub async fn start(registry: Arc<Credentials>, options: S3Options) -> io::Result<Self> {
         let (root, temporary) = if let Some(root) = options.root {
             (root, None)
@@ -89,19 +90,19 @@ impl S3Store {
         format!("http://{}", self.server.address())
     }
 
-    /// The folder in which the bucket is a folder.
+    /// The folder that contains the bucket's folder.
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The bucket's name.
+    /// The name of the bucket.
     #[must_use]
     pub fn bucket(&self) -> &str {
         &self.bucket
     }
 
-    /// What the manifest sets in a pod, here with the endpoint.
+    /// The variables that the manifest sets in a pod, and the endpoint.
     #[must_use]
     pub fn env(&self) -> Vec<(String, String)> {
         vec![
@@ -114,13 +115,13 @@ impl S3Store {
     ///
     /// # Panics
     ///
-    /// When the folder cannot be read: somebody took it away.
+    /// The folder cannot be read, for example because it was deleted.
     #[must_use]
     pub fn objects(&self) -> Vec<Stored> {
         objects::list(&self.root, &self.bucket).expect("the bucket's folder can be read")
     }
 
-    /// What unfinished uploads have left on the disk, in all buckets.
+    /// What unfinished uploads have left on disk, in all buckets.
     ///
     /// # Panics
     ///
@@ -136,17 +137,18 @@ impl S3Store {
         self.front.requests()
     }
 
-    /// Lets the next `times` requests of an operation ([`Request::operation`])
-    /// meet a fault. Faults of one operation are met in the order planned.
+    /// Applies a fault to the next `times` requests of an operation
+    /// ([`Request::operation`]). Faults of one operation apply in the order of
+    /// these calls.
     ///
     /// # Panics
     ///
-    /// When there is no operation of that name.
+    /// There is no operation with this name.
     pub fn fail(&self, operation: &str, times: usize, fault: Fault) {
         self.front.plan(operation, times, fault);
     }
 
-    /// Forgets the faults that have not been met.
+    /// Removes the faults that have not been applied.
     pub fn stop_failing(&self) {
         self.front.unplan();
     }
@@ -184,9 +186,9 @@ async fn answer(
             std::future::pending::<()>().await;
         }
     }
-    // In a task of its own: a connection that dies ends the body with an
-    // error, upon which s3s-fs clears up; dropping it in the middle of making
-    // a file would leave the file.
+    // Runs in a task of its own. If the connection fails, the body ends with an
+    // error and s3s-fs deletes its temporary file. If the future were dropped
+    // instead, the file would remain.
     let served = tokio::spawn(async move { service.call(request.map(Body::from)).await });
     let response = served.await.map_err(|_| Hangup::Close)?.map_err(|_| Hangup::Close)?;
     if lose {
@@ -196,7 +198,7 @@ async fn answer(
     Ok(response)
 }
 
-/// Reads about so many bytes of a body, or all there are.
+/// Reads about this many bytes of a body, or all of a shorter one.
 async fn read(body: &mut Incoming, bytes: u64) {
     let mut seen = 0;
     while seen < bytes

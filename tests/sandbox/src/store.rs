@@ -1,9 +1,10 @@
-//! s3s-fs 0.14.1, brought closer to S3 where this project would notice.
+//! s3s-fs 0.14.1, with the differences from S3 corrected that affect this
+//! project.
 //!
-//! Left to itself it creates a bucket that does not exist, leaves an object
-//! whose checksum did not match, checks neither the checksums nor the entity
-//! tags of parts, and ties an upload to the access key that began it (S3
-//! ties it to the account, so that credentials may be renewed meanwhile).
+//! s3s-fs itself creates missing buckets, keeps an object whose checksum does
+//! not match, checks neither the checksums nor the entity tags of parts, and
+//! binds an upload to the access key that created it. (S3 binds an upload to
+//! the account, so that credentials can be renewed in the meantime.)
 
 use std::path::PathBuf;
 
@@ -21,7 +22,7 @@ use s3s_fs::FileSystem;
 use crate::checked::{Claim, Verdict};
 use crate::uploads::{Part, Uploads};
 
-/// The folder as an S3.
+/// The S3 operations on the folder.
 #[derive(Debug)]
 pub(crate) struct Store {
     pub(crate) files: FileSystem,
@@ -88,7 +89,8 @@ impl S3 for Store {
         let output = &mut response.output;
         let part = Part { e_tag: output.e_tag.clone(), len, sums: sums.clone() };
         if let Err(error) = self.uploads.add(&id, number, part) {
-            // Aborted while this part came in: nobody would clear it away.
+            // The upload was aborted while this part arrived, so nothing else
+            // would delete the part.
             let _ = std::fs::remove_file(&path);
             return Err(error);
         }
@@ -116,7 +118,7 @@ impl S3 for Store {
         self.uploads.check(&id, parts.unwrap_or_default())?;
         request.credentials = None;
         let mut completed = self.files.complete_multipart_upload(request).await?;
-        // By then the object is in place; only the answer is still to be made.
+        // The object is in place at this point, and only the answer is missing.
         if let Some(answer) = completed.output.future.take() {
             completed.output = answer.await?;
         }

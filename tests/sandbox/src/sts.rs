@@ -1,4 +1,4 @@
-//! A stand-in of STS, as far as a pod speaks to it.
+//! A stand-in for STS, with the actions that a pod uses.
 
 mod counter;
 mod query;
@@ -20,23 +20,23 @@ use crate::token::{self, Claims, KubernetesClaims, Named};
 use crate::token_file::TokenFile;
 use counter::Counter;
 
-/// The last part of the token's path in a pod.
+/// The file name of the token in a pod.
 const TOKEN_FILE: &str = "token";
 
-/// How an [`Sts`] begins.
+/// The initial configuration of an [`Sts`].
 #[derive(Clone, Debug)]
 pub struct StsOptions {
-    /// How long the credentials hold where the caller does not say.
+    /// The lifetime of the credentials if the caller does not request one.
     pub lifetime: Duration,
-    /// The role that pods assume.
+    /// The name of the role that pods assume.
     pub role_name: String,
-    /// Of the pod.
+    /// The pod's namespace.
     pub namespace: String,
-    /// Of the pod.
+    /// The pod's service account.
     pub service_account: String,
-    /// Of the pod.
+    /// The pod's name.
     pub pod_name: String,
-    /// The node that the pod is on.
+    /// The name of the pod's node.
     pub node_name: String,
 }
 
@@ -54,12 +54,12 @@ impl Default for StsOptions {
     }
 }
 
-/// Stands in for STS: `GetCallerIdentity` for the holders of the registry's
-/// credentials, and `AssumeRoleWithWebIdentity` (IRSA) for one role, whose
-/// trust policy is a table of service accounts; the pod of its options is in
-/// it from the beginning. Codes and statuses are those of the STS API
-/// reference, texts those that STS is known to answer with. Signatures are
-/// not checked, only whose key it is and its session token.
+/// A stand-in for STS. It provides `GetCallerIdentity` for the registry's
+/// credentials, and `AssumeRoleWithWebIdentity` (IRSA) for one role. The role's
+/// trust policy is a table of service accounts, which initially contains that
+/// of the pod in its options. Codes and statuses are those of the STS API
+/// reference, and texts are those that STS is known to use. The stand-in checks
+/// the access key and the session token, but not the signature.
 #[derive(Debug)]
 pub struct Sts {
     server: Server,
@@ -69,11 +69,11 @@ pub struct Sts {
 }
 
 impl Sts {
-    /// Starts it, with a good token in [`Sts::token_file`].
+    /// Starts the server, and writes a valid token to [`Sts::token_file`].
     ///
     /// # Errors
     ///
-    /// Those of binding a port and of writing a temporary file.
+    /// A port cannot be bound, or a temporary file cannot be written.
     pub async fn start(registry: Arc<Credentials>, options: StsOptions) -> io::Result<Self> {
         let pod = KubernetesClaims {
             namespace: options.namespace,
@@ -108,20 +108,21 @@ impl Sts {
         format!("http://{}", self.server.address())
     }
 
-    /// The role that pods assume.
+    /// The ARN of the role that pods assume.
     #[must_use]
     pub fn role_arn(&self) -> String {
         self.counter.role.arn()
     }
 
-    /// The file with the pod's token, in a directory of this process alone.
+    /// The file with the pod's token, in a temporary directory of this process.
     #[must_use]
     pub fn token_file(&self) -> PathBuf {
         self.token.path()
     }
 
-    /// A signed token, good unless `change` makes it something else, such as
-    /// expired (`claims.exp = claims.iat - 1`) or for another audience.
+    /// Returns a signed token. It is valid unless `change` makes it invalid,
+    /// for example expired (`claims.exp = claims.iat - 1`) or for another
+    /// audience.
     pub fn mint_token(&self, change: impl FnOnce(&mut Claims)) -> String {
         let mut claims = token::claims(&self.counter.oidc, token::STS, &self.pod);
         change(&mut claims);
@@ -130,11 +131,11 @@ impl Sts {
         token
     }
 
-    /// Puts a token where the pod finds it, in one step, as the kubelet does.
+    /// Replaces the pod's token atomically, as the kubelet does.
     ///
     /// # Errors
     ///
-    /// Those of writing the file.
+    /// The file cannot be written.
     pub fn write_token(&self, token: &str) -> io::Result<()> {
         self.counter.registry.keep_token(token);
         self.token.write(token)
@@ -147,27 +148,27 @@ impl Sts {
         token::irsa_env(&self.role_arn(), &self.token_file())
     }
 
-    /// Lets a service account into the role's trust policy.
+    /// Adds a service account to the role's trust policy.
     pub fn trust(&self, namespace: &str, service_account: &str) {
         self.counter.trusted.add(namespace, service_account);
     }
 
-    /// Takes one out of it.
+    /// Removes a service account from the role's trust policy.
     pub fn distrust(&self, namespace: &str, service_account: &str) {
         self.counter.trusted.remove(namespace, service_account);
     }
 
-    /// How long the credentials issued from now on hold.
+    /// Sets the lifetime of the credentials issued from now on.
     pub fn set_lifetime(&self, lifetime: Duration) {
         self.counter.set_lifetime(lifetime);
     }
 
-    /// How requests are answered from now on.
+    /// Sets how requests are answered from now on.
     pub fn set_answer(&self, answer: Answer) {
         self.counter.answers.set(answer);
     }
 
-    /// How many requests have arrived.
+    /// The number of requests received so far.
     #[must_use]
     pub fn requests(&self) -> usize {
         self.counter.answers.requests()

@@ -1,4 +1,4 @@
-//! Service account tokens as the kubelet projects them for Pod Identity and
+//! Service account tokens, as the kubelet projects them for Pod Identity and
 //! for IRSA.
 
 use std::path::Path;
@@ -23,11 +23,11 @@ pub(crate) const POD_IDENTITY: &str = "pods.eks.amazonaws.com";
 /// The audience of IRSA's projected token.
 pub(crate) const STS: &str = "sts.amazonaws.com";
 
-/// How long such a token holds: what the webhook asks for, 24 hours.
+/// The lifetime of a token that the webhook requests: 24 hours.
 const TOKEN_LIFETIME: Duration = Duration::from_hours(24);
 
-/// One key a process: making it takes a noticeable part of a test's time,
-/// and each server's issuer is another one anyway.
+/// The process uses one key, because generating a key takes a noticeable part
+/// of a test's time. Each server has an issuer of its own anyway.
 static KEY: LazyLock<RsaKeyPair> = LazyLock::new(|| {
     RsaKeyPair::generate(KeySize::Rsa2048).expect("aws-lc can generate an RSA key")
 });
@@ -47,9 +47,9 @@ pub struct Claims {
     pub nbf: u64,
     /// Expires at.
     pub exp: u64,
-    /// The token's own name.
+    /// The unique ID of the token.
     pub jti: String,
-    /// Whose token it is.
+    /// The pod that the token identifies.
     #[serde(rename = "kubernetes.io")]
     pub kubernetes: KubernetesClaims,
 }
@@ -57,7 +57,7 @@ pub struct Claims {
 /// The `kubernetes.io` claim.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KubernetesClaims {
-    /// Of the pod.
+    /// The pod's namespace.
     pub namespace: String,
     /// The node that the pod runs on.
     pub node: Named,
@@ -67,29 +67,29 @@ pub struct KubernetesClaims {
     pub serviceaccount: Named,
 }
 
-/// Something in Kubernetes.
+/// A Kubernetes object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Named {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its UUID.
+    /// The UID.
     pub uid: String,
 }
 
 impl Named {
-    /// A new one of this name.
+    /// Creates an object with this name and a new UID.
     pub(crate) fn new(name: &str) -> Self {
         Self { name: name.to_owned(), uid: Uuid::new_v4().to_string() }
     }
 }
 
-/// A made-up cluster's OIDC issuer.
+/// The OIDC issuer of a fictitious cluster.
 pub(crate) fn new_issuer() -> String {
     let id = Uuid::new_v4().simple().to_string().to_uppercase();
     format!("https://oidc.eks.us-east-1.amazonaws.com/id/{id}")
 }
 
-/// The claims of a good token, from now on.
+/// The claims of a token that is valid from now on.
 pub(crate) fn claims(issuer: &str, audience: &str, pod: &KubernetesClaims) -> Claims {
     let now =
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -106,8 +106,8 @@ pub(crate) fn claims(issuer: &str, audience: &str, pod: &KubernetesClaims) -> Cl
     }
 }
 
-/// Signs claims. By hand, because `jsonwebtoken` wants a PKCS#1 key, which
-/// aws-lc-rs does not export.
+/// Signs claims without `jsonwebtoken`, which requires a PKCS#1 key, and
+/// aws-lc-rs does not export one.
 pub(crate) fn sign(claims: &impl Serialize) -> String {
     let kid = hex(&KEY.public_key().as_ref()[..20]);
     let header = serde_json::json!({ "alg": "RS256", "kid": kid });
@@ -136,8 +136,8 @@ pub(crate) fn irsa_env(role_arn: &str, token_file: &Path) -> Vec<(String, String
     .into()
 }
 
-/// A token's claims, if it is signed with this process's key, by this issuer,
-/// for this audience, and holds now.
+/// Returns a token's claims if it is signed with this process's key, has this
+/// issuer and audience, and is valid now.
 pub(crate) fn decode(
     token: &str,
     issuer: &str,
@@ -153,8 +153,9 @@ pub(crate) fn decode(
     Ok(jsonwebtoken::decode::<Claims>(token, &key, &rules)?.claims)
 }
 
-/// Checks a token as the agent and, behind it, EKS Auth do, with their texts
-/// (`internal/validation/request.go` of the agent, and golang-jwt's errors).
+/// Checks a token as the agent does, and then as EKS Auth does, with their
+/// error texts (`internal/validation/request.go` of the agent, and golang-jwt's
+/// errors).
 pub(crate) fn verify(token: &str, issuer: &str) -> Result<Claims, Refusal> {
     let bad = |text: String| Refusal { status: 400, text };
     if token.is_empty() {
@@ -170,7 +171,7 @@ pub(crate) fn verify(token: &str, issuer: &str) -> Result<Claims, Refusal> {
         | ErrorKind::Utf8(_) => {
             bad(format!("Service account token cannot be parsed: token is malformed: {error}"))
         }
-        // The agent leaves the rest to the service and passes its answer on.
+        // The agent leaves the other checks to EKS Auth and relays its answer.
         _ => {
             let message = format!("The token included in the request is invalid: {error}");
             Refusal::of_service(400, "InvalidTokenException", &message)

@@ -1,10 +1,10 @@
-//! A service account token where a pod finds it.
+//! The file with a pod's service account token.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-/// A file in a directory of this process alone, replaced as the kubelet
-/// replaces a projected token.
+/// A file in a temporary directory of this process, which is replaced
+/// atomically, as the kubelet replaces a projected token.
 #[derive(Debug)]
 pub(crate) struct TokenFile {
     directory: tempfile::TempDir,
@@ -12,7 +12,7 @@ pub(crate) struct TokenFile {
 }
 
 impl TokenFile {
-    /// An empty directory for it.
+    /// Creates the directory, without the file.
     pub(crate) fn new(name: &'static str) -> io::Result<Self> {
         let directory = tempfile::Builder::new().prefix("token-").tempdir()?;
         Ok(Self { directory, name })
@@ -22,8 +22,8 @@ impl TokenFile {
         self.directory.path().join(self.name)
     }
 
-    /// Writes beside the file (a temporary file is of mode 0600) and renames,
-    /// so that a reader sees the old text or the new one.
+    /// Writes a temporary file (with mode 0600) and renames it, so that a
+    /// reader sees either the old or the new token.
     pub(crate) fn write(&self, token: &str) -> io::Result<()> {
         let mut file = tempfile::NamedTempFile::new_in(self.directory.path())?;
         file.write_all(token.as_bytes())?;

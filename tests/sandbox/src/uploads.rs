@@ -1,4 +1,5 @@
-//! The multipart uploads under way, and what S3 checks when one is completed.
+//! The multipart uploads in progress, and the checks that S3 makes on
+//! completion.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,7 +9,7 @@ use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use crate::checked::differ;
 
-/// Every part but the last has at least this many bytes.
+/// The minimum size of every part but the last, in bytes.
 const SMALLEST_PART: u64 = 5 * 1024 * 1024;
 
 /// An uploaded part.
@@ -26,8 +27,8 @@ pub(crate) struct Uploads(Mutex<HashMap<String, Upload>>);
 #[derive(Debug)]
 enum Upload {
     Open(BTreeMap<i32, Part>),
-    /// With the object's entity tag: completing again, as a client does whose
-    /// answer was lost, gives the same answer again.
+    /// Completed, with the object's entity tag. A client that lost the answer
+    /// completes the upload again and gets the same answer.
     Completed(ETag),
 }
 
@@ -40,7 +41,7 @@ impl Uploads {
         self.all().insert(id.to_owned(), Upload::Open(BTreeMap::new()));
     }
 
-    /// Fails where there is no such open upload.
+    /// Fails if there is no open upload with this ID.
     pub(crate) fn need_open(&self, id: &str) -> S3Result<()> {
         match self.all().get(id) {
             Some(Upload::Open(_)) => Ok(()),
@@ -48,7 +49,7 @@ impl Uploads {
         }
     }
 
-    /// Enters a part, or fails where the upload was ended meanwhile.
+    /// Records a part, or fails if the upload has ended in the meantime.
     pub(crate) fn add(&self, id: &str, number: i32, part: Part) -> S3Result<()> {
         match self.all().get_mut(id) {
             Some(Upload::Open(parts)) => {
@@ -59,12 +60,12 @@ impl Uploads {
         }
     }
 
-    /// Forgets an upload.
+    /// Removes an upload.
     pub(crate) fn abort(&self, id: &str) {
         self.all().remove(id);
     }
 
-    /// The object's entity tag, where the upload has been completed already.
+    /// The object's entity tag, if the upload has already been completed.
     pub(crate) fn completed(&self, id: &str) -> Option<ETag> {
         match self.all().get(id) {
             Some(Upload::Completed(e_tag)) => Some(e_tag.clone()),
@@ -76,7 +77,8 @@ impl Uploads {
         self.all().insert(id.to_owned(), Upload::Completed(e_tag));
     }
 
-    /// Whether these parts make an object. s3s-fs asks for the numbers only.
+    /// Checks that these parts can form an object. s3s-fs checks only their
+    /// numbers.
     pub(crate) fn check(&self, id: &str, wanted: &[CompletedPart]) -> S3Result<()> {
         let all = self.all();
         let Some(Upload::Open(parts)) = all.get(id) else {

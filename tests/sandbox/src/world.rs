@@ -1,4 +1,4 @@
-//! The four servers together.
+//! The four servers of the sandbox together.
 
 use std::io;
 use std::path::Path;
@@ -10,39 +10,39 @@ use crate::image_host::ImageHost;
 use crate::s3_store::{S3Options, S3Store};
 use crate::sts::{Sts, StsOptions};
 
-/// How a [`Sandbox`] begins.
+/// The initial configuration of a [`Sandbox`].
 #[derive(Clone, Debug, Default)]
 pub struct SandboxOptions {
-    /// Of the agent.
+    /// The options of the agent.
     pub agent: AgentOptions,
-    /// Of the S3.
+    /// The options of the S3.
     pub s3: S3Options,
-    /// Of the STS.
+    /// The options of the STS.
     pub sts: StsOptions,
 }
 
-/// An image host, an agent, an STS, and an S3 that accepts the credentials of
-/// both.
+/// An image host, an agent, an STS, and an S3 that accepts the credentials that
+/// the agent and the STS issue.
 #[derive(Debug)]
 pub struct Sandbox {
     /// The image host.
     pub images: ImageHost,
-    /// The stand-in of the EKS Pod Identity Agent.
+    /// The stand-in for the EKS Pod Identity Agent.
     pub agent: Agent,
     /// The S3.
     pub s3: S3Store,
-    /// The stand-in of STS.
+    /// The stand-in for STS.
     pub sts: Sts,
-    /// The credentials that are issued here and that the S3 accepts.
+    /// The registry of credentials that the servers share.
     pub credentials: Arc<Credentials>,
 }
 
 impl Sandbox {
-    /// Starts all of it.
+    /// Starts the four servers.
     ///
     /// # Errors
     ///
-    /// Those of the four servers.
+    /// One of the servers cannot start.
     pub async fn start(options: SandboxOptions) -> io::Result<Self> {
         let credentials = Credentials::new();
         Ok(Self {
@@ -54,9 +54,9 @@ impl Sandbox {
         })
     }
 
-    /// The environment for a program that is to run in this world, with Pod
-    /// Identity; for IRSA, [`Sts::env`] is to be added. Add [`guard_env`] where
-    /// the machine may have an AWS identity of its own.
+    /// The environment of a program that runs in the sandbox with Pod Identity.
+    /// For IRSA, add [`Sts::env`]. If the machine may have an AWS identity of
+    /// its own, add [`guard_env`].
     #[must_use]
     pub fn env(&self) -> Vec<(String, String)> {
         let mut env = self.agent.env();
@@ -68,8 +68,9 @@ impl Sandbox {
     }
 }
 
-/// What keeps the identity of this machine and its user out: no instance
-/// metadata, and `empty` (an empty file) in place of the user's profiles.
+/// The variables that hide the AWS identity of the machine and its user: they
+/// turn off instance metadata, and replace the user's profiles by `empty`,
+/// which must be an empty file.
 #[must_use]
 pub fn guard_env(empty: &Path) -> Vec<(String, String)> {
     let empty = empty.display().to_string();

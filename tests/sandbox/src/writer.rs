@@ -1,4 +1,4 @@
-//! Writing one answer of the image host, honest or not.
+//! Writes the answers of the image host, correct or faulty.
 
 use std::fmt::Write as _;
 use std::io;
@@ -12,10 +12,10 @@ use crate::ledger::Ledger;
 use crate::picture::Kind;
 use crate::recipe::{Framing, Recipe};
 
-/// Bodies up to this length get a SHA-256 without being asked, in bytes.
+/// The maximum length of bodies that get a SHA-256 by default, in bytes.
 const HASHED: u64 = 16 * 1024 * 1024;
 
-/// What becomes of the connection after an answer.
+/// What happens to the connection after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum After {
     KeepAlive,
@@ -23,7 +23,7 @@ pub(crate) enum After {
     Reset,
 }
 
-/// An answer that is not a picture, of honest length.
+/// Writes an answer that is not a picture, with the correct length.
 pub(crate) async fn send_text(
     stream: &mut TcpStream,
     status: u16,
@@ -39,7 +39,8 @@ pub(crate) async fn send_text(
     Ok(After::KeepAlive)
 }
 
-/// A picture, framed and broken as `recipe` says, entered into the ledger.
+/// Writes a picture with the framing and the faults of `recipe`, and records it
+/// in the ledger.
 pub(crate) async fn send_picture(
     stream: &mut TcpStream,
     ledger: &Ledger,
@@ -83,7 +84,7 @@ pub(crate) async fn send_picture(
         let entry = (sent == end).then(|| enter(&digester));
         let written = out.write(segment, recipe).await;
         if written.is_err() {
-            // Before the last segment nothing has been entered yet.
+            // Nothing has been recorded before the last segment.
             let entry = entry
                 .unwrap_or_else(|| ledger.serving(target, kind, sent, digester.finish(), false));
             ledger.broke(entry);
@@ -103,13 +104,13 @@ pub(crate) async fn send_picture(
     Ok(if close { After::Close } else { After::KeepAlive })
 }
 
-/// Sends nothing until the peer hangs up.
+/// Sends nothing until the client disconnects.
 async fn hold(stream: &mut TcpStream) {
     let mut scrap = [0; 4096];
     while let Ok(1..) = stream.read(&mut scrap).await {}
 }
 
-/// The head of a picture's answer, with the lies that were asked for.
+/// The head of an answer with a picture, including the requested faults.
 fn head(recipe: &Recipe, kind: Kind, len: u64) -> String {
     let fault = &recipe.fault;
     let media_type = fault.content_type.as_deref().unwrap_or_else(|| kind.media_type());
@@ -131,11 +132,11 @@ fn head(recipe: &Recipe, kind: Kind, len: u64) -> String {
     head
 }
 
-/// The stream, with what has to go before the next bytes.
+/// The stream, and the head that precedes its next bytes.
 struct Framed<'a> {
     stream: &'a mut TcpStream,
-    /// The head goes out together with the first bytes: one system call for
-    /// a small picture.
+    /// Sends the head together with the first bytes, which takes one system
+    /// call for a small picture.
     pending: Bytes,
     chunked: bool,
 }

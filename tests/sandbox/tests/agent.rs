@@ -1,11 +1,14 @@
-//! The stand-in of the EKS Pod Identity Agent, asked as a pod asks.
+//! Tests the stand-in for the EKS Pod Identity Agent with a pod's requests.
 
 mod common;
 
+use std::io::ErrorKind;
 use std::time::{Duration, SystemTime};
 
 use common::{Answer as Got, exchange, split};
 use sandbox::{Agent, AgentOptions, Answer, Credentials};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 
 async fn agent() -> Agent {
     Agent::start(Credentials::new(), AgentOptions::default()).await.unwrap()
@@ -94,6 +97,80 @@ async fn it_fails_when_told_to() {
     assert!(tokio::time::timeout(Duration::from_millis(200), asked).await.is_err());
     agent.set_answer(Answer::Normal);
     assert_eq!(ask(&agent, Some(&token), None).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_busy_agent_answers_as_its_rate_limiter_does() {
+    let agent = agent().await;
+    let token = agent.mint_token(|_| {});
+    agent.set_answer(Answer::Busy);
+    let answer = ask(&agent, Some(&token), None).await;
+    assert_eq!((answer.status(), answer.text().as_str()), (429, "Too Many Requests\n"));
+    assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
+    assert_eq!(agent.refusals(), ["429 Too Many Requests"]);
+    assert!(agent.issued().is_empty());
+}
+
+#[tokio::test]
+async fn denials_are_relayed_with_the_services_text() {
+    let agent = agent().await;
+    let token = agent.mint_token(|_| {});
+    let node = "arn:aws:sts::123456789012:assumed-role/node/i-0123456789abcdef0";
+    let first = "arn:aws:sts::123456789012:assumed-role/demo/eks-demo-demo-1";
+    let target = "arn:aws:iam::210987654321:role/target";
+    let cluster = "arn:aws:eks:us-east-1:123456789012:cluster/demo";
+    for (answer, text) in [
+        (
+            Answer::trust_denied(),
+            "Unauthorized Exception! EKS does not have permissions to assume the associated role."
+                .to_owned(),
+        ),
+        (
+            Answer::node_role_denied(node),
+            format!(
+                "User: {node} is not authorized to perform: eks-auth:AssumeRoleForPodIdentity on resource: {cluster}"
+            ),
+        ),
+        (
+            Answer::target_role_denied(first, "sts:TagSession", target),
+            format!(
+                "User: {first} is not authorized to perform: sts:TagSession on resource: {target}"
+            ),
+        ),
+    ] {
+        agent.set_answer(answer);
+        let got = ask(&agent, Some(&token), None).await;
+        assert_eq!(got.status(), 400);
+        let got = got.text();
+        let (id, rest) = got.split_once("]: ").unwrap();
+        assert!(id.starts_with('[') && id.len() == 37, "{got}");
+        assert_eq!(rest, format!("(AccessDeniedException): {text}, fault: client\n"));
+    }
+    assert!(agent.issued().is_empty());
+}
+
+#[tokio::test]
+async fn a_closed_agent_refuses_connections_until_it_is_opened() {
+    let agent = agent().await;
+    let token = agent.mint_token(|_| {});
+    let uri = agent.uri();
+    let (address, _) = split(&uri);
+    for _ in 0..2 {
+        let mut open = TcpStream::connect(address).await.unwrap();
+        assert_eq!(ask(&agent, Some(&token), None).await.status(), 200);
+        assert_eq!(agent.open().await.unwrap_err().kind(), ErrorKind::AddrInUse);
+        agent.close();
+        let refused = TcpStream::connect(address).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        // The connection ends, with or without a reset.
+        let ended = tokio::time::timeout(Duration::from_secs(10), open.read(&mut [0])).await;
+        assert_eq!(ended.expect("the connection ends").unwrap_or(0), 0);
+        agent.close();
+        agent.open().await.unwrap();
+        assert_eq!(agent.uri(), uri);
+        assert_eq!(ask(&agent, Some(&token), None).await.status(), 200);
+    }
+    assert_eq!(agent.requests(), 4);
 }
 
 #[tokio::test]

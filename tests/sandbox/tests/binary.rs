@@ -1,4 +1,4 @@
-//! The `sandbox` program.
+//! Tests the `sandbox` program.
 
 mod common;
 
@@ -39,7 +39,8 @@ fn the_program_gets_this_world_and_nothing_of_the_machines() {
 fn a_signal_ends_the_program_first_and_is_told_as_a_shell_tells_it() {
     let root = tempfile::tempdir().unwrap();
     let folder = root.path().display().to_string();
-    // The shell's parent is the sandbox: it gets the signal and passes it on.
+    // The shell's parent is the sandbox, which receives the signal and forwards
+    // it.
     let output = sandbox(
         &["--root", &folder],
         "trap 'exit 9' TERM; kill -TERM $PPID; while :; do sleep 0.1; done",

@@ -1,4 +1,4 @@
-//! The image host, seen from the wire.
+//! Tests the bytes that the image host sends.
 
 mod common;
 

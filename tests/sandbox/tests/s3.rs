@@ -1,4 +1,4 @@
-//! The S3: whom it lets in, what it keeps, and how it fails.
+//! Tests the S3: access, stored objects and faults.
 
 mod common;
 mod signed;
@@ -46,7 +46,7 @@ async fn only_credentials_that_hold_are_let_in() {
     let mut unknown = key.clone();
     unknown.access_key_id = "ASIAZZZZZZZZZZZZZZZZ".to_owned();
     let stranger = Signed::new(&store, &unknown);
-    // Longer than the sockets hold: the answer must arrive all the same.
+    // Longer than the socket buffers. The answer must arrive all the same.
     let body = vec![7; 8 << 20];
     for (request, status, code) in [
         (&bare, 403, "InvalidAccessKeyId"),
@@ -206,6 +206,19 @@ async fn errors_carry_what_a_person_finds_the_cause_by() {
             ErrorAnswer::wrong_region("us-east-1", "eu-west-1"),
             400,
             ["<Region>eu-west-1<", "expecting 'eu-west-1'"],
+        ),
+        (
+            ErrorAnswer::denied(
+                "me",
+                "s3:PutObject",
+                "arn:aws:s3:::pictures/a",
+                "because no session policy allows the s3:PutObject action",
+            ),
+            403,
+            [
+                "<Code>AccessDenied</Code>",
+                "<Message>User: me is not authorized to perform: s3:PutObject on resource: \"arn:aws:s3:::pictures/a\" because no session policy allows the s3:PutObject action</Message>",
+            ],
         ),
         (ErrorAnswer::kms_denied("me", arn), 403, ["AccessDenied", "kms:GenerateDataKey"]),
         (ErrorAnswer::kms_not_found(arn), 400, ["KMS.NotFoundException", arn]),

@@ -1,4 +1,4 @@
-//! The stand-in of STS, asked as the SDK asks.
+//! Tests the stand-in for STS with the SDK's requests.
 
 mod common;
 

@@ -1,4 +1,5 @@
-//! An emulator's administrator: sets up what a person sets up in AWS.
+//! An emulator's administrator, who sets up the resources that an operator sets
+//! up in AWS.
 
 use std::error::Error;
 use std::io;
@@ -11,8 +12,8 @@ use super::Emulator;
 use super::policies::trust_of;
 use crate::credentials::Issued;
 
-/// Sets up buckets, roles, the cluster and its associations. Each call fails
-/// with the service's own answer.
+/// Sets up buckets, roles, the cluster and its associations. A call that fails
+/// returns the service's own error.
 #[derive(Clone, Debug)]
 pub struct Admin {
     emulator: Emulator,
@@ -38,7 +39,8 @@ impl Admin {
         let name = &self.emulator.cluster;
         let trust = trust_of("eks.amazonaws.com", &["sts:AssumeRole"]);
         let role = self.create_role(&format!("{name}-cluster"), &trust).await?;
-        // Two subnets are the least that EKS takes; nothing looks at them.
+        // EKS requires at least two subnets, but the emulator does not check
+        // them.
         let network = VpcConfigRequest::builder().subnet_ids("subnet-a").subnet_ids("subnet-b");
         let created = self.eks.create_cluster().name(name).role_arn(role);
         created.resources_vpc_config(network.build()).send().await.map_err(failed)?;
@@ -51,7 +53,7 @@ impl Admin {
         Ok(())
     }
 
-    /// Creates a role with this trust policy, and gives its ARN.
+    /// Creates a role with this trust policy, and returns its ARN.
     pub async fn create_role(&self, name: &str, trust: &Value) -> io::Result<String> {
         let created = self.iam.create_role().role_name(name);
         let created = created.assume_role_policy_document(trust.to_string()).send().await;
@@ -66,14 +68,15 @@ impl Admin {
         Ok(())
     }
 
-    /// Sets or replaces what a role may do.
+    /// Sets or replaces the policy of a role.
     pub async fn set_policy(&self, role: &str, policy: &Value) -> io::Result<()> {
         let put = self.iam.put_role_policy().role_name(role).policy_name("allowed");
         put.policy_document(policy.to_string()).send().await.map_err(failed)?;
         Ok(())
     }
 
-    /// Creates a bucket, and a role of the same name with these policies; gives the role's ARN.
+    /// Creates a bucket, and a role of the same name with these policies.
+    /// Returns the role's ARN.
     pub async fn create_upload_role(
         &self,
         bucket: &str,
@@ -86,7 +89,7 @@ impl Admin {
         Ok(role)
     }
 
-    /// Creates a Pod Identity association, and gives its id.
+    /// Creates a Pod Identity association, and returns its ID.
     pub async fn associate(
         &self,
         namespace: &str,
@@ -125,13 +128,13 @@ impl Admin {
         Ok(objects.collect())
     }
 
-    /// How many multipart uploads to a bucket are unfinished.
+    /// The number of unfinished multipart uploads in a bucket.
     pub async fn unfinished_uploads(&self, bucket: &str) -> io::Result<usize> {
         let listed = self.s3.list_multipart_uploads().bucket(bucket).send().await;
         Ok(listed.map_err(failed)?.uploads().len())
     }
 
-    /// The emulator's S3 for the holder of these credentials.
+    /// A client of the emulator's S3 that uses these credentials.
     #[must_use]
     pub fn s3_as(&self, issued: &Issued) -> aws_sdk_s3::Client {
         self.emulator.s3(Some(aws_sdk_s3::config::Credentials::new(

@@ -1,5 +1,5 @@
-//! What EKS Auth does for the agent, done with an emulator's EKS, IAM and STS:
-//! no emulator has `AssumeRoleForPodIdentity` itself.
+//! EKS Auth, implemented with an emulator's EKS, IAM and STS, because no
+//! emulator provides `AssumeRoleForPodIdentity` itself.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -72,7 +72,8 @@ impl EksAuth {
         }
     }
 
-    /// The pod's association, in full: the list leaves the role out.
+    /// The pod's association with all fields. Listing associations omits the
+    /// role.
     async fn association(&self, pod: &KubernetesClaims) -> Result<PodIdentityAssociation, Refusal> {
         let listed = self
             .eks
@@ -102,7 +103,7 @@ impl EksAuth {
         Ok(association)
     }
 
-    /// The role, if there is one and it trusts EKS.
+    /// The role, if it exists and trusts EKS.
     async fn trusted_role(&self, arn: &str) -> Result<Role, Refusal> {
         let name = arn.rsplit('/').next().unwrap_or_default();
         let got = self.iam.get_role().role_name(name).send().await;
@@ -153,7 +154,7 @@ fn read(assumed: &AssumeRoleOutput, role: Role, session_name: String) -> Option<
     })
 }
 
-/// A service's error as the agent passes it on; 500 where none answered.
+/// A service's error as the agent relays it, or 500 if no service answered.
 fn passed_on<E>(error: &SdkError<E>) -> Refusal
 where
     E: ProvideErrorMetadata + Error + 'static,
@@ -167,7 +168,7 @@ where
     }
 }
 
-/// How the agent begins when it has no error of the service to pass on.
+/// The agent's error if it has no error of the service to relay.
 fn unavailable(why: &str) -> Refusal {
     Refusal { status: 500, text: format!("unable to fetch credentials from EKS Auth: {why}") }
 }

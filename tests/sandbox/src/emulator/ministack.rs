@@ -1,12 +1,12 @@
-//! `MiniStack` as a child process.
+//! `MiniStack` in a child process.
 
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// A `MiniStack` of its own, started by the project's script. It ends when this
-/// is dropped, and with this process however that ends: its standard input
-/// closes then.
+/// A `MiniStack` server that the project's script starts. It ends when this
+/// value is dropped, and also when this process ends in any way, because its
+/// standard input then closes.
 #[derive(Debug)]
 pub struct MiniStack {
     endpoint: String,
@@ -14,12 +14,13 @@ pub struct MiniStack {
 }
 
 impl MiniStack {
-    /// Runs the script (`scripts/dev/ministack.sh`), and blocks until `MiniStack` is
-    /// healthy: two seconds, or longer when it has to be installed first.
+    /// Runs the script (`scripts/dev/ministack.sh`), and blocks until `MiniStack`
+    /// is healthy. That takes two seconds, or longer if the script has to
+    /// install it.
     ///
     /// # Errors
     ///
-    /// When the script cannot be run, or ends first: it has said why, then.
+    /// The script cannot be run, or it ends early, after printing the reason.
     pub fn start(script: &Path) -> io::Result<Self> {
         let mut child = Command::new(script)
             .arg("--until-stdin-closes")
@@ -37,7 +38,7 @@ impl MiniStack {
         Ok(Self { endpoint: endpoint.to_owned(), child })
     }
 
-    /// The URL that all its services answer at.
+    /// The URL of all its services.
     #[must_use]
     pub fn endpoint(&self) -> &str {
         &self.endpoint

@@ -1,17 +1,17 @@
-//! The policies that this project's roles have.
+//! The policies of this project's roles.
 
 use serde_json::{Value, json};
 
-/// The service that assumes roles for pods.
+/// The principal that assumes roles for pods.
 pub(crate) const POD_IDENTITY_SERVICE: &str = "pods.eks.amazonaws.com";
 
-/// The trust policy that EKS Pod Identity needs, as its user guide has it.
+/// The trust policy that EKS Pod Identity requires, from the EKS user guide.
 #[must_use]
 pub fn pod_identity_trust() -> Value {
     trust_of(POD_IDENTITY_SERVICE, &["sts:AssumeRole", "sts:TagSession"])
 }
 
-/// A trust policy that allows a service some actions.
+/// A trust policy that allows a service principal to perform some actions.
 #[must_use]
 pub fn trust_of(service: &str, actions: &[&str]) -> Value {
     json!({
@@ -22,8 +22,8 @@ pub fn trust_of(service: &str, actions: &[&str]) -> Value {
     })
 }
 
-/// The policy that the scripts give the role of Pod Identity: the least that the program can do its
-/// job with, and nothing for any other service account.
+/// The policy that the scripts attach to the Pod Identity role: the least
+/// privilege that the program needs, for its service account only.
 #[must_use]
 pub fn pod_identity_policy(bucket: &str, cluster: &str, namespace: &str, account: &str) -> Value {
     filled(
@@ -37,7 +37,7 @@ pub fn pod_identity_policy(bucket: &str, cluster: &str, namespace: &str, account
     )
 }
 
-/// The policy that the scripts give the role of IRSA.
+/// The policy that the scripts attach to the IRSA role.
 #[must_use]
 pub fn irsa_policy(bucket: &str) -> Value {
     filled(include_str!("../../../../scripts/steps/policies/irsa.json"), &[("BUCKET", bucket)])

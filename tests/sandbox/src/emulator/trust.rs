@@ -1,14 +1,14 @@
-//! Whether a role trusts EKS.
+//! Checks whether a role trusts EKS.
 //!
-//! `MiniStack` 1.5.33 asks a role's trust policy when the role is assumed, and
-//! takes its root user, as whom the agent's stand-in calls, for any service
-//! that the policy names. Which service that is, is looked at here.
+//! The agent's stand-in calls `MiniStack` 1.5.33 as the root user. When that
+//! user assumes a role, `MiniStack` treats it as any service that the trust
+//! policy names. This module checks that the service is EKS.
 
 use serde::Deserialize;
 
 use super::policies::POD_IDENTITY_SERVICE;
 
-/// What EKS must be allowed to do with a role.
+/// The actions on a role that EKS requires.
 const NEEDED: [&str; 2] = ["sts:AssumeRole", "sts:TagSession"];
 
 #[derive(Deserialize)]
@@ -34,7 +34,7 @@ enum Principal {
         #[serde(rename = "Service", default)]
         services: OneOrMore<String>,
     },
-    /// `"*"`: every account, and no service.
+    /// `"*"`, which matches every account but no service.
     #[expect(dead_code, reason = "there to be told from the names")]
     Anyone(String),
 }
@@ -61,8 +61,8 @@ impl<T> OneOrMore<T> {
     }
 }
 
-/// Whether a trust policy allows EKS both actions; one that cannot be read
-/// does not. Conditions, and what is denied, are left to the emulator's STS.
+/// Whether a trust policy allows EKS both actions. A policy that cannot be
+/// parsed does not. The emulator's STS evaluates conditions and denials.
 pub(crate) fn lets_eks_in(document: &str) -> bool {
     let Ok(policy) = serde_json::from_str::<Policy>(document) else {
         return false;
@@ -83,8 +83,8 @@ impl Statement {
     }
 }
 
-/// Whether an action is meant by a policy's pattern: case does not count, and
-/// a star is any text.
+/// Whether a policy's pattern matches an action: case is ignored, and an
+/// asterisk matches any text.
 fn matches(pattern: &str, action: &str) -> bool {
     let (pattern, action) = (pattern.to_ascii_lowercase(), action.to_ascii_lowercase());
     let mut pieces = pattern.split('*');
@@ -103,7 +103,7 @@ fn matches(pattern: &str, action: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// A policy as IAM gives it: percent-encoded.
+/// Decodes a policy document, which IAM returns percent-encoded.
 pub(crate) fn decoded(document: &str) -> String {
     let mut bytes = Vec::with_capacity(document.len());
     let mut rest = document;

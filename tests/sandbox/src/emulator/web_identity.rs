@@ -1,4 +1,4 @@
-//! IRSA in a cluster of an emulator.
+//! IRSA in an emulator's cluster.
 
 use std::io;
 use std::path::PathBuf;
@@ -13,15 +13,15 @@ use crate::credentials::Credentials;
 use crate::token::{self, KubernetesClaims, Named};
 use crate::token_file::TokenFile;
 
-/// The last part of the token's path in a pod.
+/// The file name of the token in a pod.
 const TOKEN_FILE: &str = "token";
 
-/// What a pod gets whose service account is annotated with a role: the role's
-/// ARN, and a token of the cluster's OIDC issuer for STS.
+/// What a pod gets if its service account is annotated with a role: the role's
+/// ARN, and a token for STS from the cluster's OIDC issuer.
 ///
-/// The token names its one audience as a text, which RFC 7519 allows, and not
-/// as Kubernetes does, as a list of one: `MiniStack` 1.5.33 compares a trust
-/// policy's condition on the audience with texts alone.
+/// The audience in the token is a string, which RFC 7519 allows, and not a list
+/// of one as in Kubernetes: in trust policies, `MiniStack` 1.5.33 compares the
+/// audience only if it is a string.
 #[derive(Debug)]
 pub struct WebIdentity {
     token: TokenFile,
@@ -29,11 +29,11 @@ pub struct WebIdentity {
 }
 
 impl WebIdentity {
-    /// Asks the emulator for the cluster's OIDC issuer, and writes the token.
+    /// Gets the cluster's OIDC issuer from the emulator, and writes the token.
     ///
     /// # Errors
     ///
-    /// Those of the emulator, and of writing a temporary file.
+    /// The emulator fails, or a temporary file cannot be written.
     pub async fn new(
         registry: &Arc<Credentials>,
         emulator: &Emulator,
@@ -61,7 +61,7 @@ impl WebIdentity {
         Ok(Self { token, role_arn: role_arn.to_owned() })
     }
 
-    /// The file with the pod's token, in a directory of this process alone.
+    /// The file with the pod's token, in a temporary directory of this process.
     #[must_use]
     pub fn token_file(&self) -> PathBuf {
         self.token.path()

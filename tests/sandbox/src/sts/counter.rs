@@ -1,4 +1,4 @@
-//! What STS answers, and when it refuses.
+//! The answers and refusals of STS.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -18,17 +18,17 @@ use crate::net::Hangup;
 use crate::role::Role;
 use crate::token;
 
-/// No request is longer than this, in bytes.
+/// The maximum length of a request, in bytes.
 const LONGEST_REQUEST: usize = 64 * 1024;
 
-/// The place where STS is asked, shared by the connections.
+/// The state of STS, which its connections share.
 #[derive(Debug)]
 pub(crate) struct Counter {
     pub(crate) registry: Arc<Credentials>,
-    /// The OIDC issuer whose tokens are good here.
+    /// The OIDC issuer whose tokens are accepted.
     pub(crate) oidc: String,
     pub(crate) role: Role,
-    /// The service accounts that the role's trust policy lets in.
+    /// The service accounts that the role's trust policy allows.
     pub(crate) trusted: Associations,
     lifetime: Mutex<Duration>,
     pub(crate) answers: Answers,
@@ -148,7 +148,7 @@ fn unknown_action(action: &str) -> QueryError {
     QueryError::new(400, "InvalidAction", &message)
 }
 
-/// Why a web identity token is refused, in STS's words.
+/// STS's error for a web identity token that it refuses.
 fn bad(error: &Error) -> QueryError {
     let message = match error.kind() {
         ErrorKind::ExpiredSignature => {

@@ -20,12 +20,12 @@ impl Parameters {
         Self(url::form_urlencoded::parse(form).into_owned().collect())
     }
 
-    /// The value; empty where there is none.
+    /// The value, or an empty text if the parameter is missing.
     pub(crate) fn get(&self, name: &str) -> &str {
         self.0.get(name).map_or("", String::as_str)
     }
 
-    /// The value, or the error that STS gives without it.
+    /// The value, or STS's error for a missing parameter.
     pub(crate) fn need(&self, name: &str) -> Result<&str, QueryError> {
         let value = self.get(name);
         if value.is_empty() {
@@ -69,8 +69,8 @@ impl QueryError {
     }
 }
 
-/// The result of an action. A field whose name has a slash is inside another
-/// element; those of the same one stand together.
+/// The result of an action. A slash in a field's name separates an enclosing
+/// element from the field; the fields of one element must be adjacent.
 pub(crate) fn result(action: &str, fields: &[(&str, &str)]) -> Response<Full<Bytes>> {
     let mut inside = String::new();
     let mut open = "";

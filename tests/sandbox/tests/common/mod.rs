@@ -1,4 +1,4 @@
-//! A client that hides nothing: bytes out, bytes in.
+//! A client that sends and receives raw bytes.
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::time::Duration;
@@ -6,11 +6,12 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// What came back until the connection ended, and how it ended.
+/// The bytes received until the connection ended, and how it ended.
 pub struct Answer {
     pub head: String,
     pub body: Vec<u8>,
-    /// With an error, such as a reset, instead of a close.
+    /// Whether the connection ended with an error, such as a reset, instead of
+    /// a close.
     pub broken: bool,
 }
 
@@ -31,7 +32,7 @@ impl Answer {
     }
 }
 
-/// `http://HOST:PORT/PATH` as host and target.
+/// Splits `http://HOST:PORT/PATH` into host and target.
 pub fn split(url: &str) -> (&str, &str) {
     let rest = url.strip_prefix("http://").expect("a plain URL");
     let slash = rest.find('/').unwrap_or(rest.len());
@@ -46,7 +47,7 @@ pub async fn get(url: &str) -> Answer {
 
 pub async fn exchange(host: &str, request: &[&[u8]]) -> Answer {
     let mut stream = TcpStream::connect(host).await.expect("the server listens");
-    // It may answer, and stop listening, before it has heard everything.
+    // The server may answer and close before it has read the whole request.
     let mut deaf = false;
     for bytes in request {
         deaf = deaf || stream.write_all(bytes).await.is_err();
@@ -66,7 +67,7 @@ pub async fn exchange(host: &str, request: &[&[u8]]) -> Answer {
     Answer { head: String::from_utf8_lossy(&all).into_owned(), body, broken }
 }
 
-/// Waits, within bounds, until something holds.
+/// Waits until a condition holds, for up to ten seconds.
 pub async fn until(what: &str, holds: impl Fn() -> bool) {
     for _ in 0..1000 {
         if holds() {

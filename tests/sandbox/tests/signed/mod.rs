@@ -1,5 +1,5 @@
-//! Signed requests to the S3, written out by hand: the SDK is not to be had
-//! here, and would not send what is wrong anyway.
+//! Signed requests to the S3, without the SDK, which cannot send invalid
+//! requests.
 
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
@@ -9,7 +9,7 @@ use sandbox::{Issued, S3Store};
 
 use crate::common::{Answer, exchange, hex, split};
 
-/// One request in the making.
+/// A request to sign and send.
 pub struct Signed<'a> {
     pub store: &'a S3Store,
     pub key: &'a Issued,
@@ -18,12 +18,12 @@ pub struct Signed<'a> {
 }
 
 impl<'a> Signed<'a> {
-    /// With the payload unsigned and the right session token.
+    /// A request with an unsigned payload and the right session token.
     pub fn new(store: &'a S3Store, key: &'a Issued) -> Self {
         Self { store, key, token: Some(&key.session_token), content: "UNSIGNED-PAYLOAD" }
     }
 
-    /// The head of a request (AWS Signature Version 4).
+    /// The head of a request, signed with AWS Signature Version 4.
     pub fn head(&self, method: &str, path: &str, extra: &[(&str, &str)]) -> String {
         let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         let date = now.replace(['-', ':'], "");
@@ -81,7 +81,8 @@ impl<'a> Signed<'a> {
         exchange(split(&endpoint).0, &[head.as_bytes(), body]).await
     }
 
-    /// A body in aws-chunked encoding with a trailing CRC32, as the SDK sends one.
+    /// Sends a body in aws-chunked encoding with a trailing CRC32, as the SDK
+    /// does.
     pub async fn send_trailing(&self, path: &str, body: &[u8], crc: &str) -> Answer {
         let mut chunked = format!("{:x}\r\n", body.len()).into_bytes();
         chunked.extend_from_slice(body);
@@ -98,7 +99,7 @@ impl<'a> Signed<'a> {
     }
 }
 
-/// A store and credentials that hold for an hour.
+/// A store, and credentials that are valid for an hour.
 pub async fn store() -> (S3Store, std::sync::Arc<sandbox::Credentials>, Issued) {
     let registry = sandbox::Credentials::new();
     let store = S3Store::start(registry.clone(), sandbox::S3Options::default()).await.unwrap();
