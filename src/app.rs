@@ -16,10 +16,10 @@ use crate::identity::{Access, Injected, RefreshingCredentials, Report, Requireme
 use crate::job::{Attempt, Job, Plan};
 use crate::sdk;
 use crate::shutdown::Signals;
-use crate::source::{Limits, Source, SourceOptions};
+use crate::source::Source;
 use crate::status::{Server, Status};
 use crate::telemetry;
-use crate::upload::{Destination, UploadError, Uploader, client, without_secrets};
+use crate::upload::{Destination, UploadError, Uploader, client};
 
 /// Why the program cannot run at all. The text is for a person.
 type CannotRun = Box<dyn std::error::Error>;
@@ -82,7 +82,7 @@ fn runtime(concurrency: usize) -> std::io::Result<Runtime> {
 async fn job(config: Config, server: Option<Server>) -> Result<Exit, CannotRun> {
     let started = Instant::now();
     let mut signals = Signals::install()?;
-    let sdk = sdk::load(Some(&config.region), config.fetch_timeout).await;
+    let sdk = sdk::load(Some(&config.region), config.limits.fetch).await;
     let credentials = credentials(&sdk, config.require_identity)?;
     let status = Status::new(credentials.clone(), config.interval);
 
@@ -98,18 +98,18 @@ async fn job(config: Config, server: Option<Server>) -> Result<Exit, CannotRun> 
     };
 
     let to = Destination::new(&config.bucket, &config.key_prefix, &sdk);
-    let source = source(&config)
+    let source = Source::new(config.image_urls.clone(), config.allow_private_source, config.limits)
         .map_err(|error| format!("cannot set up TLS for the image host: {error}"))?;
     let job = Job {
-        plan: plan(&config, &to),
         attempt: Attempt {
             source,
-            uploader: Uploader::new(client(&sdk, credentials.clone()), to),
+            uploader: Uploader::new(client(&sdk, credentials.clone()), to.clone()),
             credentials,
             started,
             cancel: CancellationToken::new(),
         },
         status,
+        plan: Plan { config, to },
     };
     Ok(job.run(async || signals.next().await).await)
 }
@@ -117,33 +117,6 @@ async fn job(config: Config, server: Option<Server>) -> Result<Exit, CannotRun> 
 fn credentials(sdk: &SdkConfig, required: Requirement) -> Result<RefreshingCredentials, CannotRun> {
     let chain = sdk.credentials_provider().ok_or("the AWS SDK has no credential chain")?;
     Ok(RefreshingCredentials::new(chain, required, Injected::from_env()))
-}
-
-fn source(config: &Config) -> Result<Source, reqwest::Error> {
-    Source::new(SourceOptions {
-        urls: config.image_urls.clone(),
-        allow_private: config.allow_private_source,
-        limits: Limits {
-            size: config.max_image_size,
-            fetch: config.fetch_timeout,
-            connect: config.connect_timeout,
-            read: config.read_timeout,
-        },
-    })
-}
-
-fn plan(config: &Config, to: &Destination) -> Plan {
-    Plan {
-        sources: config.image_urls.iter().map(without_secrets).collect::<Vec<_>>().join(" "),
-        destination: format!("s3://{}/{}{}/", to.bucket, to.prefix, to.pod),
-        at: to.endpoint.clone().unwrap_or_else(|| to.region.clone()),
-        interval: config.interval,
-        count: config.count,
-        concurrency: config.concurrency,
-        startup_grace: config.startup_grace,
-        shutdown_grace: config.shutdown_grace,
-        longest_picture: sdk::longest_picture(config.fetch_timeout),
-    }
 }
 
 fn run_identity(config: &IdentityConfig) -> Result<Exit, CannotRun> {

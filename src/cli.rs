@@ -8,6 +8,7 @@ use crate::config::{
     key_prefix, listen, log_filter, log_format, region_name, role_name, size, timeout,
 };
 use crate::identity::Expected;
+use crate::source::Limits;
 
 /// Version and commit, as `--version` prints them.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("GIT_COMMIT"), ")");
@@ -248,11 +249,13 @@ impl Settings {
             count: p.take("--count / COUNT", count(self.count.as_deref())),
             concurrency: p.take("--concurrency / CONCURRENCY", concurrency(&self.concurrency)),
             key_prefix: p.take("--key-prefix / S3_KEY_PREFIX", key_prefix(self.key_prefix)),
-            max_image_size: p.take("--max-image-size / MAX_IMAGE_SIZE", size(&self.max_image_size)),
-            fetch_timeout: p.take("--fetch-timeout / FETCH_TIMEOUT", timeout(&self.fetch_timeout)),
-            connect_timeout: p
-                .take("--connect-timeout / CONNECT_TIMEOUT", timeout(&self.connect_timeout)),
-            read_timeout: p.take("--read-timeout / READ_TIMEOUT", timeout(&self.read_timeout)),
+            limits: Limits {
+                size: p.take("--max-image-size / MAX_IMAGE_SIZE", size(&self.max_image_size)),
+                fetch: p.take("--fetch-timeout / FETCH_TIMEOUT", timeout(&self.fetch_timeout)),
+                connect: p
+                    .take("--connect-timeout / CONNECT_TIMEOUT", timeout(&self.connect_timeout)),
+                read: p.take("--read-timeout / READ_TIMEOUT", timeout(&self.read_timeout)),
+            },
             allow_private_source: p.take(
                 "--allow-private-source / ALLOW_PRIVATE_SOURCE",
                 boolean(&self.allow_private_source),

@@ -10,6 +10,7 @@ use tracing_subscriber::filter::Targets;
 use url::Url;
 
 use crate::identity::{Expected, Requirement};
+use crate::source::Limits;
 use crate::telemetry::LogFormat;
 
 /// The settings of the job, all of them usable.
@@ -27,14 +28,8 @@ pub(crate) struct Config {
     pub(crate) count: Option<u64>,
     /// The largest number of pictures in flight, at least one.
     pub(crate) concurrency: usize,
-    /// In bytes, at least one.
-    pub(crate) max_image_size: u64,
-    /// For one fetch, retries included.
-    pub(crate) fetch_timeout: Duration,
-    /// For one connection to the image host.
-    pub(crate) connect_timeout: Duration,
-    /// For silence between two bytes.
-    pub(crate) read_timeout: Duration,
+    /// What one picture may take.
+    pub(crate) limits: Limits,
     /// Whether the image host may be at a private address.
     pub(crate) allow_private_source: bool,
     /// How long pictures in flight may take at the end.

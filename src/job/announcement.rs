@@ -1,37 +1,25 @@
 //! What the job will do, and the first line of its log, which says so.
 
-use std::time::Duration;
-
+use crate::config::Config;
 use crate::identity::{Diagnosis, Principal};
+use crate::upload::{Destination, without_secrets};
 
 /// What the job will do.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    /// The image URLs without their secrets.
-    pub(crate) sources: String,
-    /// The beginning of the objects' URLs.
-    pub(crate) destination: String,
-    /// The endpoint or region of S3.
-    pub(crate) at: String,
-    /// From the start of one picture to the start of the next; zero means at once.
-    pub(crate) interval: Duration,
-    /// The number of uploads that ends the job, if any does.
-    pub(crate) count: Option<u64>,
-    /// The largest number of pictures in flight.
-    pub(crate) concurrency: usize,
-    /// How long credentials and permissions may take at the start.
-    pub(crate) startup_grace: Duration,
-    /// How long pictures in flight may take at the end.
-    pub(crate) shutdown_grace: Duration,
-    /// The longest time that one picture can take.
-    pub(crate) longest_picture: Duration,
+    pub(crate) config: Config,
+    pub(crate) to: Destination,
 }
 
 impl Plan {
     /// Logs the plan and whose credentials there are, or why there are none yet.
     pub(super) fn announce(&self, identity: Result<&Principal, &Diagnosis>) {
-        let Self { sources, destination, at, count, .. } = self;
-        let interval = humantime::format_duration(self.interval);
+        let Self { config, to } = self;
+        let sources: Vec<_> = config.image_urls.iter().map(without_secrets).collect();
+        let sources = sources.join(" ");
+        let destination = format!("s3://{}/{}{}/", to.bucket, to.prefix, to.pod);
+        let at = to.endpoint.as_ref().unwrap_or(&to.region);
+        let interval = humantime::format_duration(config.interval);
         let (principal, diagnosis) = (identity.ok(), identity.err());
         let identity = match principal {
             Some(principal) => format!("with {principal}"),
@@ -44,7 +32,7 @@ impl Plan {
             destination,
             at,
             %interval,
-            count,
+            count = config.count,
             provider = principal.map(|principal| principal.provider.name()),
             account = principal.and_then(|principal| principal.account.as_deref()),
             access_key_ending = principal.map(|principal| principal.access_key_ending.as_str()),

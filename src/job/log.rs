@@ -24,18 +24,18 @@ pub(super) fn log(outcome: &Outcome) {
             );
         }
         Outcome::NotFetched(error) => {
-            tracing::warn!(reason = error.reason(), %error, "no upload");
+            tracing::warn!(reason = error.reason(), %error, "upload failed");
         }
         Outcome::NotStored { reason, error, diagnosis } => {
             let Diagnosis { id, cause, fix, .. } = diagnosis;
-            tracing::warn!(reason, %error, diagnosis = id, cause, fix, "no upload");
+            tracing::warn!(reason, %error, diagnosis = id, cause, fix, "upload failed");
         }
         Outcome::Cancelled => {
             let error = "the program is ending";
-            tracing::warn!(reason = "cancelled", %error, "no upload");
+            tracing::warn!(reason = "cancelled", %error, "upload failed");
         }
         Outcome::Panicked(panic) => {
-            tracing::error!(reason = "bug", error = %panic, "no upload");
+            tracing::error!(reason = "bug", error = %panic, "upload failed");
         }
     }
 }

@@ -12,6 +12,7 @@ use super::log::log;
 use super::ticks::{Grace, Ticks};
 use crate::exit::Exit;
 use crate::identity::{Diagnosis, NoCredentials, Principal, ResolvedBy};
+use crate::sdk::longest_picture;
 use crate::shutdown::Signal;
 use crate::status::{Outcome, Status};
 
@@ -43,11 +44,11 @@ impl Job {
         let mut pictures = JoinSet::new();
         let exit = self.upload_at_each_tick(&mut pictures, &mut shutdown).await;
         self.status.ending();
-        self.status.alive_until(Instant::now() + self.plan.shutdown_grace);
+        self.status.alive_until(Instant::now() + self.plan.config.shutdown_grace);
         if let Exit::Signalled(signal) = exit
             && !pictures.is_empty()
         {
-            let grace = self.plan.shutdown_grace;
+            let grace = self.plan.config.shutdown_grace;
             tracing::info!(?signal, ?grace, "ending: pictures in flight may finish");
             tokio::select! {
                 _ = timeout(grace, self.finish(&mut pictures)) => {}
@@ -62,7 +63,7 @@ impl Job {
 
     /// Announces the job and gets credentials, with backoff while they may still become available.
     async fn await_credentials(&self) -> Result<(), Exit> {
-        let mut grace = Grace::new(self.plan.startup_grace);
+        let mut grace = Grace::new(self.plan.config.startup_grace);
         let mut announced = false;
         loop {
             self.status.alive_until(Instant::now() + CHAIN_TIME);
@@ -110,12 +111,12 @@ impl Job {
         pictures: &mut Pictures,
         shutdown: &mut impl AsyncFnMut() -> Signal,
     ) -> Exit {
-        let Self { plan, attempt, status } = self;
+        let Self { plan: Plan { config, .. }, attempt, status } = self;
         let mut signal = pin!(shutdown());
         let mut refused = pin!(attempt.credentials.refused());
-        let mut ticks = Ticks::new(plan.interval, plan.concurrency, plan.count);
+        let mut ticks = Ticks::new(config.interval, config.concurrency, config.count);
         // Until the first success, S3 may refuse because a policy has not propagated yet.
-        let mut grace = Some(Grace::new(plan.startup_grace));
+        let mut grace = Some(Grace::new(config.startup_grace));
         loop {
             if ticks.count_reached() {
                 return Exit::Success;
@@ -124,7 +125,7 @@ impl Job {
             status.alive_until(if ticks.awaited(pictures.len()) {
                 ticks.due
             } else {
-                Instant::now() + plan.longest_picture
+                Instant::now() + longest_picture(config.limits.fetch)
             });
             tokio::select! {
                 biased;

@@ -30,20 +30,14 @@ pub(crate) struct Source {
     limits: Limits,
 }
 
-/// Where pictures come from, and what they may take.
-#[derive(Clone, Debug)]
-pub(crate) struct SourceOptions {
-    /// http or https; for each picture one of them is picked at random.
-    pub(crate) urls: Vec<Url>,
-    /// Whether loopback, private and link-local addresses are allowed.
-    pub(crate) allow_private: bool,
-    pub(crate) limits: Limits,
-}
-
 impl Source {
-    /// Prepares the HTTP client. Fails only if TLS cannot be set up.
-    pub(crate) fn new(options: SourceOptions) -> Result<Self, reqwest::Error> {
-        let SourceOptions { urls, allow_private, limits } = options;
+    /// Prepares the HTTP client for these URLs. `allow_private` allows loopback, private and
+    /// link-local addresses. Fails only if TLS cannot be set up.
+    pub(crate) fn new(
+        urls: Vec<Url>,
+        allow_private: bool,
+        limits: Limits,
+    ) -> Result<Self, reqwest::Error> {
         let guard = AddressGuard::new(allow_private);
         let client = Client::builder()
             .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))

@@ -10,6 +10,6 @@ mod picture;
 
 pub(crate) use download::Limits;
 pub(crate) use error::FetchError;
-pub(crate) use fetch::{Source, SourceOptions};
+pub(crate) use fetch::Source;
 pub(crate) use image_kind::ImageKind;
 pub(crate) use picture::Picture;

@@ -34,7 +34,7 @@ async fn creating_the_association_makes_it_work_and_deleting_it_breaks_it() {
     cloud.refused(NOT_ASSOCIATED, before + 1).await;
     let after = cloud.lengths().await.len();
     cloud.refused(NOT_ASSOCIATED, before + 2).await;
-    job.wrote("no upload", 1).await;
+    job.wrote("upload failed", 1).await;
     job.terminate().await.expect(143);
     assert_eq!(cloud.lengths().await.len(), after);
     assert_eq!(agent.issued()[0].role.name, "comes-and-goes");

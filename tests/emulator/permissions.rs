@@ -15,9 +15,9 @@ async fn another_bucket_is_refused() {
     let cloud = Cloud::associated("mine").await;
     cloud.admin.create_bucket("not-mine").await.expect("a bucket");
     let job = cloud.job("/random", "").env("S3_BUCKET_NAME", "not-mine").start();
-    job.wrote("no upload", 1).await;
+    job.wrote("upload failed", 1).await;
     let done = job.terminate().await.expect(143);
-    let event = &done.events("no upload")[0];
+    let event = &done.events("upload failed")[0];
     assert_eq!(event["reason"], "s3");
     let error = event["error"].as_str().expect("a text");
     assert!(error.contains("AccessDenied") && error.contains("s3:PutObject"), "{error}");
@@ -48,7 +48,7 @@ async fn the_roles_credentials_can_do_nothing_but_upload() {
 async fn without_abort_a_cut_upload_is_reported_and_with_it_nothing_stays() {
     let cloud = Cloud::associated("cut").await;
     let job = cloud.job(CUT, "").start();
-    job.wrote("no upload", 1).await;
+    job.wrote("upload failed", 1).await;
     let done = job.terminate().await.expect(143);
     assert!(!done.lines.iter().any(|line| line.contains(LEFT)));
     assert_eq!(cloud.admin.unfinished_uploads("cut").await.expect("a list"), 0);
@@ -58,7 +58,7 @@ async fn without_abort_a_cut_upload_is_reported_and_with_it_nothing_stays() {
     ] });
     cloud.admin.set_policy("cut", &only_put).await.expect("a policy");
     let job = cloud.job(CUT, "").start();
-    job.wrote("no upload", 1).await;
+    job.wrote("upload failed", 1).await;
     let done = job.terminate().await.expect(143);
     let said = done.lines.iter().find(|line| line.contains(LEFT)).expect("a warning");
     assert!(said.contains("WARN") && said.contains("AccessDenied"), "{said}");
@@ -90,9 +90,9 @@ async fn the_session_carries_the_six_tags_of_eks() {
     };
     cloud.admin.set_policy("tagged", &policy("elsewhere")).await.expect("a policy");
     let job = cloud.job("/random", "").start();
-    job.wrote("no upload", 1).await;
+    job.wrote("upload failed", 1).await;
     let done = job.terminate().await.expect(143);
-    let error = done.events("no upload")[0]["error"].to_string();
+    let error = done.events("upload failed")[0]["error"].to_string();
     assert!(error.contains("AccessDenied"), "{error}");
 
     cloud.admin.set_policy("tagged", &policy("demo")).await.expect("a policy");

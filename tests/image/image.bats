@@ -140,7 +140,7 @@ memory_limit() {
 }
 
 failed_to_resolve() {
-  podman logs "$container" 2>&1 | grep '"message":"no upload' | grep -q '"reason":"connect"'
+  podman logs "$container" 2>&1 | grep '"message":"upload failed' | grep -q '"reason":"connect"'
 }
 
 @test "https is checked against the image's certificates" {

@@ -11,7 +11,7 @@ async fn expired_credentials_are_replaced_without_a_failed_upload() {
     let world = World::with_lifetime(Duration::from_secs(3)).await;
     let done = world.job("/random", "--count 30 --interval 250ms").finish().await.expect(0);
     assert!(world.sandbox.agent.requests() > 2, "the credentials never had to be replaced");
-    assert!(done.events("no upload").is_empty());
+    assert!(done.events("upload failed").is_empty());
     assert_eq!(world.objects().await.len(), 30);
 }
 
@@ -34,7 +34,7 @@ async fn the_rotated_token_file_is_read_at_each_refresh() {
     until("a refresh", || agent.requests() > before).await;
     job.wrote("\"uploaded\"", 5).await;
     let done = job.terminate().await.expect(143);
-    assert!(done.events("no upload").is_empty());
+    assert!(done.events("upload failed").is_empty());
 }
 
 #[tokio::test]
@@ -62,7 +62,7 @@ async fn an_s3_error_that_quotes_the_session_token_does_not_reach_the_log() {
         .message("The provided token has expired.")
         .element("Token-0", &world.sandbox.agent.issued()[0].session_token);
     world.sandbox.s3.fail("PutObject", 1, Fault::Error(quoted));
-    job.wrote("no upload", 1).await;
+    job.wrote("upload failed", 1).await;
     let done = job.terminate().await.expect(143);
-    assert_eq!(done.events("no upload")[0]["diagnosis"], "credentials_rejected");
+    assert_eq!(done.events("upload failed")[0]["diagnosis"], "credentials_rejected");
 }

@@ -72,7 +72,7 @@ async fn what_does_not_finish_within_the_grace_is_cancelled() {
         let job = world.job(target, "--shutdown-grace 200ms --read-timeout 1m").start();
         until("it is asked for", || world.sandbox.images.requests().len() == 1).await;
         let done = job.terminate().await.expect(143);
-        assert_eq!(done.events("no upload")[0]["reason"], "cancelled");
+        assert_eq!(done.events("upload failed")[0]["reason"], "cancelled");
         assert_eq!(world.objects().await.len(), 0);
     }
 }
@@ -89,6 +89,6 @@ async fn a_second_signal_cancels_at_once() {
     job.wrote("pictures in flight may finish", 1).await;
     job.signal(Signal::INT);
     let done = job.finish().await.expect(143);
-    assert_eq!(done.events("no upload")[0]["reason"], "cancelled");
+    assert_eq!(done.events("upload failed")[0]["reason"], "cancelled");
     assert_eq!(world.objects().await.len(), 0);
 }

@@ -10,9 +10,9 @@ async fn refused(world: &World, url: &str, reason: &str) -> String {
         .env("HTTP_PROXY", world.sandbox.images.url(""))
         .env("NO_PROXY", "localhost,127.0.0.1,169.254.0.0/16,fd00:ec2::/32,::1")
         .start();
-    job.wrote("no upload", 1).await;
+    job.wrote("upload failed", 1).await;
     let done = job.terminate().await.expect(143);
-    let event = &done.events("no upload")[0];
+    let event = &done.events("upload failed")[0];
     assert_eq!(event["reason"], reason, "{url}: {event}");
     assert_eq!(world.objects().await.len(), 0, "{url}");
     event["error"].as_str().expect("a text").to_owned()
@@ -71,9 +71,9 @@ async fn more_than_five_redirects_are_not_followed() {
 
     let world = World::new().await;
     let job = world.job("/x?hops=6", "").start();
-    job.wrote("no upload", 1).await;
+    job.wrote("upload failed", 1).await;
     let done = job.terminate().await.expect(143);
-    assert_eq!(done.events("no upload")[0]["reason"], "redirect");
+    assert_eq!(done.events("upload failed")[0]["reason"], "redirect");
     assert_eq!(world.sandbox.images.requests().len(), 6);
 }
 

@@ -70,7 +70,7 @@ async fn a_query_that_fails_is_not_logged() {
     let world = World::new().await;
     for target in ["/x?status=404&type=hush", "/x?refuse=9&type=hush", "/x?body=text&type=hush"] {
         let job = world.job(target, "--fetch-timeout 500ms").start();
-        job.wrote("no upload", 1).await;
+        job.wrote("upload failed", 1).await;
         let done = job.terminate().await.expect(143);
         assert!(!done.lines.join("\n").contains("hush"), "{:?}", done.lines);
     }

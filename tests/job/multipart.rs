@@ -11,9 +11,9 @@ async fn a_part_that_s3_refuses_aborts_the_upload() {
     let world = World::new().await;
     world.sandbox.s3.fail("UploadPart", 100, Fault::Status(403, "AccessDenied"));
     let job = world.job(LARGE, "").start();
-    job.wrote("no upload", 1).await;
+    job.wrote("upload failed", 1).await;
     let done = job.terminate().await.expect(143);
-    assert_eq!(done.events("no upload")[0]["reason"], "s3");
+    assert_eq!(done.events("upload failed")[0]["reason"], "s3");
     assert_eq!(world.s3_requests("AbortMultipartUpload"), 1);
     assert_eq!(world.objects().await.len(), 0);
 }
@@ -23,7 +23,7 @@ async fn a_completion_that_s3_refuses_aborts_the_upload() {
     let world = World::new().await;
     world.sandbox.s3.fail("CompleteMultipartUpload", 100, Fault::Status(400, "InvalidPart"));
     let job = world.job(LARGE, "").start();
-    job.wrote("no upload", 1).await;
+    job.wrote("upload failed", 1).await;
     job.terminate().await.expect(143);
     assert_eq!(world.s3_requests("AbortMultipartUpload"), 1);
     assert_eq!(world.objects().await.len(), 0);
@@ -36,7 +36,7 @@ async fn an_upload_that_the_end_cuts_off_is_aborted() {
     let job = world.job(target, "--shutdown-grace 0s").start();
     until("parts are on their way", || world.s3_requests("UploadPart") >= 2).await;
     let done = job.terminate().await.expect(143);
-    assert_eq!(done.events("no upload")[0]["reason"], "cancelled");
+    assert_eq!(done.events("upload failed")[0]["reason"], "cancelled");
     // Twice where S3 was still busy with a part: what counts is the last answer.
     let requests = world.sandbox.s3.requests();
     let aborted = requests.iter().rfind(|request| request.operation == "AbortMultipartUpload");
@@ -50,14 +50,14 @@ async fn an_abort_that_fails_is_said_with_what_is_left() {
     world.sandbox.s3.fail("AbortMultipartUpload", 100, Fault::Status(403, "AccessDenied"));
     let target = "/large?size=30MiB&cut=17MiB&framing=chunked";
     let job = world.job(target, "").start();
-    job.wrote("no upload", 1).await;
+    job.wrote("upload failed", 1).await;
     let done = job.terminate().await.expect(143);
     let left =
         done.lines.iter().find(|line| line.contains("could not be aborted")).expect("a line");
     let left: serde_json::Value = serde_json::from_str(left).expect("JSON");
     assert!(left["cause"].as_str().is_some_and(|cause| cause.contains("AccessDenied")));
     assert!(left["upload_id"].is_string() && left["key"].is_string());
-    assert_eq!(done.events("no upload")[0]["reason"], "broken");
+    assert_eq!(done.events("upload failed")[0]["reason"], "broken");
     assert_eq!(world.sandbox.s3.leftovers().uploads, 1);
 }
 

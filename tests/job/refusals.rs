@@ -6,9 +6,9 @@ use crate::harness::World;
 async fn refused(target: &str, words: &str, reason: &str) {
     let world = World::new().await;
     let job = world.job(target, words).start();
-    job.wrote("no upload", 1).await;
+    job.wrote("upload failed", 1).await;
     let done = job.terminate().await.expect(143);
-    let events = done.events("no upload");
+    let events = done.events("upload failed");
     assert_eq!(events[0]["reason"], reason, "{target}: {}", events[0]);
     assert_eq!(events[0]["level"], "WARN");
     assert!(done.events("uploaded").is_empty(), "{target}");

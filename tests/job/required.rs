@@ -126,7 +126,7 @@ async fn a_policy_that_comes_within_the_grace_is_waited_for() {
         // The next tick is far off: what is waited for is not that.
         let job = world.job("/random", "--count 1 --interval 1h");
         let done = job.finish().await.expect(0);
-        assert_eq!(done.events("no upload").len(), 2);
+        assert_eq!(done.events("upload failed").len(), 2);
         assert_eq!(world.objects().await.len(), 1);
     }
 }
@@ -169,7 +169,7 @@ async fn an_s3_that_keeps_refusing_ends_it_with_4() {
         let world = World::new().await;
         world.sandbox.s3.fail("PutObject", 1000, Fault::Error(answer));
         let done = world.job("/random", "--startup-grace 1s").finish().await.expect(4);
-        let last = done.events("no upload").pop().expect("a line");
+        let last = done.events("upload failed").pop().expect("a line");
         assert_eq!(last["diagnosis"], id, "{last}");
         assert!(last["cause"].as_str().is_some_and(|said| said.contains(cause)), "{last}");
         assert!(last["fix"].is_string());
@@ -181,7 +181,7 @@ async fn an_endpoint_that_is_not_there_ends_it_with_4() {
     let world = World::new().await;
     let job = world.job("/random", "--startup-grace 1s");
     let done = job.env("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1").finish().await.expect(4);
-    let last = done.events("no upload").pop().expect("a line");
+    let last = done.events("upload failed").pop().expect("a line");
     assert_eq!(last["diagnosis"], "endpoint_unreachable", "{last}");
     assert!(last["cause"].as_str().is_some_and(|cause| cause.contains("http://127.0.0.1:1")));
 }
@@ -192,8 +192,8 @@ async fn after_the_first_success_failures_never_end_it() {
     let job = world.job("/random", "--startup-grace 1s --interval 100ms").start();
     job.wrote("\"uploaded\"", 1).await;
     world.sandbox.s3.fail("PutObject", 3, Fault::Status(403, "AccessDenied"));
-    job.wrote("no upload", 3).await;
+    job.wrote("upload failed", 3).await;
     job.wrote("\"uploaded\"", 3).await;
     let done = job.terminate().await.expect(143);
-    assert_eq!(done.events("no upload")[0]["diagnosis"], "s3_access_denied");
+    assert_eq!(done.events("upload failed")[0]["diagnosis"], "s3_access_denied");
 }

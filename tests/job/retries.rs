@@ -19,7 +19,7 @@ async fn what_may_pass_is_asked_for_again() {
         let world = World::new().await;
         let done = world.job(target, "--count 1 --read-timeout 300ms").finish().await.expect(0);
         assert_eq!(done.events("uploaded")[0]["fetch_attempts"], 3, "{target}");
-        assert!(done.events("no upload").is_empty(), "{target}");
+        assert!(done.events("upload failed").is_empty(), "{target}");
         assert_eq!(world.objects().await.len(), 1, "{target}");
     }
 }
@@ -40,9 +40,9 @@ async fn a_retry_after_beyond_the_ticks_time_is_not_waited_for() {
         let world = World::new().await;
         let target = format!("/x?status=503&retry_after={}", after.replace(',', "%2C"));
         let job = world.job(&target, "").start();
-        job.wrote("no upload", 1).await;
+        job.wrote("upload failed", 1).await;
         let done = job.terminate().await.expect(143);
-        assert_eq!(done.events("no upload")[0]["reason"], "status");
+        assert_eq!(done.events("upload failed")[0]["reason"], "status");
         assert_eq!(world.sandbox.images.requests().len(), 1, "{after}");
     }
 }
@@ -52,7 +52,7 @@ async fn a_failed_tick_is_logged_and_the_next_one_comes_at_its_time() {
     let world = World::new().await;
     let done =
         world.job("/x?status=404&times=2", "--count 2 --interval 1s").finish().await.expect(0);
-    assert_eq!(done.events("no upload").len(), 2);
+    assert_eq!(done.events("upload failed").len(), 2);
     let arrivals = world.sandbox.images.arrivals();
     for pair in arrivals.windows(2) {
         assert!(pair[1].at - pair[0].at >= Duration::from_millis(600), "{arrivals:?}");
@@ -63,7 +63,7 @@ async fn a_failed_tick_is_logged_and_the_next_one_comes_at_its_time() {
 async fn nothing_loops_without_a_pause() {
     let world = World::new().await;
     let job = world.job("/x?status=404", "--interval 0s").start();
-    job.wrote("no upload", 3).await;
+    job.wrote("upload failed", 3).await;
     job.terminate().await.expect(143);
     for pair in world.sandbox.images.arrivals().windows(2) {
         assert!(pair[1].at - pair[0].at >= Duration::from_millis(900));
@@ -75,7 +75,7 @@ async fn healed(target: &str, operation: &str, fault: Fault) {
     let world = World::new().await;
     world.sandbox.s3.fail(operation, 1, fault.clone());
     let done = world.job(target, "--count 1").finish().await.expect(0);
-    assert!(done.events("no upload").is_empty(), "{operation} {fault:?}");
+    assert!(done.events("upload failed").is_empty(), "{operation} {fault:?}");
     assert_eq!(done.events("uploaded")[0]["upload_attempts"], 2, "{operation} {fault:?}");
     let (objects, served) = (world.objects().await, world.sandbox.images.served());
     assert_eq!(world.sandbox.images.requests().len(), 1, "the picture was fetched again");
@@ -106,9 +106,9 @@ async fn an_s3_that_refuses_is_not_asked_again() {
     let world = World::new().await;
     world.sandbox.s3.fail("PutObject", 1, Fault::Status(403, "AccessDenied"));
     let job = world.job("/random", "").start();
-    job.wrote("no upload", 1).await;
+    job.wrote("upload failed", 1).await;
     let done = job.terminate().await.expect(143);
-    let events = done.events("no upload");
+    let events = done.events("upload failed");
     assert_eq!(events[0]["reason"], "s3");
     assert!(events[0]["error"].as_str().is_some_and(|error| error.contains("AccessDenied")));
     assert_eq!(world.s3_requests("PutObject"), 1);

@@ -271,7 +271,7 @@ async fn what_s3_refuses_is_counted_by_diagnosis_and_the_next_success_mends_it()
 async fn what_the_image_host_does_not_give_is_counted_by_reason() {
     let world = World::new().await;
     let served = Served::start(&world, "/x?status=404", "--interval 1h").await;
-    served.job.wrote("no upload", 1).await;
+    served.job.wrote("upload failed", 1).await;
     let (status, why) = served.get("/readyz").await;
     assert_eq!(status, 503);
     assert!(why.starts_with("not ready: the last picture failed: status: "), "{why}");
@@ -357,7 +357,7 @@ async fn slow_greedy_and_countless_clients_keep_neither_the_job_nor_others() {
         assert!(ended.is_ok(), "a slow client is kept for ever");
     }
     let done = served.job.terminate().await.expect(143);
-    assert!(done.events("no upload").is_empty());
+    assert!(done.events("upload failed").is_empty());
 }
 
 /// All that the server says to these bytes until it closes the connection; a reset is an end too.

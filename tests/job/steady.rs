@@ -17,7 +17,7 @@ async fn a_hundred_rotations_under_load_cost_no_upload() {
         until((rotations, "rotations"), || agent.requests() >= rotations).await;
     }
     let done = job.terminate().await.expect(143);
-    assert!(done.events("no upload").is_empty(), "{:?}", done.events("no upload"));
+    assert!(done.events("upload failed").is_empty(), "{:?}", done.events("upload failed"));
     assert!(done.events("uploaded").len() > 100);
 }
 
@@ -34,7 +34,7 @@ async fn an_outage_shorter_than_what_is_left_costs_nothing() {
     let before = agent.issued().len();
     until("a refresh that works", || agent.issued().len() > before).await;
     let done = job.terminate().await.expect(143);
-    assert!(done.events("no upload").is_empty(), "{:?}", done.events("no upload"));
+    assert!(done.events("upload failed").is_empty(), "{:?}", done.events("upload failed"));
 }
 
 #[tokio::test]
@@ -44,12 +44,12 @@ async fn a_longer_outage_costs_uploads_only_until_the_agent_is_back() {
     let job = world.job("/random", "--interval 100ms").start();
     job.wrote("\"uploaded\"", 1).await;
     agent.set_answer(Answer::Status(500, "down".to_owned()));
-    job.wrote("no upload", 1).await;
+    job.wrote("upload failed", 1).await;
     agent.set_answer(Answer::Normal);
     let before = world.objects().await.len();
     until("uploads again", || world.sandbox.s3.objects().len() > before + 3).await;
     let done = job.terminate().await.expect(143);
-    assert_eq!(done.events("no upload")[0]["diagnosis"], "agent_service_error");
+    assert_eq!(done.events("upload failed")[0]["diagnosis"], "agent_service_error");
 }
 
 #[tokio::test]
@@ -62,7 +62,7 @@ async fn a_slow_agent_costs_nothing_in_steady_state() {
     let before = agent.issued().len();
     until("a slow refresh", || agent.issued().len() > before).await;
     let done = job.terminate().await.expect(143);
-    assert!(done.events("no upload").is_empty());
+    assert!(done.events("upload failed").is_empty());
     // No upload waited for the agent.
     for event in done.events("uploaded") {
         assert!(event["upload_ms"].as_u64().is_some_and(|time| time < 3000), "{event}");

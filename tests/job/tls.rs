@@ -78,9 +78,9 @@ async fn a_certificate_that_nobody_vouches_for_is_refused() {
     let world = World::new().await;
     let https = Https::before(&world).await;
     let job = world.job_from(&https.url("/random"), "--fetch-timeout 500ms").start();
-    job.wrote("no upload", 1).await;
+    job.wrote("upload failed", 1).await;
     let done = job.terminate().await.expect(143);
-    let event = &done.events("no upload")[0];
+    let event = &done.events("upload failed")[0];
     assert_eq!(event["reason"], "connect");
     assert!(event["error"].as_str().is_some_and(|said| said.contains("certificate")), "{event}");
     assert!(world.sandbox.images.requests().is_empty());
@@ -95,9 +95,9 @@ async fn a_redirect_from_https_to_http_is_not_followed() {
         .job_from(&https.url(&target), "")
         .env("SSL_CERT_FILE", https.certificate.path())
         .start();
-    job.wrote("no upload", 1).await;
+    job.wrote("upload failed", 1).await;
     let done = job.terminate().await.expect(143);
-    assert_eq!(done.events("no upload")[0]["reason"], "redirect");
+    assert_eq!(done.events("upload failed")[0]["reason"], "redirect");
     assert_eq!(world.sandbox.images.requests().len(), 1);
     assert_eq!(world.objects().await.len(), 0);
 }
