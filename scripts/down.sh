@@ -52,9 +52,8 @@ tagged() {
 }
 
 none_tagged() {
-  local arns
-  capture arns tagged
-  [[ -z $arns ]]
+  tagged >"$scratch/left"
+  [[ ! -s $scratch/left ]]
 }
 
 # look_again: prints what still exists, one resource per line.
@@ -64,8 +63,8 @@ look_again() {
     "scripts/steps/$step.sh" left
   done
   # The tagging API does not list roles. They are in stacks, so list these as well.
-  capture stacks found 'does not exist' aws cloudformation describe-stacks --region "$AWS_REGION" --output text \
-    --query "Stacks[?Tags[?Key=='$TAG_KEY' && Value=='$TAG_VALUE']].[StackName]" || stacks=''
+  capture stacks found '^$' aws cloudformation describe-stacks --region "$AWS_REGION" --output text \
+    --query "Stacks[?Tags[?Key=='$TAG_KEY' && Value=='$TAG_VALUE']].[StackName]" || die "the stacks cannot be listed"
   [[ -z $stacks || $stacks == None ]] || printf 'the stack %s\n' "${stacks//$'\n'/$'\nthe stack '}"
 }
 
@@ -90,7 +89,7 @@ undo cluster
 step_heading "what still exists"
 look_again >"$scratch/left"
 if [[ ! -s $scratch/left ]]; then
-  poll "${LAG:-120}" "the tagging API to list no resource with our tag" none_tagged || tagged >"$scratch/left"
+  poll "${LAG:-120}" "the tagging API to list no resource with our tag" none_tagged || true
 fi
 ((${#failed_steps[@]} == 0)) || say "these steps failed (see above): ${failed_steps[*]}"
 if [[ -s $scratch/left ]]; then

@@ -168,7 +168,7 @@ impl RefreshingCredentials {
             match principal.ask_sts(&sdk, &credentials).await {
                 Ok(()) => {
                     if let Some(held) = &mut self.0.state().held {
-                        held.principal = held.principal.clone().named_like(Some(&principal));
+                        held.principal.name_like(&principal);
                     }
                 }
                 Err(error) => tracing::debug!(error, "STS does not say which role this is"),
@@ -210,8 +210,10 @@ impl Inner {
                 state.pauses = None;
                 state.not_before = None;
                 state.refreshes.succeeded += 1;
-                let earlier = state.held.take().map(|held| held.principal);
-                let principal = principal.clone().named_like(earlier.as_ref());
+                let mut principal = principal.clone();
+                if let Some(earlier) = &state.held {
+                    principal.name_like(&earlier.principal);
+                }
                 state.held = Some(Held::new(credentials.clone(), principal));
                 self.renewed.notify_one();
             }

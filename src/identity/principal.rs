@@ -75,15 +75,14 @@ impl Principal {
         Ok(())
     }
 
-    /// Takes over what STS told of an earlier set of credentials of the same identity.
-    pub(super) fn named_like(mut self, earlier: Option<&Self>) -> Self {
-        let same = |earlier: &&Self| earlier.provider == self.provider;
-        if let Some(earlier) = earlier.filter(same) {
-            self.account = self.account.or_else(|| earlier.account.clone());
-            (self.arn, self.role) = (earlier.arn.clone(), earlier.role.clone());
-            self.session = earlier.session.clone();
+    /// Takes over what STS told of other credentials of the same provider.
+    pub(super) fn name_like(&mut self, other: &Self) {
+        if self.provider == other.provider {
+            self.account = self.account.take().or_else(|| other.account.clone());
+            self.arn.clone_from(&other.arn);
+            self.role.clone_from(&other.role);
+            self.session.clone_from(&other.session);
         }
-        self
     }
 }
 

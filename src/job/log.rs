@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::identity::Diagnosis;
 use crate::status::Outcome;
-use crate::upload::Uploaded;
+use crate::upload::{UploadError, Uploaded};
 
 pub(super) fn log(outcome: &Outcome) {
     match outcome {
@@ -31,8 +31,8 @@ pub(super) fn log(outcome: &Outcome) {
             tracing::warn!(reason, %error, diagnosis = id, cause, fix, "upload failed");
         }
         Outcome::Cancelled => {
-            let error = "the program is ending";
-            tracing::warn!(reason = "cancelled", %error, "upload failed");
+            let error = UploadError::Cancelled;
+            tracing::warn!(reason = error.reason(), %error, "upload failed");
         }
         Outcome::Panicked(panic) => {
             tracing::error!(reason = "bug", error = %panic, "upload failed");

@@ -156,15 +156,15 @@ impl Metrics {
                 self.consecutive_failures.set(0);
             }
             Outcome::NotFetched(error) => {
+                self.consecutive_failures.inc();
                 self.fetch_failures.get_or_create(&[("reason", error.reason())]).inc();
             }
             Outcome::NotStored { diagnosis, .. } => {
+                self.consecutive_failures.inc();
                 self.upload_failures.get_or_create(&[("reason", diagnosis.id)]).inc();
             }
-            Outcome::Panicked(_) | Outcome::Cancelled => {}
-        }
-        if outcome.failure().is_some() {
-            self.consecutive_failures.inc();
+            Outcome::Panicked(_) => drop(self.consecutive_failures.inc()),
+            Outcome::Cancelled => {}
         }
     }
 

@@ -15,7 +15,7 @@ pub(super) struct Chunks {
 
 impl Chunks {
     /// Reads from the picture until there are more than `length` bytes here, or until it ends: then
-    /// this returns `false`.
+    /// this returns `false`, or an error if the picture is not whole.
     pub(super) async fn fill_beyond(
         &mut self,
         picture: &mut Picture,
@@ -23,6 +23,7 @@ impl Chunks {
     ) -> Result<bool, FetchError> {
         while self.length <= length {
             let Some(chunk) = picture.chunk().await? else {
+                picture.finish()?;
                 return Ok(false);
             };
             self.length += chunk.len() as u64;

@@ -37,22 +37,22 @@ fn shadowed(e: &Evidence, by: Provider, fix: &str) -> Option<Explanation> {
     ))
 }
 
-/// What is required, if it is not there.
-fn missing(e: &Evidence) -> Option<Requirement> {
-    match &e.failure {
-        Failure::Refused(required, _) | Failure::Chain { none: true, required, .. } => {
-            Some(*required)
-        }
-        _ => None,
-    }
+/// What is required, if a webhook should have injected it and did not.
+fn not_there(e: &Evidence) -> Option<Requirement> {
+    let (Failure::Refused(required, _) | Failure::Chain { none: true, required, .. }) = &e.failure
+    else {
+        return None;
+    };
+    let is_there = match required {
+        Requirement::Provider(Provider::Irsa) => e.injected.has_irsa(),
+        required => !required.wants_pod_identity() || e.injected.has_pod_identity(),
+    };
+    (!is_there).then_some(*required)
 }
 
 fn container_skipped(e: &Evidence) -> Option<Explanation> {
-    let required = missing(e)?;
-    let wants_irsa = required == Requirement::Provider(Provider::Irsa);
-    let absent = (required.wants_pod_identity() && !e.injected.has_pod_identity())
-        || (wants_irsa && !e.injected.has_irsa());
-    let skipped = e.injected.skipped_by().filter(|_| absent)?;
+    let required = not_there(e)?;
+    let skipped = e.injected.skipped_by()?;
     Some(explanation(
         format!(
             "{required} was not injected into this container, because the pod's annotation \
@@ -82,16 +82,15 @@ fn node_role_fallback(e: &Evidence) -> Option<Explanation> {
 }
 
 fn not_injected(e: &Evidence) -> Option<Explanation> {
-    let (what, check) = match missing(e)? {
-        required if required.wants_pod_identity() && !e.injected.has_pod_identity() => (
+    let (what, check) = match not_there(e)? {
+        Requirement::Provider(Provider::Irsa) => {
+            ("IRSA", "annotate the service account with eks.amazonaws.com/role-arn")
+        }
+        _ => (
             "Pod Identity",
             "check that the association exists (aws eks list-pod-identity-associations) and that \
              the pod's annotation eks.amazonaws.com/skip-containers does not name this container",
         ),
-        Requirement::Provider(Provider::Irsa) if !e.injected.has_irsa() => {
-            ("IRSA", "annotate the service account with eks.amazonaws.com/role-arn")
-        }
-        _ => return None,
     };
     Some(explanation(
         format!(
