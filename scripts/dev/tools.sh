@@ -9,9 +9,13 @@
 #   scripts/dev/tools.sh containers   buildah, podman, runc           .tools/containers/bin
 #   scripts/dev/tools.sh deny         cargo-deny, built from source   .tools/cargo/bin
 #   scripts/dev/tools.sh modules      cargo-modules, likewise         .tools/cargo/bin
+#   scripts/dev/tools.sh eksctl       eksctl, likewise, with Go       .tools/cluster/bin
+#   scripts/dev/tools.sh kubernetes   Kubernetes, etcd, EKS's webhook .tools/cluster/bin
+#   scripts/dev/tools.sh cluster      both, and on Debian containerd  .tools/cluster/bin
 #
 # Accepts several sets at once. Does not install again what is already installed.
-# scripts/dev/requirements/ pins the versions. To uninstall, run `rm -r .tools`.
+# scripts/dev/requirements/ and tests/cluster/modules/ pin the versions. To uninstall, run
+# `rm -r .tools`; the packages that `cluster` installs with apt are the system's own.
 
 # shellcheck source-path=SCRIPTDIR source=../lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
@@ -65,6 +69,43 @@ actionlint() {
   run env GOBIN="$bin" GOPATH="$cache" GOCACHE="$cache/build" GOFLAGS=-modcacherw GOTOOLCHAIN=local \
     "$bin/go" install "github.com/rhysd/actionlint/cmd/actionlint@v$actionlint" || die "Go could not build actionlint $actionlint: see above"
   rm -rf "$cache"
+}
+
+# go_tool MODULE [LDFLAGS]: builds the tools of a module in tests/cluster/modules from source, unless
+# they were built from the same versions already.
+go_tool() {
+  local folder=$root/tests/cluster/modules/$1 bin=$tools/cluster/bin packages
+  if cat "$folder"/go.{mod,sum} | cmp -s - "$tools/cluster/$1.stamp"; then return; fi
+  need go "install Go 1.25 or later, https://go.dev/dl/"
+  mkdir -p "$bin"
+  rm -f "$tools/cluster/$1.stamp"
+  packages=$(cd "$folder" && go mod edit -json | jq -r '.Tool[].Path') || die "Go could not read $folder/go.mod"
+  say "building $1 from source, which takes some minutes"
+  # shellcheck disable=SC2086 # a list of packages
+  (cd "$folder" && run env CGO_ENABLED=0 GOFLAGS=-mod=readonly GOBIN="$bin" go install -trimpath -ldflags "-s -w ${2-}" $packages) ||
+    die "Go could not build $1: see the message above"
+  cat "$folder"/go.{mod,sum} >"$tools/cluster/$1.stamp"
+}
+
+kubernetes() {
+  local version=v1.35.4 package=k8s.io/component-base/version
+  go_tool etcd
+  go_tool webhook
+  go_tool kubernetes "-X $package.gitVersion=$version -X $package.gitMajor=1 -X $package.gitMinor=35"
+  [[ ! -e $tools/cluster/bin/v3 ]] || mv "$tools/cluster/bin/v3" "$tools/cluster/bin/etcd"
+}
+
+# The container runtime of the test cluster's node.
+node() {
+  local program missing=()
+  for program in containerd runc nsenter iptables; do command -v "$program" >/dev/null || missing+=("$program"); done
+  [[ -x /usr/lib/cni/bridge ]] || missing+=(CNI-plugins)
+  ((${#missing[@]})) || return 0
+  [[ $(uname) == Linux && $EUID == 0 ]] || die "missing: ${missing[*]}; the cluster needs Linux and root"
+  need apt-get "install containerd, runc, iptables and the CNI plugins with your system's packages"
+  run apt-get --quiet=2 update || true # a new container has no package lists
+  run apt-get --quiet=2 --yes --no-install-recommends install containerd runc containernetworking-plugins iptables util-linux ||
+    die "apt could not install the container runtime: see the message above"
 }
 
 # Uses the system's tools if they are installed. Otherwise, on Debian and Ubuntu, unpacks
@@ -130,12 +171,12 @@ lock() {
   trap 'exit 143' TERM
 }
 
-(($# > 0)) || die "missing argument: lint, localstack, ministack, manifests, image, containers, deny or modules (see --help)"
+(($# > 0)) || die "missing argument: lint, localstack, ministack, manifests, image, containers, deny, modules, eksctl, kubernetes or cluster (see --help)"
 for set in "$@"; do
   case $set in
     -h | --help) usage && exit ;;
-    lint | localstack | ministack | manifests | image | containers | deny | modules) ;;
-    *) die "unknown set $set: choose lint, localstack, ministack, manifests, image, containers, deny or modules" ;;
+    lint | localstack | ministack | manifests | image | containers | deny | modules | eksctl | kubernetes | cluster) ;;
+    *) die "unknown set $set: choose lint, localstack, ministack, manifests, image, containers, deny, modules, eksctl, kubernetes or cluster" ;;
   esac
 done
 
@@ -150,5 +191,8 @@ for set in "$@"; do
     containers) containers ;;
     deny) cargo_tool cargo-deny "$cargo_deny" ;;
     modules) cargo_tool cargo-modules "$cargo_modules" ;;
+    eksctl) go_tool eksctl ;;
+    kubernetes) kubernetes ;;
+    cluster) kubernetes && go_tool eksctl && node ;;
   esac
 done

@@ -9,6 +9,9 @@
 # builds on k8s/overlays/OVERLAY and sets namespace, service account, bucket, region
 # and image from scripts/lib/settings.sh. Prints that folder; changes nothing else.
 #
+# SETTINGS adds settings of the program to the ConfigMap, such as
+# "INTERVAL=10s IMAGE_URL=https://example.com/photo.jpg"; README.md lists them.
+#
 # Asks AWS for the account, unless BUCKET and IMAGE are set. The overlay localstack
 # requires neither: it has its own bucket, and uses an image that
 # scripts/steps/image.sh has loaded into the cluster.
@@ -45,6 +48,17 @@ replace() {
   printf '      - {op: replace, path: %s, value: %s}\n' "$@"
 }
 
+# settings: prints a patch that adds SETTINGS to the ConfigMap.
+settings() {
+  local setting
+  # shellcheck disable=SC2086 # SETTINGS is a list
+  for setting in ${SETTINGS-}; do
+    [[ $setting =~ ^([A-Z][A-Z0-9_]*)=([][A-Za-z0-9._:/?\&=%@,+~-]*)$ ]] || die "SETTINGS contains $(printf %q "$setting"): it must be a list of NAME=VALUE, separated by spaces"
+    printf '  - target: {kind: ConfigMap, name: pod-identity-demo.*}\n    patch: |\n      - {op: add, path: /data/%s, value: "%s"}\n' \
+      "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}"
+  done
+}
+
 # way_up PATH: prints the relative path from PATH up to its first folder.
 way_up() {
   sed 's,/[^/][^/]*,/..,g; s,^/,,' <<<"$1"
@@ -62,6 +76,7 @@ kustomization() {
   for component in "$@"; do echo "  - $up/k8s/components/$component"; done
   echo "patches:"
   replace ConfigMap /data/S3_BUCKET_NAME "\"$BUCKET\"" /data/AWS_REGION "\"$AWS_REGION\""
+  settings
   replace Job /spec/template/spec/serviceAccountName "\"$account\""
   case $overlay in
     irsa) ;; # eksctl creates its service account

@@ -62,11 +62,16 @@ stand_in() {
     buildah build --quiet --layers --timestamp 0 --tag localhost/stand-in --file - "$folder"
 }
 
+# Configures the storage of images.
+prepare_storage() {
+  mkdir -p "$state/tmp"
+  printf '[storage]\ndriver = "vfs"\ngraphroot = "%s"\nrunroot = "%s"\n' "$state/storage" "$state/run" >"$CONTAINERS_STORAGE_CONF"
+}
+
 # Builds $IMAGE from the Dockerfile, by scripts/steps/image.sh.
 build_image() {
   local base path options=(--network host --isolation oci "${limits[@]}")
-  mkdir -p "$state/tmp"
-  printf '[storage]\ndriver = "vfs"\ngraphroot = "%s"\nrunroot = "%s"\n' "$state/storage" "$state/run" >"$CONTAINERS_STORAGE_CONF"
+  prepare_storage
   base=$(sed -n 's/^FROM \(rust:.*\) AS build$/\1/p' "$project/Dockerfile")
   [[ -n $base ]] || fail "the Dockerfile builds from no rust image" || return 1
   stand_in || fail "no stand-in for $base" || return 1

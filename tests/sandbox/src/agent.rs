@@ -1,6 +1,7 @@
 //! A stand-in for the EKS Pod Identity Agent.
 
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::emulator::{EksAuth, Emulator};
 use crate::issuer::{Issuer, OwnTable};
 use crate::net::{Answering, Server, serve_http};
 use crate::role::Role;
-use crate::token::{self, Claims, KubernetesClaims, Named};
+use crate::token::{self, Claims, KubernetesClaims, Named, OidcIssuer};
 use crate::token_file::TokenFile;
 
 /// The file name of the token in a pod.
@@ -42,6 +43,13 @@ pub struct AgentOptions {
     /// The emulator whose associations, roles and credentials replace the
     /// agent's own.
     pub emulator: Option<Emulator>,
+    /// The address to listen on, which is 127.0.0.1 at a free port by default.
+    pub listen: SocketAddr,
+    /// The OIDC issuer of a real cluster, whose tokens replace the agent's own:
+    /// its URL, and the JSON of its published keys.
+    pub issuer: Option<(String, String)>,
+    /// Whether the agent logs each request to stdout, as the real one does.
+    pub log: bool,
 }
 
 impl Default for AgentOptions {
@@ -56,6 +64,9 @@ impl Default for AgentOptions {
             cluster: demo(),
             role_name: demo(),
             emulator: None,
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            issuer: None,
+            log: false,
         }
     }
 }
@@ -82,7 +93,8 @@ impl Agent {
     ///
     /// # Errors
     ///
-    /// A port cannot be bound, or a temporary file cannot be written.
+    /// A port cannot be bound, a temporary file cannot be written, or the
+    /// issuer's keys are not a JSON Web Key Set.
     pub async fn start(registry: Arc<Credentials>, options: AgentOptions) -> io::Result<Self> {
         let pod = KubernetesClaims {
             namespace: options.namespace,
@@ -100,16 +112,21 @@ impl Agent {
                 role: Role::new(&options.role_name),
             }),
         };
-        let desk = Arc::new(Desk::new(registry, issuer, options.lifetime));
+        let oidc = match options.issuer {
+            Some((url, keys)) => OidcIssuer { url, keys: Some(serde_json::from_str(&keys)?) },
+            None => OidcIssuer::fictitious(),
+        };
+        let desk = Arc::new(Desk::new(registry, issuer, oidc, options.lifetime, options.log));
         let shared = Arc::clone(&desk);
-        let server = Server::start(move |stream| {
+        let server = Server::start_at(options.listen, move |stream| {
             let desk = Arc::clone(&shared);
-            let address = stream.local_addr().map(|address| address.ip().to_string());
+            let addresses = stream.local_addr().and_then(|own| Ok((own, stream.peer_addr()?)));
             async move {
-                let own = address.unwrap_or_default();
+                // The peer may have gone away already.
+                let Ok((own, client)) = addresses else { return };
                 let handle = move |request| -> Answering<Full<Bytes>> {
-                    let (desk, own) = (Arc::clone(&desk), own.clone());
-                    Box::pin(async move { desk.serve(&request, &own).await })
+                    let desk = Arc::clone(&desk);
+                    Box::pin(async move { desk.serve(&request, own.ip(), client).await })
                 };
                 serve_http(stream, handle).await;
             }
@@ -137,7 +154,7 @@ impl Agent {
     /// for example expired (`claims.exp = claims.iat - 1`) or for another
     /// audience.
     pub fn mint_token(&self, change: impl FnOnce(&mut Claims)) -> String {
-        let mut claims = token::claims(&self.desk.oidc, token::POD_IDENTITY, &self.pod);
+        let mut claims = token::claims(&self.desk.oidc.url, token::POD_IDENTITY, &self.pod);
         change(&mut claims);
         let token = token::sign(&claims);
         self.desk.registry.keep_token(&token);

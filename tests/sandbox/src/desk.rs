@@ -1,7 +1,8 @@
 //! The answers and refusals of the agent.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -13,7 +14,7 @@ use crate::answer::Answers;
 use crate::credentials::Credentials;
 use crate::issuer::{Issuer, Refusal};
 use crate::net::Hangup;
-use crate::token;
+use crate::token::{self, OidcIssuer};
 
 /// The addresses of the real agent.
 const LINK_LOCAL: [&str; 2] = ["169.254.170.23", "fd00:ec2::23"];
@@ -24,19 +25,22 @@ pub(crate) struct Desk {
     pub(crate) registry: Arc<Credentials>,
     issuer: Box<dyn Issuer>,
     /// The OIDC issuer whose tokens are accepted.
-    pub(crate) oidc: String,
+    pub(crate) oidc: OidcIssuer,
     lifetime: Mutex<Duration>,
     pub(crate) answers: Answers,
+    log: bool,
 }
 
 impl Desk {
     pub(crate) fn new(
         registry: Arc<Credentials>,
         issuer: Box<dyn Issuer>,
+        oidc: OidcIssuer,
         lifetime: Duration,
+        log: bool,
     ) -> Self {
-        let (oidc, answers) = (token::new_issuer(), Answers::default());
-        Self { registry, issuer, oidc, lifetime: Mutex::new(lifetime), answers }
+        let answers = Answers::default();
+        Self { registry, issuer, oidc, lifetime: Mutex::new(lifetime), answers, log }
     }
 
     pub(crate) fn set_lifetime(&self, lifetime: Duration) {
@@ -48,22 +52,39 @@ impl Desk {
         plain(refusal)
     }
 
-    /// Answers one request that arrived at the address `own`.
+    /// Answers one request from `client` that arrived at the address `own`.
     pub(crate) async fn serve(
         &self,
         request: &Request<Incoming>,
-        own: &str,
+        own: IpAddr,
+        client: SocketAddr,
     ) -> Result<Response<Full<Bytes>>, Hangup> {
         if let Some((status, text)) = self.answers.next().await? {
             return Ok(self.refuse(&Refusal { status, text }));
         }
-        Ok(self.credentials(request, own).await.unwrap_or_else(|refusal| self.refuse(&refusal)))
+        self.log(client, "info", "Calling EKS Auth to fetch credentials");
+        Ok(self.credentials(request, own).await.unwrap_or_else(|refusal| {
+            self.log(client, "error", &format!("Error fetching credentials: {}", refusal.text));
+            self.refuse(&refusal)
+        }))
+    }
+
+    /// Logs in the format of the real agent: logrus's JSON, with the fields of
+    /// its `internal/cloud/eksauth/service.go` and `internal/middleware/logger`.
+    fn log(&self, client: SocketAddr, level: &str, message: &str) {
+        if self.log {
+            let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+            let line = serde_json::json!({
+                "client-addr": client.to_string(), "level": level, "msg": message, "time": time,
+            });
+            println!("{line}");
+        }
     }
 
     async fn credentials(
         &self,
         request: &Request<Incoming>,
-        own: &str,
+        own: IpAddr,
     ) -> Result<Response<Full<Bytes>>, Refusal> {
         if request.uri().path() != "/v1/credentials" {
             return Err(Refusal { status: 404, text: "404 page not found".to_owned() });
@@ -74,7 +95,7 @@ impl Desk {
         let header = |name| {
             request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
         };
-        check_host(header(HOST), own)?;
+        check_host(header(HOST), &own.to_string())?;
         let claims = token::verify(header(AUTHORIZATION), &self.oidc)?;
         let lifetime = *self.lifetime.lock().unwrap_or_else(PoisonError::into_inner);
         let issued = self.issuer.issue(&claims, lifetime).await?;

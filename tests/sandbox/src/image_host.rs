@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -61,15 +62,24 @@ struct Host {
 }
 
 impl ImageHost {
-    /// Starts the image host.
+    /// Starts the image host on 127.0.0.1 at a free port.
     ///
     /// # Errors
     ///
     /// A port cannot be bound.
     pub async fn start() -> io::Result<Self> {
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into()).await
+    }
+
+    /// Starts the image host on this address.
+    ///
+    /// # Errors
+    ///
+    /// The address cannot be bound.
+    pub async fn start_at(address: SocketAddr) -> io::Result<Self> {
         let host = Arc::new(Host::default());
         let shared = Arc::clone(&host);
-        let server = Server::start(move |stream| {
+        let server = Server::start_at(address, move |stream| {
             let host = Arc::clone(&shared);
             async move {
                 // A client that disconnects is not an error of the host.

@@ -24,7 +24,7 @@ use tokio::task::{JoinHandle, JoinSet};
 /// How long [`linger`] continues to read from an answered connection.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// A server on 127.0.0.1 at a free port. Dropping it closes the listener and
+/// A server on one address. Dropping it closes the listener and
 /// every connection.
 pub(crate) struct Server {
     address: SocketAddr,
@@ -39,13 +39,24 @@ type Serve = dyn Fn(TcpStream) -> Pin<Box<dyn Future<Output = ()> + Send>> + Sen
 type Listener = Arc<Mutex<Option<TcpListener>>>;
 
 impl Server {
-    /// Binds a port, and runs `serve` for each connection in a task of its own.
+    /// Binds 127.0.0.1 at a free port, and serves each connection: see
+    /// [`Server::start_at`].
     pub(crate) async fn start<F, S>(serve: F) -> io::Result<Self>
     where
         F: Fn(TcpStream) -> S + Send + Sync + 'static,
         S: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into(), serve).await
+    }
+
+    /// Binds an address, and runs `serve` for each connection in a task of its
+    /// own.
+    pub(crate) async fn start_at<F, S>(address: SocketAddr, serve: F) -> io::Result<Self>
+    where
+        F: Fn(TcpStream) -> S + Send + Sync + 'static,
+        S: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let serve: Arc<Serve> = Arc::new(move |stream| Box::pin(serve(stream)));
         let running = Mutex::new(Running::new(listener, Arc::clone(&serve)));

@@ -124,7 +124,7 @@ impl Sts {
     /// for example expired (`claims.exp = claims.iat - 1`) or for another
     /// audience.
     pub fn mint_token(&self, change: impl FnOnce(&mut Claims)) -> String {
-        let mut claims = token::claims(&self.counter.oidc, token::STS, &self.pod);
+        let mut claims = token::claims(&self.counter.oidc.url, token::STS, &self.pod);
         change(&mut claims);
         let token = token::sign(&claims);
         self.counter.registry.keep_token(&token);

@@ -10,7 +10,8 @@ use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::errors::{Error, ErrorKind};
+use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -83,12 +84,6 @@ impl Named {
     }
 }
 
-/// The OIDC issuer of a fictitious cluster.
-pub(crate) fn new_issuer() -> String {
-    let id = Uuid::new_v4().simple().to_string().to_uppercase();
-    format!("https://oidc.eks.us-east-1.amazonaws.com/id/{id}")
-}
-
 /// The claims of a token that is valid from now on.
 pub(crate) fn claims(issuer: &str, audience: &str, pod: &KubernetesClaims) -> Claims {
     let now =
@@ -136,33 +131,55 @@ pub(crate) fn irsa_env(role_arn: &str, token_file: &Path) -> Vec<(String, String
     .into()
 }
 
-/// Returns a token's claims if it is signed with this process's key, has this
-/// issuer and audience, and is valid now.
-pub(crate) fn decode(
-    token: &str,
-    issuer: &str,
-    audience: &str,
-) -> Result<Claims, jsonwebtoken::errors::Error> {
-    let mut rules = Validation::new(Algorithm::RS256);
-    rules.set_audience(&[audience]);
-    rules.set_issuer(&[issuer]);
-    rules.set_required_spec_claims(&["exp", "aud", "iss"]);
-    rules.validate_nbf = true;
-    rules.leeway = 0;
-    let key = DecodingKey::from_rsa_der(KEY.public_key().as_ref());
-    Ok(jsonwebtoken::decode::<Claims>(token, &key, &rules)?.claims)
+/// A cluster's OIDC issuer, and the keys that its tokens are signed with.
+#[derive(Debug)]
+pub(crate) struct OidcIssuer {
+    /// The issuer's URL, as in the claim `iss`.
+    pub(crate) url: String,
+    /// The published keys; without them, the key of this process.
+    pub(crate) keys: Option<JwkSet>,
+}
+
+impl OidcIssuer {
+    /// The issuer of a fictitious cluster, whose tokens [`sign`] signs.
+    pub(crate) fn fictitious() -> Self {
+        let id = Uuid::new_v4().simple().to_string().to_uppercase();
+        Self { url: format!("https://oidc.eks.us-east-1.amazonaws.com/id/{id}"), keys: None }
+    }
+
+    /// The key that the token names in its header.
+    fn key(&self, token: &str) -> Result<DecodingKey, Error> {
+        let Some(keys) = &self.keys else {
+            return Ok(DecodingKey::from_rsa_der(KEY.public_key().as_ref()));
+        };
+        let kid = jsonwebtoken::decode_header(token)?.kid.unwrap_or_default();
+        let key = keys.find(&kid).ok_or(ErrorKind::InvalidSignature)?;
+        DecodingKey::from_jwk(key)
+    }
+
+    /// Returns a token's claims if it is signed by this issuer for this
+    /// audience, and is valid now.
+    pub(crate) fn decode(&self, token: &str, audience: &str) -> Result<Claims, Error> {
+        let mut rules = Validation::new(Algorithm::RS256);
+        rules.set_audience(&[audience]);
+        rules.set_issuer(&[&self.url]);
+        rules.set_required_spec_claims(&["exp", "aud", "iss"]);
+        rules.validate_nbf = true;
+        rules.leeway = 0;
+        Ok(jsonwebtoken::decode::<Claims>(token, &self.key(token)?, &rules)?.claims)
+    }
 }
 
 /// Checks a token as the agent does, and then as EKS Auth does, with their
 /// error texts (`internal/validation/request.go` of the agent, and golang-jwt's
 /// errors).
-pub(crate) fn verify(token: &str, issuer: &str) -> Result<Claims, Refusal> {
+pub(crate) fn verify(token: &str, issuer: &OidcIssuer) -> Result<Claims, Refusal> {
     let bad = |text: String| Refusal { status: 400, text };
     if token.is_empty() {
         return Err(bad("Service account token cannot be empty".to_owned()));
     }
     let basic = "Service account token failed basic claim validations";
-    decode(token, issuer, POD_IDENTITY).map_err(|error| match error.kind() {
+    issuer.decode(token, POD_IDENTITY).map_err(|error| match error.kind() {
         ErrorKind::ExpiredSignature => bad(format!("{basic}: token is expired")),
         ErrorKind::ImmatureSignature => bad(format!("{basic}: token is not valid yet")),
         ErrorKind::InvalidToken

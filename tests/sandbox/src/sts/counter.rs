@@ -16,7 +16,7 @@ use crate::associations::Associations;
 use crate::credentials::{Credentials, Refused};
 use crate::net::Hangup;
 use crate::role::Role;
-use crate::token;
+use crate::token::{self, OidcIssuer};
 
 /// The maximum length of a request, in bytes.
 const LONGEST_REQUEST: usize = 64 * 1024;
@@ -26,7 +26,7 @@ const LONGEST_REQUEST: usize = 64 * 1024;
 pub(crate) struct Counter {
     pub(crate) registry: Arc<Credentials>,
     /// The OIDC issuer whose tokens are accepted.
-    pub(crate) oidc: String,
+    pub(crate) oidc: OidcIssuer,
     pub(crate) role: Role,
     /// The service accounts that the role's trust policy allows.
     pub(crate) trusted: Associations,
@@ -41,7 +41,7 @@ impl Counter {
         trusted: Associations,
         lifetime: Duration,
     ) -> Self {
-        let (oidc, answers) = (token::new_issuer(), Answers::default());
+        let (oidc, answers) = (OidcIssuer::fictitious(), Answers::default());
         Self { registry, oidc, role, trusted, lifetime: Mutex::new(lifetime), answers }
     }
 
@@ -109,7 +109,7 @@ impl Counter {
         let (role_arn, session) =
             (parameters.need("RoleArn")?, parameters.need("RoleSessionName")?);
         let token = parameters.need("WebIdentityToken")?;
-        let claims = token::decode(token, &self.oidc, token::STS).map_err(|error| bad(&error))?;
+        let claims = self.oidc.decode(token, token::STS).map_err(|error| bad(&error))?;
         let pod = &claims.kubernetes;
         if role_arn != self.role.arn()
             || !self.trusted.has(&pod.namespace, &pod.serviceaccount.name)

@@ -1,0 +1,198 @@
+#!/usr/bin/env bash
+# A real Kubernetes cluster on this machine, in which Pod Identity works as on EKS, without AWS:
+#
+#   scripts/dev/cluster.sh up               starts it, in some 15 seconds
+#   scripts/dev/cluster.sh kubectl ARG...   runs kubectl as the cluster's administrator
+#   scripts/dev/cluster.sh run COMMAND...   runs a command with the cluster's environment, for
+#                                           example: run scripts/up.sh
+#   scripts/dev/cluster.sh down             ends it; nothing is left running
+#
+# The API server, the controllers, the scheduler, the kubelet, EKS's admission webhook and eksctl
+# are the real programs. MiniStack emulates the AWS account and enforces IAM; the sandbox is the
+# Pod Identity Agent and the image host. docs/cluster.md describes the parts.
+#
+# Requires Linux, root, and the sets `cluster` and `ministack` of scripts/dev/tools.sh, which are
+# installed if necessary. Everything runs in namespaces of its own: nothing listens on this
+# machine's addresses. CLUSTER_STATE is the folder with its state and logs,
+# /tmp/pod-identity-demo-cluster by default; a second folder is a second cluster.
+
+# shellcheck source-path=SCRIPTDIR source=../lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
+# shellcheck source=../../tests/cluster/settings.sh
+. "$root/tests/cluster/settings.sh" "${CLUSTER_STATE:-/tmp/pod-identity-demo-cluster}"
+
+# init_pid: prints the process ID of the cluster's first process; false when it does not run.
+init_pid() {
+  local pid
+  pid=$(cat "$state/pid" 2>/dev/null) && pid=$(pgrep --parent "$pid") && kill -0 "$pid" 2>/dev/null && echo "$pid"
+}
+
+# certificate NAME SUBJECT [SUBJECT-ALTERNATIVE-NAMES]: creates NAME.key and NAME.crt, signed by the CA.
+certificate() {
+  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$pki/$1.key" -subj "$2" \
+    -addext "subjectAltName=${3:-DNS:$1}" 2>/dev/null |
+    openssl x509 -req -CA "$pki/ca.crt" -CAkey "$pki/ca.key" -CAcreateserial -days 30 -copy_extensions copy -out "$pki/$1.crt" 2>/dev/null
+}
+
+# kubeconfig USER: prints a kubeconfig with the user's certificate.
+kubeconfig() {
+  cat <<END
+{"apiVersion": "v1", "kind": "Config", "current-context": "cluster",
+ "clusters": [{"name": "cluster", "cluster": {"server": "https://$node_address", "certificate-authority": "$pki/ca.crt"}}],
+ "users": [{"name": "$1", "user": {"client-certificate": "$pki/$1.crt", "client-key": "$pki/$1.key"}}],
+ "contexts": [{"name": "cluster", "context": {"cluster": "cluster", "user": "$1"}}]}
+END
+}
+
+configure() {
+  mkdir -p "$pki" "$state/logs" "$state/cni"
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -keyout "$pki/ca.key" -out "$pki/ca.crt" \
+    -subj /CN=test-cluster 2>/dev/null
+  certificate server /CN=kube-apiserver "IP:$node_address,IP:127.0.0.1,IP:10.100.0.1,DNS:kubernetes.default.svc,DNS:localhost"
+  certificate admin /O=system:masters/CN=admin
+  certificate node /O=system:nodes/CN=system:node:node
+  openssl genrsa -out "$pki/accounts.key" 2048 2>/dev/null
+  openssl rsa -in "$pki/accounts.key" -pubout -out "$pki/accounts.pub" 2>/dev/null
+  kubeconfig admin >"$state/admin.conf"
+  kubeconfig node >"$state/node.conf"
+  echo "$issuer" >"$state/issuer"
+  echo '{"identities": []}' >"$state/identities.json"
+  cat >"$state/authenticator" <<END
+{"apiVersion": "v1", "kind": "Config", "current-context": "eks",
+ "clusters": [{"name": "eks", "cluster": {"server": "$aws_endpoint/_cluster/authenticate"}}],
+ "users": [{"name": "eks", "user": {}}], "contexts": [{"name": "eks", "context": {"cluster": "eks", "user": "eks"}}]}
+END
+  cat >"$state/cni/10-bridge.conflist" <<END
+{"cniVersion": "0.4.0", "name": "pods", "plugins": [{"type": "bridge", "bridge": "pods0", "isGateway": true,
+  "ipam": {"type": "host-local", "dataDir": "$state/cni-leases", "ranges": [[{"subnet": "10.244.0.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]}}]}
+END
+  cat >"$state/containerd.toml" <<END
+version = 2
+root = "$state/containerd"
+state = "$state/containerd-run"
+[grpc]
+  address = "$state/containerd.sock"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "localhost/pause:1"
+  # Not every machine lets a process protect itself from the out-of-memory killer.
+  restrict_oom_score_adj = true
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "/usr/lib/cni"
+    conf_dir = "$state/cni"
+END
+  cat >"$state/kubelet.yaml" <<END
+apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+authentication: {anonymous: {enabled: false}, webhook: {enabled: true}, x509: {clientCAFile: $pki/ca.crt}}
+authorization: {mode: Webhook}
+containerRuntimeEndpoint: unix://$state/containerd.sock
+# Version 1 of cgroups where the machine has it, without a hierarchy of the kubelet's own.
+failCgroupV1: false
+cgroupDriver: cgroupfs
+cgroupsPerQOS: false
+enforceNodeAllocatable: []
+evictionHard: {}
+failSwapOn: false
+podLogsDir: $state/pod-logs
+END
+}
+
+# inject: registers the webhook, as EKS does.
+inject() {
+  kubectl apply --filename - <<END
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingWebhookConfiguration
+metadata:
+  name: pod-identity-webhook
+webhooks:
+  - name: iam-for-pods.amazonaws.com
+    failurePolicy: Ignore
+    sideEffects: None
+    admissionReviewVersions: [v1beta1]
+    clientConfig:
+      url: https://$node_address:8443/mutate
+      caBundle: $(base64 -w 0 "$pki/ca.crt")
+    rules:
+      - {operations: [CREATE], apiGroups: [""], apiVersions: [v1], resources: [pods]}
+END
+}
+
+# enter COMMAND...: runs a command in the cluster's network.
+enter() {
+  local pid
+  pid=$(init_pid) || die "the cluster does not run: start it with scripts/dev/cluster.sh up"
+  nsenter --target "$pid" --net "$@"
+}
+
+kubectl() {
+  enter "$bin/kubectl" --kubeconfig "$state/admin.conf" "$@"
+}
+
+ready() {
+  [[ $(kubectl get node/node --output 'jsonpath={.status.conditions[?(@.type=="Ready")].status}' 2>/dev/null) == True ]]
+}
+
+up() {
+  local deadline=$((SECONDS + 120)) pid
+  ! init_pid >/dev/null || die "the cluster runs already: end it with scripts/dev/cluster.sh down"
+  [[ $(uname) == Linux && $EUID == 0 ]] || die "the cluster needs Linux and root"
+  "$root/scripts/dev/tools.sh" cluster ministack
+  [[ -x $sandbox_cluster ]] || run cargo build --locked --package sandbox --manifest-path "$root/Cargo.toml"
+  remove_state
+  configure
+  setsid unshare --net --mount --pid --fork --kill-child --mount-proc "$root/tests/cluster/node.sh" "$state" \
+    >"$state/logs/init" 2>&1 </dev/null &
+  pid=$!
+  echo "$pid" >"$state/pid"
+  until [[ -e $state/running ]]; do
+    kill -0 "$pid" 2>/dev/null || die "the cluster did not start: $(tail -n 3 "$state/logs/init")"
+    ((SECONDS < deadline)) || die "the cluster did not start within 2 minutes: see $state/logs"
+    sleep 0.2
+  done
+  inject >&2
+  until ready; do
+    ((SECONDS < deadline)) || die "the node is not ready within 2 minutes: see $state/logs/kubelet"
+    sleep 0.2
+  done
+  say "the cluster runs; its state and logs are in $state"
+}
+
+# remove_state: removes the folder, and the control groups of containers that the kernel has ended.
+remove_state() {
+  [[ -e $state ]] || return 0
+  [[ -e $state/pid ]] || die "$state is not the state of a cluster: set CLUSTER_STATE to another folder"
+  rm -rf "${state:?}"
+}
+
+down() {
+  local pid
+  if ! pid=$(init_pid); then
+    say "the cluster does not run"
+  else
+    kill -TERM "$(<"$state/pid")" 2>/dev/null || true
+    kill -KILL "$pid" 2>/dev/null || true
+    while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
+  fi
+  remove_state
+}
+
+# in_cluster COMMAND...: runs a command with the emulated account, the cluster's tools and addresses.
+in_cluster() {
+  export PATH=$bin:$root/.tools/lint/bin:$PATH KUBECONFIG=$state/kubeconfig
+  export AWS_ENDPOINT_URL=$aws_endpoint AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1
+  export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_EC2_METADATA_DISABLED=true
+  export SSL_CERT_FILE=$pki/ca.crt # eksctl asks the OIDC issuer for its certificate
+  unset AWS_PROFILE AWS_SESSION_TOKEN
+  export IMAGE=${IMAGE-localhost/pod-identity-demo:test}
+  export SETTINGS=${SETTINGS-AWS_ENDPOINT_URL=$aws_endpoint IMAGE_URL=http://$node_address:$images_port/random ALLOW_PRIVATE_SOURCE=true INTERVAL=2s}
+  enter "$@"
+}
+
+case ${1-} in
+  -h | --help) usage ;;
+  up) up ;;
+  down) down ;;
+  kubectl) shift && kubectl "$@" ;;
+  run) shift && in_cluster "$@" ;;
+  *) die "the first argument must be up, down, kubectl or run (see --help)" ;;
+esac

@@ -1,0 +1,64 @@
+"""What EKS's control plane does in a cluster: the webhook's configuration, and the add-ons' objects."""
+
+import json
+import os
+import subprocess
+
+import botocore.config
+import botocore.session
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+KUBECTL = os.path.join(HERE, "..", "..", ".tools", "cluster", "bin", "kubectl")
+ADDONS = {"eks-pod-identity-agent": "agent.yaml", "vpc-cni": "aws-node.yaml"}
+
+
+class ControlPlane:
+    """Brings one cluster, the first that the emulator lists, into the API server."""
+
+    def __init__(self, state, emulator, endpoint):
+        self.state, self.endpoint = state, endpoint
+        session = botocore.session.get_session()
+        session.set_credentials("test", "test")
+        retries = botocore.config.Config(retries={"max_attempts": 0})
+        self.eks = session.create_client(
+            "eks", region_name="us-east-1", endpoint_url=emulator, verify=os.environ["SSL_CERT_FILE"], config=retries)
+        self.identities, self.addons = None, {}
+
+    def reconcile(self):
+        clusters = self.eks.list_clusters()["clusters"]
+        cluster = clusters[0] if clusters else None
+        self.write_identities(self.associations(cluster) if cluster else [])
+        if not os.path.exists(os.path.join(self.state, "jwks.json")):
+            return  # the API server is not there yet
+        there = set(self.eks.list_addons(clusterName=cluster)["addons"]) if cluster else set()
+        for addon, manifest in ADDONS.items():
+            wanted = cluster if addon in there else None
+            if self.addons.get(addon) != wanted:
+                self.apply(manifest, cluster or self.addons[addon], delete=wanted is None)
+                self.addons[addon] = wanted
+
+    def associations(self, cluster):
+        """Each with the keys that the webhook reads (pkg/containercredentials in its source)."""
+        pages = self.eks.get_paginator("list_pod_identity_associations").paginate(clusterName=cluster)
+        found = [one for page in pages for one in page["associations"]]
+        return sorted(({"namespace": one["namespace"], "serviceAccount": one["serviceAccount"]} for one in found), key=json.dumps)
+
+    def write_identities(self, identities):
+        if identities == self.identities:
+            return
+        path = os.path.join(self.state, "identities.json")
+        with open(path + ".new", "w", encoding="utf-8") as file:
+            json.dump({"identities": identities}, file)
+        os.rename(path + ".new", path)
+        self.identities = identities
+
+    def apply(self, manifest, cluster, delete):
+        with open(os.path.join(HERE, "addons", manifest), encoding="utf-8") as file:
+            text = file.read()
+        with open(os.path.join(self.state, "issuer"), encoding="utf-8") as file:
+            issuer = file.read().strip()
+        for key, value in {"STATE": self.state, "CLUSTER": cluster, "EMULATOR": self.endpoint, "ISSUER": issuer}.items():
+            text = text.replace("${%s}" % key, value)
+        command = ["delete", "--ignore-not-found", "--wait=false"] if delete else ["apply"]
+        subprocess.run([KUBECTL, "--kubeconfig", os.path.join(self.state, "admin.conf"), *command, "--filename", "-"],
+                       input=text, text=True, check=True)

@@ -1,0 +1,175 @@
+"""What EKS does around a cluster, and what the AWS emulator lacks, for the test cluster:
+
+    eks.py STATE EMULATOR-URL ADDRESS:PORT
+
+- A proxy in front of the emulator (MiniStack 1.5.33), at ADDRESS:PORT. fills.py answers the calls that
+  the emulator lacks, and refuses what AWS refuses and the emulator accepts.
+- EKS's authenticator: the API server's TokenReviews for the tokens of `aws eks get-token`, at
+  /_cluster/authenticate. Such a token is a presigned GetCallerIdentity, which the emulator answers.
+- EKS's control plane: twice a second it reads the associations and add-ons of the emulator's cluster.
+  Associations go to the file that the webhook watches; the add-ons become DaemonSets.
+
+STATE/calls gets a line for each call: `read` or `write`, the service and the action, or the method and
+path where the API is REST. STATE/fault, when it exists, holds a kind of fault and a regular expression;
+the first call whose line matches gets the fault, and the file is renamed to fault.done:
+
+    refuse   403 with AccessDenied, as AWS words it; the emulator sees nothing
+    drop     the connection closes; the emulator sees nothing
+    lose     the connection closes after the emulator has done what was asked
+    hang     no answer at all, until the caller goes away; the emulator sees nothing
+"""
+
+import base64
+import http.client
+import json
+import os
+import re
+import ssl
+import sys
+import threading
+import time
+import urllib.parse
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import control_plane
+import fills
+
+READS = re.compile(r"(Get|List|Describe|Simulate|BatchGet|AssumeRole|Validate)")
+STATE, UPSTREAM = sys.argv[1], urllib.parse.urlsplit(sys.argv[2])
+ADDRESS, _, PORT = sys.argv[3].rpartition(":")
+TRUSTED = ssl.create_default_context()  # of SSL_CERT_FILE
+LOCK = threading.Lock()
+
+
+def name(method, path, headers, body):
+    """What a call does: `read` or `write`, and which it is."""
+    service = re.search(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/", headers.get("Authorization", ""))
+    service = service.group(1) if service else "unsigned"
+    target = headers.get("X-Amz-Target", "").rpartition(".")[2]
+    if not target and b"Action=" in body and service not in ("s3", "eks"):
+        target = urllib.parse.parse_qs(body.decode()).get("Action", [""])[0]
+    if target:
+        return f"{'read' if READS.match(target) else 'write'} {service} {target}"
+    return f"{'read' if method in ('GET', 'HEAD') else 'write'} {service} {method} {path}"
+
+
+def fault(line):
+    """The kind of fault that this call is to have, once."""
+    path = os.path.join(STATE, "fault")
+    with LOCK:
+        with open(os.path.join(STATE, "calls"), "a", encoding="utf-8") as calls:
+            calls.write(line + "\n")
+        try:
+            with open(path, encoding="utf-8") as file:
+                kind, pattern = file.read().strip().split(" ", 1)
+        except FileNotFoundError:
+            return ""
+        if not re.search(pattern, line):
+            return ""
+        os.rename(path, path + ".done")
+        return kind
+
+
+def forward(method, path, headers, body):
+    """Asks the emulator: status, headers and content of its answer."""
+    connection = http.client.HTTPSConnection(UPSTREAM.hostname, UPSTREAM.port, timeout=60, context=TRUSTED)
+    try:
+        connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+        for key, value in headers:
+            if key.lower() not in ("connection", "expect"):
+                connection.putheader(key, value)
+        connection.endheaders(body)
+        answer = connection.getresponse()
+        return answer.status, answer.getheaders(), answer.read()
+    finally:
+        connection.close()
+
+
+def authenticate(review):
+    """The TokenReview's status. As in EKS, the token is `k8s-aws-v1.` and a presigned URL in base64, and
+    the name of the cluster is one of the signed headers (aws-iam-authenticator, pkg/token/token.go)."""
+    token = review["spec"]["token"]
+    if not token.startswith("k8s-aws-v1."):
+        return {"authenticated": False}
+    encoded = token.removeprefix("k8s-aws-v1.")
+    url = urllib.parse.urlsplit(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode())
+    arn = fills.caller(url.query)
+    if not arn:
+        return {"authenticated": False, "error": "the token's access key is not known"}
+    # Whoever may use the emulated account created the cluster, and is its administrator.
+    return {"authenticated": True, "user": {"username": arn, "uid": arn, "groups": ["system:masters"]}}
+
+
+class Proxy(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def handle_one_request(self):
+        try:
+            super().handle_one_request()
+        except ConnectionError:
+            self.close_connection = True
+
+    def body(self):
+        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+    def answer(self, status, headers, content):
+        self.send_response_only(status)
+        for key, value in headers:
+            if key.lower() not in ("connection", "transfer-encoding", "content-length"):
+                self.send_header(key, value)
+        length = dict((key.lower(), value) for key, value in headers).get("content-length") if self.command == "HEAD" else str(len(content))
+        self.send_header("Content-Length", length or "0")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    def pass_on(self):
+        body = self.body()
+        if self.path.startswith("/_cluster/authenticate"):
+            review = json.loads(body)
+            review["status"] = authenticate(review)
+            self.answer(200, [("Content-Type", "application/json")], json.dumps(review).encode())
+            return
+        line = name(self.command, self.path, self.headers, body)
+        kind = fault(line)
+        if kind == "refuse":
+            self.answer(*fills.denied(line))
+            return
+        if kind in ("drop", "hang"):
+            if kind == "hang":
+                self.rfile.read(1)
+            self.close_connection = True
+            return
+        filled = fills.before(line, self.path, body)
+        if filled:
+            self.answer(*filled)
+            return
+        sent = fills.request(line, body)
+        own = self.headers.items() if sent is body else fills.signed(line, self.path, self.headers.items(), sent)
+        status, headers, content = forward(self.command, self.path, own, sent)
+        if kind == "lose":
+            self.close_connection = True
+            return
+        self.answer(*fills.after(line, status, headers, content))
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = pass_on
+
+
+def main():
+    fills.configure(STATE, forward)
+    server = ThreadingHTTPServer((ADDRESS, int(PORT)), Proxy)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    plane = control_plane.ControlPlane(STATE, sys.argv[2], f"http://{ADDRESS}:{PORT}")
+    while True:
+        try:
+            plane.reconcile()
+        except Exception as error:  # the cluster may be half there; the next round tries again
+            print(f"reconcile: {error!r}", flush=True)
+        time.sleep(0.5)
+
+
+main()

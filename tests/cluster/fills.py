@@ -1,0 +1,186 @@
+"""What MiniStack 1.5.33 lacks and eksctl asks for, and what AWS refuses and MiniStack accepts.
+
+Each answer names its source: a page of the AWS API reference, or the caller that reads it.
+"""
+
+import base64
+import json
+import os
+import urllib.parse
+
+import botocore.auth
+import botocore.awsrequest
+import botocore.credentials
+import botocore.session
+
+JSON = [("Content-Type", "application/json")]
+XML = [("Content-Type", "text/xml")]
+state = ""
+forward = None
+
+
+def configure(folder, forwarder):
+    global state, forward
+    state, forward = folder, forwarder
+
+
+def refused(status, code, message):
+    """An error of a REST API, as EKS words it."""
+    headers = [*JSON, ("x-amzn-ErrorType", code)]
+    return status, headers, json.dumps({"message": message}).encode()
+
+
+def query_error(code, message):
+    """An error of a query API, as CloudFormation and IAM word it."""
+    text = f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
+    return 400, XML, text.encode()
+
+
+def denied(line):
+    message = f"User: arn:aws:iam::123456789012:user/test is not authorized to perform: {line}"
+    if " eks " in line:
+        return refused(403, "AccessDeniedException", message)
+    error = f"<Error><Code>AccessDenied</Code><Message>{message}</Message></Error>"
+    text = error if " s3 " in line else f"<ErrorResponse>{error}</ErrorResponse>"
+    return 403, XML, text.encode()
+
+
+def caller(query):
+    """The ARN of whoever presigned this GetCallerIdentity, or None."""
+    parameters = urllib.parse.parse_qs(query)
+    scope = parameters.get("X-Amz-Credential", [""])[0].split("/")
+    token = parameters.get("X-Amz-Security-Token", [None])[0]
+    if scope[0] == "test":
+        return "arn:aws:iam::123456789012:root"
+    return None if not token else "arn:aws:sts::123456789012:assumed-role/unknown/session"
+
+
+def before(line, path, body):
+    """An answer instead of the emulator's, or None."""
+    parts = urllib.parse.urlsplit(path)
+    if line.startswith("read eks GET /cluster-versions"):
+        # https://docs.aws.amazon.com/eks/latest/APIReference/API_DescribeClusterVersions.html
+        versions = [{"clusterVersion": version, "clusterType": "eks", "defaultPlatformVersion": "eks.1", "status": "STANDARD_SUPPORT",
+                     "versionStatus": "STANDARD_SUPPORT", "defaultVersion": version == "1.35"} for version in ("1.35", "1.34", "1.33")]
+        return 200, JSON, json.dumps({"clusterVersions": versions}).encode()
+    if line.endswith(" ec2 DescribeInstanceTypeOfferings"):
+        return instance_types(body)
+    if line.startswith("read eks GET /addons/supported-versions"):
+        return supported_addons(parts.query)
+    if line.startswith("read eks GET /addons/configuration-schemas"):
+        # https://docs.aws.amazon.com/eks/latest/APIReference/API_DescribeAddonConfiguration.html
+        asked = dict(urllib.parse.parse_qsl(parts.query))
+        cni = [{"serviceAccount": "aws-node", "recommendedManagedPolicies": ["arn:aws:iam::aws:policy/AmazonEKS_CNI_Policy"]}]
+        return 200, JSON, json.dumps({**asked, "configurationSchema": "{}", "podIdentityConfiguration":
+                                      cni if asked["addonName"] == "vpc-cni" else []}).encode()
+    if line.endswith(" CreateStack"):
+        return duplicate_tags(body)
+    return None
+
+
+def instance_types(body):
+    """Every zone has every instance type that was asked for.
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeInstanceTypeOfferings.html"""
+    form = dict(urllib.parse.parse_qsl(body.decode()))
+    wanted = [value for key, value in form.items() if key.startswith("Filter.") and ".Value." in key and "." in value]
+    items = "".join(
+        f"<item><instanceType>{kind}</instanceType><locationType>availability-zone</locationType><location>us-east-1{zone}</location></item>"
+        for kind in wanted for zone in "abcdef")
+    text = (f'<DescribeInstanceTypeOfferingsResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">'
+            f"<instanceTypeOfferingSet>{items}</instanceTypeOfferingSet></DescribeInstanceTypeOfferingsResponse>")
+    return 200, XML, text.encode()
+
+
+def supported_addons(query):
+    """https://docs.aws.amazon.com/eks/latest/APIReference/API_DescribeAddonVersions.html"""
+    name = urllib.parse.parse_qs(query).get("addonName", [None])[0]
+    names = [name] if name else ["eks-pod-identity-agent", "vpc-cni", "coredns", "kube-proxy"]
+    compatible = [{"clusterVersion": "1.35", "defaultVersion": True, "platformVersions": ["*"]},
+                  {"clusterVersion": "1.34", "defaultVersion": True, "platformVersions": ["*"]}]
+    addons = [{"addonName": one, "type": "networking", "owner": "aws", "addonVersions": [
+        {"addonVersion": "v1.3.9-eksbuild.1", "architecture": ["amd64", "arm64"], "compatibilities": compatible,
+         "requiresIamPermissions": one == "vpc-cni", "requiresConfiguration": False}]} for one in names]
+    return 200, JSON, json.dumps({"addons": addons}).encode()
+
+
+def duplicate_tags(body):
+    """CloudFormation refuses stacks with two tags of one key since March 2026 (elastic/cloud-on-k8s issue 9232)."""
+    form = dict(urllib.parse.parse_qsl(body.decode()))
+    keys = [value for key, value in form.items() if key.startswith("Tags.member.") and key.endswith(".Key")]
+    twice = sorted({key for key in keys if keys.count(key) > 1})
+    if twice:
+        return query_error("ValidationError", f"Duplicate tag keys found: {', '.join(twice)}")
+    with open(os.path.join(state, "stacks"), "a", encoding="utf-8") as file:
+        file.write(json.dumps({"name": form.get("StackName"), "tags": keys}) + "\n")
+    return None
+
+
+# Types of resources that the emulator's CloudFormation does not have.
+LACKING = {"AWS::EC2::EIP", "AWS::EC2::NatGateway", "AWS::EC2::SecurityGroupIngress"}
+
+
+def request(line, body):
+    """The body that the emulator gets: a stack's template without the resources that it lacks, and an OIDC
+    provider's URL without the default port, which IAM leaves out (eksctl adds it: pkg/iam/oidc/api.go)."""
+    if line.endswith(" CreateOpenIDConnectProvider"):
+        return body.replace(b"%3A443&", b"&").replace(b"%3A443%2F", b"%2F")
+    if not line.endswith((" CreateStack", " UpdateStack")):
+        return body
+    form = dict(urllib.parse.parse_qsl(body.decode(), keep_blank_values=True))
+    template = json.loads(form.get("TemplateBody", "{}"))
+    resources = template.get("Resources", {})
+    lacking = {key for key, resource in resources.items() if resource["Type"] in LACKING}
+    if not lacking:
+        return body
+    template["Resources"] = {key: resource for key, resource in resources.items() if key not in lacking}
+    form["TemplateBody"] = json.dumps(without(template, lacking))
+    return urllib.parse.urlencode(form).encode()
+
+
+def signed(line, path, headers, body):
+    """Signs a changed request again, as the account's root user: the emulator checks signatures."""
+    drop = ("authorization", "x-amz-date", "content-length", "x-amz-content-sha256", "x-amz-security-token", "connection")
+    kept = {key: value for key, value in headers if key.lower() not in drop}
+    sign = botocore.awsrequest.AWSRequest("POST", f"http://{kept['Host']}{path}", kept, body)
+    credentials = botocore.credentials.Credentials("test", "test")
+    botocore.auth.SigV4Auth(credentials, line.split()[1], "us-east-1").add_auth(sign)
+    return [*sign.headers.items(), ("Content-Length", str(len(body)))]
+
+
+def without(node, lacking):
+    """The template without what refers to these resources; a reference becomes an invented ID."""
+    if isinstance(node, list):
+        return [without(item, lacking) for item in node if not (isinstance(item, str) and item in lacking)]
+    if not isinstance(node, dict):
+        return node
+    target = node.get("Ref", node.get("Fn::GetAtt"))
+    target = target[0] if isinstance(target, list) else str(target).partition(".")[0]
+    if len(node) == 1 and target in lacking:
+        return f"{target.lower()}-0123456789abcdef0"
+    return {key: without(value, lacking) for key, value in node.items() if not (key == "DependsOn" and isinstance(value, str) and value in lacking)}
+
+
+def after(line, status, headers, content):
+    """The emulator's answer, with what it lacks."""
+    if status == 200 and line.startswith("read eks GET /clusters/") and line.count("/") == 2:
+        cluster = json.loads(content)
+        cluster["cluster"].update(endpoint=issuer(), certificateAuthority={"data": certificate()},
+                                  identity={"oidc": {"issuer": issuer()}})
+        return status, headers, json.dumps(cluster).encode()
+    if status == 200 and " eks " in line and "/addons" in line and b'"addon"' in content:
+        # The emulator repeats the associations as they were asked for; EKS answers with their ARNs.
+        addon = json.loads(content)
+        asked = addon["addon"].get("podIdentityAssociations") or []
+        addon["addon"]["podIdentityAssociations"] = [one for one in asked if isinstance(one, str)]
+        return status, headers, json.dumps(addon).encode()
+    return status, headers, content
+
+
+def issuer():
+    with open(os.path.join(state, "issuer"), encoding="utf-8") as file:
+        return file.read().strip()
+
+
+def certificate():
+    with open(os.path.join(state, "pki", "ca.crt"), "rb") as file:
+        return base64.b64encode(file.read()).decode()

@@ -1,0 +1,107 @@
+#!/usr/bin/env bash
+# The first process in the cluster's namespaces: prepares network and mounts, starts the
+# emulated AWS account, the control plane, the webhook and the node, and then waits.
+# When it ends, the kernel ends every process of the cluster, including the containers.
+#
+#   tests/cluster/node.sh STATE
+#
+# scripts/dev/cluster.sh calls it, and has written certificates and configuration to the
+# folder STATE. A file `running` in that folder says that all processes are started.
+
+# shellcheck source-path=SCRIPTDIR source=../../scripts/lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/common.sh"
+# shellcheck source=settings.sh
+. "$root/tests/cluster/settings.sh" "$1"
+
+# daemon NAME COMMAND...: starts a process with its output in logs/NAME.
+daemon() {
+  local name=$1
+  shift
+  "$@" >"$state/logs/$name" 2>&1 </dev/null &
+}
+
+# await COMMAND...: polls until the command succeeds, for at most a minute.
+await() {
+  local deadline=$((SECONDS + 60))
+  until "$@" >/dev/null 2>&1; do
+    ((SECONDS < deadline)) || die "not within a minute: $*"
+    sleep 0.2
+  done
+}
+
+network() {
+  ip link set lo up
+  # The agent's link-local address, which the add-on's agent adds to the node itself.
+  ip address add "$agent_address/32" dev lo
+  ip link add node0 type bridge
+  ip address add "$node_address/24" dev node0
+  ip link set node0 up
+  # A route to everywhere, which the kubelet expects; there is nothing behind it.
+  ip route add default dev node0
+}
+
+mounts() {
+  # Sockets, logs and state of the container runtime that are not in STATE.
+  mount -t tmpfs tmpfs /run
+  mount -t tmpfs tmpfs /var/log
+  # The kubelet sets these for the whole machine; so it sees files that have its values already.
+  local setting
+  mkdir -p "$state/sysctl"
+  for setting in vm/overcommit_memory=1 vm/panic_on_oom=0 kernel/panic=10 kernel/panic_on_oops=1 \
+    kernel/keys/root_maxkeys=1000000 kernel/keys/root_maxbytes=25000000; do
+    [[ -e /proc/sys/${setting%=*} ]] || continue
+    echo "${setting#*=}" >"$state/sysctl/${setting##*/}"
+    mount --bind "$state/sysctl/${setting##*/}" "/proc/sys/${setting%=*}"
+  done
+}
+
+account() {
+  env MINISTACK_HOST="$node_address" "$root/scripts/dev/ministack.sh" --tls --port "$emulator_port" >"$state/ministack" 2>"$state/logs/ministack" </dev/null &
+  await grep -q '^ready ' "$state/ministack"
+  SSL_CERT_FILE=$(cut -d ' ' -f 3 "$state/ministack")
+  export SSL_CERT_FILE
+  daemon eks "$root/.tools/ministack/bin/python" "$root/tests/cluster/eks.py" "$state" "https://127.0.0.1:$emulator_port" "$node_address:$aws_port"
+}
+
+control_plane() {
+  daemon etcd "$bin/etcd" --data-dir "$state/etcd" --unsafe-no-fsync --listen-client-urls http://127.0.0.1:2379 \
+    --advertise-client-urls http://127.0.0.1:2379 --listen-peer-urls http://127.0.0.1:2380
+  daemon kube-apiserver "$bin/kube-apiserver" --etcd-servers=http://127.0.0.1:2379 --secure-port=443 \
+    --bind-address="$node_address" --service-cluster-ip-range=10.100.0.0/16 \
+    --tls-cert-file="$pki/server.crt" --tls-private-key-file="$pki/server.key" --client-ca-file="$pki/ca.crt" \
+    --service-account-issuer="$issuer" --api-audiences=https://kubernetes.default.svc \
+    --service-account-key-file="$pki/accounts.pub" --service-account-signing-key-file="$pki/accounts.key" \
+    --authorization-mode=Node,RBAC --enable-admission-plugins=NodeRestriction --allow-privileged=true \
+    --authentication-token-webhook-config-file="$state/authenticator" --authentication-token-webhook-version=v1 \
+    --kubelet-client-certificate="$pki/admin.crt" --kubelet-client-key="$pki/admin.key" --kubelet-preferred-address-types=InternalIP
+  await curl --silent --fail --cacert "$pki/ca.crt" --cert "$pki/admin.crt" --key "$pki/admin.key" "https://$node_address/readyz"
+  curl --silent --fail --cacert "$pki/ca.crt" --cert "$pki/admin.crt" --key "$pki/admin.key" "https://$node_address/openid/v1/jwks" >"$state/jwks.json"
+  daemon kube-controller-manager "$bin/kube-controller-manager" --kubeconfig "$state/admin.conf" --leader-elect=false \
+    --service-account-private-key-file="$pki/accounts.key" --root-ca-file="$pki/ca.crt" --use-service-account-credentials
+  daemon kube-scheduler "$bin/kube-scheduler" --kubeconfig "$state/admin.conf" --leader-elect=false
+  daemon webhook "$bin/amazon-eks-pod-identity-webhook" --in-cluster=false --kubeconfig "$state/admin.conf" --port 8443 --metrics-port 0 \
+    --tls-cert "$pki/server.crt" --tls-key "$pki/server.key" --aws-default-region us-east-1 \
+    --watch-container-credentials-config "$state/identities.json"
+}
+
+node() {
+  daemon containerd containerd --config "$state/containerd.toml"
+  await ctr --address "$state/containerd.sock" version
+  for image in "$images"/*.tar; do
+    ctr --address "$state/containerd.sock" --namespace k8s.io images import --no-unpack "$image" >"$state/logs/import" 2>&1 ||
+      die "the image $image could not be imported: $(<"$state/logs/import")"
+  done
+  daemon kubelet "$bin/kubelet" --config "$state/kubelet.yaml" --kubeconfig "$state/node.conf" --root-dir "$state/kubelet" \
+    --hostname-override node --node-ip "$node_address" --cert-dir "$state/kubelet-pki" --register-node
+  daemon images "$sandbox_cluster" images --listen "$node_address:$images_port"
+}
+
+trap 'exit 0' TERM INT
+network
+mounts
+account
+control_plane
+node
+: >"$state/running"
+# Collect the processes whose parents have ended, until the end.
+while :; do wait -n || sleep 0.2; done
