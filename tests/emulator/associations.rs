@@ -1,4 +1,4 @@
-//! The program works only with an association and a role that trusts EKS.
+//! Tests that the program works only with an association and a role that trusts EKS.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +11,7 @@ const NOT_TRUSTED: &str = "(AccessDeniedException): Unauthorized Exception! EKS 
                            permissions to assume the associated role., fault: client";
 
 #[tokio::test]
-async fn creating_the_association_makes_it_work_and_deleting_it_breaks_it() {
+async fn uploads_start_with_the_association_and_stop_after_its_deletion() {
     let trust = sandbox::pod_identity_trust();
     let cloud = Cloud::new("comes-and-goes", &trust, Duration::from_secs(3)).await;
     let agent = &cloud.world.sandbox.agent;
@@ -41,7 +41,7 @@ async fn creating_the_association_makes_it_work_and_deleting_it_breaks_it() {
 }
 
 #[tokio::test]
-async fn single_and_multipart_uploads_land_whole() {
+async fn single_and_multipart_uploads_are_stored_completely() {
     let cloud = Cloud::associated("uploads").await;
     cloud.job("/large?size=200KiB", "--count 1").finish().await.expect(0);
     assert_eq!(cloud.lengths().await, [200 * 1024]);
@@ -76,10 +76,14 @@ async fn a_role_that_does_not_trust_eks_gives_no_credentials_until_it_does() {
 }
 
 #[tokio::test]
-async fn a_role_that_is_gone_or_was_never_there_gives_no_credentials() {
+async fn a_missing_role_gives_no_credentials() {
     let cloud = Cloud::new("roleless", &sandbox::pod_identity_trust(), HOUR).await;
     let role = "arn:aws:iam::123456789012:role/nobody";
-    cloud.admin.associate("demo", "demo", role).await.expect("EKS does not look");
+    cloud
+        .admin
+        .associate("demo", "demo", role)
+        .await
+        .expect("EKS does not check whether the role exists");
     let job = cloud.job("/random", "").start();
     cloud.refused(NOT_TRUSTED, 1).await;
     job.wrote("no credentials yet", 1).await;

@@ -1,4 +1,4 @@
-//! IRSA: the exchange of a web identity token for credentials from STS.
+//! Tests IRSA, the exchange of a web identity token for credentials from STS.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn with_irsa<'w>(job: Job<'w>, world: &World) -> Job<'w> {
     env.iter().fold(job, |job, (name, value)| job.env(name, value))
 }
 
-/// Removes the variables that it injects for Pod Identity.
+/// Removes the variables that the webhook injects for Pod Identity.
 fn without_pod_identity(job: Job<'_>) -> Job<'_> {
     job.without("AWS_CONTAINER_CREDENTIALS_FULL_URI")
         .without("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
@@ -41,7 +41,7 @@ async fn irsa_alone_uploads() {
 }
 
 #[tokio::test]
-async fn irsa_wins_over_pod_identity() {
+async fn irsa_takes_precedence_over_pod_identity() {
     let world = World::new().await;
     let job = with_irsa(world.job("/random", "--count 1"), &world);
     let done = job.finish().await.expect(0);
@@ -66,7 +66,7 @@ async fn a_role_that_does_not_trust_the_service_account_gives_no_credentials_unt
 }
 
 #[tokio::test]
-async fn the_emulators_sts_takes_the_token_of_a_provider_that_the_role_trusts() {
+async fn the_emulators_sts_accepts_the_token_of_a_provider_that_the_role_trusts() {
     // MiniStack reads the token's issuer and subject. It does not check the signature, and ignores
     // an audience that is a list, as in Kubernetes, so the policy cannot have a condition on it.
     let trust = |subject: &str, issuer: &str| {

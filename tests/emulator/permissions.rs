@@ -1,4 +1,4 @@
-//! The scripts' policy is sufficient for the program, and no smaller one is.
+//! Tests that the scripts' policy allows what the program needs, and nothing more.
 
 use serde_json::json;
 
@@ -11,7 +11,7 @@ const CUT: &str = "/large?size=30MiB&cut=17MiB&framing=chunked";
 const LEFT: &str = "a multipart upload could not be aborted";
 
 #[tokio::test]
-async fn another_bucket_is_refused() {
+async fn uploads_to_another_bucket_are_denied() {
     let cloud = Cloud::associated("mine").await;
     cloud.admin.create_bucket("not-mine").await.expect("a bucket");
     let job = cloud.job("/random", "").env("S3_BUCKET_NAME", "not-mine").start();
@@ -45,7 +45,7 @@ async fn the_roles_credentials_can_do_nothing_but_upload() {
 }
 
 #[tokio::test]
-async fn without_abort_a_cut_upload_is_reported_and_with_it_nothing_stays() {
+async fn an_interrupted_upload_is_aborted_or_reported_if_the_role_may_not_abort_it() {
     let cloud = Cloud::associated("cut").await;
     let job = cloud.job(CUT, "").start();
     job.wrote("upload failed", 1).await;

@@ -1,10 +1,12 @@
-"""Stand-ins for what a container reaches by name. Each prints one line when it is ready.
+"""Servers that stand in for hosts on the network. Each prints its address or port when it is ready.
 
-hosts.py dns NAME             a name server on a loopback address of its own, port 53, which it
-                              prints; NAME is 127.0.0.1, and there is no other name
-hosts.py registry FOLDER      an image registry at 127.0.0.1, whose port it prints: as much of the OCI
-                              distribution protocol as a push needs; what is pushed is in FOLDER
-hosts.py tls CERTIFICATE PORT a port of 127.0.0.1, which it prints; it ends TLS and passes on to PORT
+hosts.py dns NAME             A name server on port 53 of a loopback address, which it prints. It
+                              resolves NAME to 127.0.0.1, and knows no other name.
+hosts.py registry FOLDER      An image registry on a port of 127.0.0.1, which it prints. It implements
+                              the part of the OCI distribution protocol that a push needs, and stores
+                              the pushed content in FOLDER.
+hosts.py tls CERTIFICATE PORT A proxy on a port of 127.0.0.1, which it prints. It terminates TLS, and
+                              forwards to PORT of 127.0.0.1.
 """
 
 import hashlib
@@ -20,12 +22,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 def dns(name: str) -> None:
     server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    # Port 53 is what resolv.conf means, always; all of 127.0.0.0/8 is this machine.
+    # resolv.conf cannot name another port than 53. All of 127.0.0.0/8 is the loopback interface, so a
+    # random address avoids conflicts.
     address = "127.%d.%d.%d" % (random.randint(1, 254), random.randint(0, 254), random.randint(1, 254))
     try:
         server.bind((address, 53))
     except PermissionError:
-        sys.exit("port 53 is for root: run as root, or sysctl net.ipv4.ip_unprivileged_port_start=53")
+        sys.exit("cannot bind port 53: run as root, or set sysctl net.ipv4.ip_unprivileged_port_start=53")
     print(address, flush=True)
     while True:
         query, client = server.recvfrom(4096)
@@ -57,7 +60,7 @@ def serve(client: socket.socket, context: ssl.SSLContext, port: int) -> None:
                 threading.Thread(target=pump, args=(inside, server), daemon=True).start()
                 pump(server, inside)
     except OSError:
-        pass  # a client that trusts nobody goes away in the handshake
+        pass  # a client that does not trust the certificate disconnects during the handshake
 
 
 def tls(certificate: str, port: str) -> None:

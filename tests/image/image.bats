@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# The image: what is in it, and that it does its job as locked up as a cluster
-# would have it, with no C library or shell to fall back on.
+# Tests the content of the image, and that the program works in a container that is as
+# restricted as in a cluster, and that has neither a C library nor a shell.
 
 # shellcheck source-path=SCRIPTDIR source=world.sh
 . "$BATS_TEST_DIRNAME/world.sh"
@@ -10,7 +10,7 @@ teardown() {
   stop
 }
 
-# unpack: the image as an OCI layout, its manifest and configuration.
+# Exports the image as an OCI layout, and sets `manifest` and `config` to the paths of these two documents.
 unpack() {
   layout=$BATS_TEST_TMPDIR/layout
   buildah push --quiet "$IMAGE" "oci:$layout:image"
@@ -18,25 +18,26 @@ unpack() {
   config=$layout/blobs/sha256/$(jq -r '.config.digest | ltrimstr("sha256:")' "$manifest")
 }
 
-# config JQ-FILTER: of the image's configuration.
+# config JQ-FILTER: prints the result of the filter for the image's configuration.
 config() {
   jq --compact-output --raw-output "$1" "$config"
 }
 
+# Prints the paths of the image's layers.
 layers() {
   jq -r '.layers[].digest | ltrimstr("sha256:")' "$manifest" | while read -r digest; do echo "$layout/blobs/sha256/$digest"; done
 }
 
-# start_hosts: a name server that knows pictures.test alone; resolv.conf leads to it.
+# Starts a name server that knows only pictures.test. The options in `resolve` make a container use it.
 start_hosts() {
   hosts dns pictures.test
   printf 'nameserver %s\n' "$said" >"$world/resolv.conf"
   resolve=(--volume "$world/resolv.conf:/etc/resolv.conf:ro")
 }
 
-# start_tls: the image host over TLS as pictures.test, with a certificate that nobody vouches for.
+# Starts a TLS proxy for the image host, as pictures.test, with a self-signed certificate. Sets `secure` to its port.
 start_tls() {
-  # No CA: one of those is no server's certificate.
+  # The certificate must not be a CA certificate, which clients do not accept from a server.
   printf '%s\n' '[req]' 'distinguished_name = name' 'x509_extensions = server' '[name]' '[server]' 'subjectAltName = DNS:pictures.test' >"$world/openssl.cnf"
   openssl req -x509 -config "$world/openssl.cnf" -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 \
     -subj /CN=pictures.test -keyout "$world/key.pem" -out "$world/certificate.pem" 2>/dev/null
@@ -45,7 +46,7 @@ start_tls() {
   secure=$said
 }
 
-@test "the image holds the program and CA certificates, and nothing else" {
+@test "the image contains the program and CA certificates, and nothing else" {
   unpack
   for layer in $(layers); do tar -tvzf "$layer"; done | awk '!/^d/ { print $1, $2, $NF }' | sort -k 3 >"$BATS_TEST_TMPDIR/files"
   diff - "$BATS_TEST_TMPDIR/files" <<END
@@ -65,7 +66,7 @@ END
   ((compressed <= 10000000 && uncompressed <= 20000000))
 }
 
-@test "the image says what it is, runs as nobody, and has no shell in its entry point" {
+@test "the image has all labels, an unprivileged user, and an entry point without a shell" {
   unpack
   [[ $(config .config.User) == 65532:65532 ]]
   [[ $(config .config.Entrypoint) == '["/usr/local/bin/pod-identity-demo"]' ]]
@@ -82,7 +83,7 @@ END
   [[ $(podman logs "$container") == "pod-identity-demo $(config '.config.Labels["org.opencontainers.image.version"]') (0123456789ab)" ]]
 }
 
-@test "locked up, the job does its work, by the name server's word, and SIGTERM ends it with 143" {
+@test "in a restricted container, the job resolves names and uploads, and SIGTERM ends it with 143" {
   start_world
   start_hosts
   run_image "${resolve[@]}" --env "IMAGE_URL=http://pictures.test:$port/random,http://pictures.test:$port/big?size=40MiB" -- --interval 100ms
@@ -100,7 +101,7 @@ END
   [[ $(memory_limit "$pid") == 67108864 ]]
   echo "# $(sed -n 's/^VmHWM:[[:space:]]*//p' <<<"$status") resident at most, of 64 MiB" >&3
 
-  # Assigned first: jq finds nothing wrong with no input at all.
+  # Assign the output first, because jq succeeds on empty input and would hide a failure.
   local identity
   identity=$(podman exec "$container" pod-identity-demo identity --json)
   [[ $(jq -r .verdict.summary <<<"$identity") == *'EKS Pod Identity'* ]]
@@ -110,10 +111,10 @@ END
   grep -q 'asked pictures.test 1$' "$BATS_TEST_TMPDIR/dns"
   local sent
   sent=$(events uploaded)
-  [[ $(find "$world/s3/pictures" -type f | wc -l) -eq $sent ]] || fail "$sent were logged, and other objects are there"
+  [[ $(find "$world/s3/pictures" -type f | wc -l) -eq $sent ]] || fail "the log has $sent uploads, but the bucket has another number of objects"
 }
 
-# memory_limit PID: of its cgroup, version 2 or 1.
+# memory_limit PID: prints the memory limit of the process's cgroup, of version 2 or 1.
 memory_limit() {
   local path
   path=$(sed -n 's/^0:://p' "/proc/$1/cgroup")
@@ -122,7 +123,7 @@ memory_limit() {
   cat "/sys/fs/cgroup/memory$path/memory.limit_in_bytes"
 }
 
-@test "a name in /etc/hosts holds, although the name server denies it" {
+@test "a name in /etc/hosts is resolved, although the name server does not know it" {
   start_world
   start_hosts
   run_image "${resolve[@]}" --add-host alias.test:127.0.0.1 --env "IMAGE_URL=http://alias.test:$port/random" -- --count 1
@@ -130,34 +131,34 @@ memory_limit() {
   uploaded 1
 }
 
-@test "a name that nobody knows is one clear line, and no crash" {
+@test "an unknown host name is logged as a failed connection, and does not end the job" {
   start_world
   start_hosts
   run_image "${resolve[@]}" --env "IMAGE_URL=http://unknown.test:$port/random" -- --fetch-timeout 1s
-  eventually failed_to_resolve
+  eventually failed_to_connect
   podman kill --signal TERM "$container" >/dev/null
   ends 143
 }
 
-failed_to_resolve() {
+failed_to_connect() {
   podman logs "$container" 2>&1 | grep '"message":"upload failed' | grep -q '"reason":"connect"'
 }
 
-@test "https is checked against the image's certificates" {
+@test "HTTPS certificates are verified against the CA certificates of the image" {
   start_world
   start_hosts
   start_tls
   local url=https://pictures.test:$secure/random
-  # Not among them: refused.
+  # The server's certificate is not among the CA certificates, and is rejected.
   run_image "${resolve[@]}" --env "IMAGE_URL=$url" -- --fetch-timeout 1s
-  eventually failed_to_resolve
+  eventually failed_to_connect
   podman logs "$container" 2>&1 | grep -q certificate
-  # Among them, in the same file: trusted.
+  # The server's certificate replaces the CA certificates, and is accepted.
   run_image "${resolve[@]}" --volume "$world/certificate.pem:/etc/ssl/certs/ca-certificates.crt:ro" --env "IMAGE_URL=$url" -- --count 1
   ends 0
 }
 
-@test "unusable settings are exit code 2" {
+@test "invalid settings end the container with exit code 2" {
   start_world
   run_image --env S3_BUCKET_NAME= --
   ends 2

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# scripts/steps/image.sh beyond the build: a push to a registry, to ECR, and the load
-# into a local cluster.
+# Tests what scripts/steps/image.sh does after the build: a push to a registry or to ECR, and
+# loading the image into a local cluster.
 # shellcheck disable=SC2030,SC2031 # each test is a process of its own
 
 # shellcheck source-path=SCRIPTDIR source=world.sh
@@ -18,7 +18,7 @@ teardown() {
   stop
 }
 
-# stub NAME: a tool that notes its words, and then does what stdin says.
+# stub NAME: replaces a tool by a script that records its arguments, and then runs the commands from stdin.
 stub() {
   { printf '#!/usr/bin/env bash\necho "%s $*" >>"%s"\n' "$1" "$BATS_TEST_TMPDIR/calls" && cat; } >"$bin/$1"
   chmod +x "$bin/$1"
@@ -29,11 +29,12 @@ image() {
   "$project/scripts/steps/image.sh" "$@"
 }
 
+# called TEXT: fails unless a stub was called with this text in its name and arguments.
 called() {
   grep -qF -- "$1" "$BATS_TEST_TMPDIR/calls" || fail "not called: $1" "$(<"$BATS_TEST_TMPDIR/calls")"
 }
 
-@test "push sends the image to the registry given, under the tag that never moves" {
+@test "push sends the image to the given registry, only with the immutable tag" {
   local folder=$BATS_TEST_TMPDIR/pushed tag version
   mkdir "$folder"
   hosts registry "$folder"
@@ -46,21 +47,21 @@ called() {
   buildah rmi "$tag" "${tag%-*}" >/dev/null
   local digest
   for digest in $(jq -r '.config.digest, .layers[].digest' "$folder/${tag##*:}"); do test -s "$folder/$digest"; done
-  [[ ! -e $folder/$version ]] || fail "a tag that moves was pushed"
+  [[ ! -e $folder/$version ]] || fail "a mutable tag was pushed"
 }
 
-@test "push makes the ECR repository, with our tag, and logs in; the second time it is there" {
+@test "push creates the ECR repository with the project's tag, and logs in; a second push finds the repository" {
   local endpoint host=123456789012.dkr.ecr.eu-west-1.amazonaws.com
   background "$project/scripts/dev/ministack.sh" >"$BATS_TEST_TMPDIR/ministack" 2>"$BATS_TEST_TMPDIR/ministack.log"
   eventually test -s "$BATS_TEST_TMPDIR/ministack"
   endpoint=$(sed -n 's/^ready //p' "$BATS_TEST_TMPDIR/ministack")
   export AWS_ENDPOINT_URL=$endpoint AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test PATH=$project/.tools/lint/bin:$PATH
-  # What takes a registry; all else is real.
+  # Replace only docker, which would need a real registry.
   # shellcheck disable=SC2016 # for the stub
   stub docker <<<'[[ $1 != login ]] || [[ -n $(cat) ]]'
   export CONTAINER_TOOL=docker IMAGE=$host/pod-identity-demo:1-a
   image push --dry-run
-  ! aws ecr describe-repositories --region eu-west-1 --repository-names pod-identity-demo 2>/dev/null || fail "--dry-run made it"
+  ! aws ecr describe-repositories --region eu-west-1 --repository-names pod-identity-demo 2>/dev/null || fail "--dry-run created the repository"
   image push
   called "login --username AWS --password-stdin $host"
   called "docker push $IMAGE"
@@ -71,7 +72,7 @@ called() {
   image push 2>&1 | grep -q 'already exists: the repository'
 }
 
-@test "load gives kind an archive under the name that Kubernetes looks for" {
+@test "load gives kind an archive that contains the name that Kubernetes looks for" {
   # shellcheck disable=SC2016 # for the stub
   stub kind <<<'cp "$3" "$(dirname "$0")/../archive.tar"'
   stub kubectl <<<'echo kind-mine'
@@ -82,24 +83,24 @@ called() {
   [[ $(tar -xOf "$BATS_TEST_TMPDIR/archive.tar" manifest.json | jq '.[0].RepoTags | index("docker.io/library/load-test:1")') == 0 ]]
 }
 
-@test "load refuses a cluster that is none of these, with one clear line" {
+@test "load rejects a cluster that is not of kind, k3d or minikube, with one line" {
   stub kubectl <<<'echo arn:aws:eks:eu-west-1:1:cluster/x'
   run ! image load
   [[ $output == *'is not of kind, k3d or minikube: push the image to a registry instead' && ${#lines[@]} -eq 1 ]]
 }
 
-@test "nothing to build with is one clear line" {
+@test "a missing container tool is reported in one line" {
   export CONTAINER_TOOL=no-such-tool
   run ! image build
   [[ $output == 'image.sh: no no-such-tool'*'install one, or set CONTAINER_TOOL to yours' && ${#lines[@]} -eq 1 ]]
 }
 
-@test "without --, unknown words are refused, and --dry-run builds nothing" {
+@test "unknown arguments without -- are rejected, and --dry-run builds nothing" {
   run ! image build --no-cache
   [[ $output == *'unknown argument --no-cache'* ]]
   stub docker <<<true
   local said
   said=$(CONTAINER_TOOL=docker IMAGE='' REPOSITORY='' image build --dry-run -- --no-cache)
   [[ $said =~ ^pod-identity-demo:[0-9]+\.[0-9]+\.[0-9]+-[0-9a-f]{12}$ ]]
-  ! grep -q 'docker build' "$BATS_TEST_TMPDIR/calls" || fail "it was built"
+  ! grep -q 'docker build' "$BATS_TEST_TMPDIR/calls" || fail "--dry-run built the image"
 }

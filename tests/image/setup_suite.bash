@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The image is built once, for all files of tests.
+# Builds the image once for all test files.
 
 setup_suite() {
   local command

@@ -1,25 +1,25 @@
 # shellcheck shell=bash
-# What the tests of the image share: the tools, a stand-in for the base image,
-# and the local world that the container does its job in.
+# Functions that the tests of the image share. They find the tools, build the image on
+# a stand-in for its base image, and run containers in the sandbox.
 # shellcheck disable=SC2034 # the tests read what is set here
 
 project=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)
 state=$project/.tools/image-test
 export PATH=$project/.tools/containers/bin:$PATH
 export IMAGE=localhost/pod-identity-demo:test CONTAINER_TOOL=buildah
-# Storage of their own, kept, so that a second run builds only what has changed.
+# The tests have their own storage and keep it, so that a second run builds only what has changed.
 export CONTAINERS_STORAGE_CONF=$state/storage.conf
 
-# A container of containers may not raise its limits to what podman's defaults are.
+# If the tests run in a container themselves, podman cannot raise the limits to its defaults.
 readonly limits=(--ulimit nofile=1024:1024 --ulimit nproc=1024:1024)
 
-# fail ARGUMENTS...: ends the test with the reason.
+# fail REASON...: prints the reason, and fails the test.
 fail() {
   printf '%s\n' "$*" >&2
   return 1
 }
 
-# eventually COMMAND...: polls until it is true, for at most 30 seconds.
+# eventually COMMAND...: repeats the command until it succeeds, for at most 30 seconds.
 eventually() {
   local deadline=$((SECONDS + 30))
   until "$@"; do
@@ -28,29 +28,30 @@ eventually() {
   done
 }
 
-# Runs in the caller's group of processes and ends with the test: `stop` has its id.
+# background COMMAND...: starts the command in the caller's process group, and records its ID for `stop`.
 background() {
   "$@" 3>&- &
   echo $! >>"$BATS_TEST_TMPDIR/background"
 }
 
-# hosts ARGUMENTS...: begins hosts.py, whose first line is then in `said`, and the rest in $BATS_TEST_TMPDIR/WORD.
+# hosts SERVER ARGUMENTS...: starts a server of hosts.py. Sets `said` to its first line; $BATS_TEST_TMPDIR/SERVER has
+# all its output.
 hosts() {
   background "$project/.tools/lint/bin/python" "$project/tests/image/hosts.py" "$@" >"$BATS_TEST_TMPDIR/$1" 2>&1
   eventually test -s "$BATS_TEST_TMPDIR/$1" || return 1
   said=$(head -n 1 "$BATS_TEST_TMPDIR/$1")
 }
 
-# Ends what `background` began.
+# Ends the commands that `background` started.
 stop() {
   local pid
   [[ -e $BATS_TEST_TMPDIR/background ]] || return 0
   while read -r pid; do kill "$pid" 2>/dev/null || true; done <"$BATS_TEST_TMPDIR/background"
 }
 
-# The base image's stand-in: this machine's compiler, C library and Rust, bound
-# into an image that holds nothing but the places for them. It has the base
-# image's name by --build-context alone, so nothing else takes it for that.
+# The stand-in for the base image contains only empty folders, into which the build mounts
+# this machine's compiler, C library and Rust. Only --build-context gives it the name of the
+# base image, so that nothing else uses it by mistake.
 readonly from_host=(/usr/bin /usr/lib /usr/lib64 /usr/libexec /usr/include /etc/ssl /etc/alternatives)
 
 stand_in() {
@@ -68,23 +69,23 @@ prepare_storage() {
   printf '[storage]\ndriver = "vfs"\ngraphroot = "%s"\nrunroot = "%s"\n' "$state/storage" "$state/run" >"$CONTAINERS_STORAGE_CONF"
 }
 
-# Builds $IMAGE from the Dockerfile, by scripts/steps/image.sh.
+# Builds $IMAGE from the Dockerfile, with scripts/steps/image.sh.
 build_image() {
   local base path options=(--network host --isolation oci "${limits[@]}")
   prepare_storage
   base=$(sed -n 's/^FROM \(rust:.*\) AS build$/\1/p' "$project/Dockerfile")
-  [[ -n $base ]] || fail "the Dockerfile builds from no rust image" || return 1
-  stand_in || fail "no stand-in for $base" || return 1
+  [[ -n $base ]] || fail "the Dockerfile has no build stage FROM rust" || return 1
+  stand_in || fail "cannot build the stand-in for $base" || return 1
   options+=(--build-context "$base=container-image://localhost/stand-in" --volume "$(rustc --print sysroot):/usr/local/rustup:ro")
   for path in "${from_host[@]}"; do
     [[ ! -e $path ]] || options+=(--volume "$path:$path:ro")
   done
-  # One commit for all, or each would link the program anew.
+  # The commit is always the same. Otherwise each build would have to link the program again.
   options+=(--build-arg GIT_COMMIT=0123456789ab)
   TMPDIR=$state/tmp "$project/scripts/steps/image.sh" build -- "${options[@]}"
 }
 
-# The image host, agent and S3, until the test ends; their variables in $world/env.
+# Starts the sandbox, which runs until the test ends, and writes its variables to $world/env.
 start_world() {
   world=$BATS_TEST_TMPDIR/world
   local sandbox=${CARGO_TARGET_DIR:-$project/target}/debug/sandbox token
@@ -93,7 +94,7 @@ start_world() {
   # shellcheck disable=SC2016 # for the inner shell
   background "$sandbox" --root "$world/s3" -- sh -c 'env >"$0/all.new" && mv "$0/all.new" "$0/all" && exec sleep 600' "$world" 2>"$world/log"
   eventually test -e "$world/all" || fail "$(<"$world/log")" || return 1
-  # The kubelet's token is for all to read, and where the webhook says.
+  # As in a pod, every user can read the token, and run_image mounts it at the webhook's path.
   token=$(sed -n 's/^AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=//p' "$world/all")
   install -m 444 "$token" "$world/token"
   grep -E '^(AWS_|S3_BUCKET_NAME=|ALLOW_PRIVATE_SOURCE=)' "$world/all" | grep -vE '^AWS_(CONTAINER_AUTHORIZATION_TOKEN_FILE|CONFIG_FILE|SHARED_CREDENTIALS_FILE)=' >"$world/env"
@@ -102,8 +103,8 @@ start_world() {
   port=${pictures##*:} port=${port%%/*}
 }
 
-# run_image [PODMAN-ARGUMENTS...] -- ARGUMENTS...: starts the container as a cluster
-# would under the restricted Pod Security Standard; its name is in `container`.
+# run_image [PODMAN-ARGUMENTS...] -- ARGUMENTS...: starts a container as a cluster does under
+# the restricted Pod Security Standard, and sets `container` to its name.
 run_image() {
   local options=()
   while [[ $1 != -- ]]; do options+=("$1") && shift; done
@@ -123,6 +124,7 @@ remove_containers() {
   while read -r name; do podman rm --force --time 0 "$name" >/dev/null; done <"$BATS_TEST_TMPDIR/containers"
 }
 
+# state_of FIELD: prints a field of the container's state.
 state_of() {
   podman inspect --format "{{.State.$1}}" "$container"
 }
@@ -131,7 +133,7 @@ ended() {
   [[ $(state_of Status) != running ]]
 }
 
-# ends CODE: the container ends by itself, with that exit code.
+# ends CODE: waits until the container has ended, and fails if its exit code is another one.
 ends() {
   eventually ended || fail "$(podman logs "$container" 2>&1)" || return 1
   local code
@@ -139,11 +141,12 @@ ends() {
   [[ $code == "$1" ]] || fail "exit code $code, not $1:" "$(podman logs "$container" 2>&1)"
 }
 
-# events MESSAGE: how many lines of the log have it.
+# events MESSAGE: prints how many log events have a message that starts with MESSAGE.
 events() {
   podman logs "$container" 2>&1 | grep -c "\"message\":\"$1" || true
 }
 
+# uploaded COUNT: whether the container has uploaded at least this many pictures.
 uploaded() {
   (($(events uploaded) >= $1))
 }

@@ -1,4 +1,4 @@
-//! Credentials come from the default chain, and refresh by themselves.
+//! Tests that credentials come from the default chain and are refreshed.
 
 use std::time::Duration;
 
@@ -7,16 +7,16 @@ use sandbox::{Answer, ErrorAnswer, Fault};
 use crate::harness::{World, until};
 
 #[tokio::test]
-async fn expired_credentials_are_replaced_without_a_failed_upload() {
+async fn expiring_credentials_are_replaced_before_an_upload_fails() {
     let world = World::with_lifetime(Duration::from_secs(3)).await;
     let done = world.job("/random", "--count 30 --interval 250ms").finish().await.expect(0);
-    assert!(world.sandbox.agent.requests() > 2, "the credentials never had to be replaced");
+    assert!(world.sandbox.agent.requests() > 2, "the credentials did not have to be replaced");
     assert!(done.events("upload failed").is_empty());
     assert_eq!(world.objects().await.len(), 30);
 }
 
 #[tokio::test]
-async fn the_agent_is_asked_once_for_credentials_that_last() {
+async fn credentials_that_stay_valid_are_requested_only_once() {
     let world = World::new().await;
     world.job("/random", "--count 10 --interval 0s --concurrency 4").finish().await.expect(0);
     assert_eq!(world.sandbox.agent.requests(), 1);
@@ -38,7 +38,7 @@ async fn the_rotated_token_file_is_read_at_each_refresh() {
 }
 
 #[tokio::test]
-async fn without_credentials_nothing_is_uploaded_and_with_them_it_begins() {
+async fn uploads_start_when_the_first_credentials_arrive() {
     let world = World::new().await;
     let agent = &world.sandbox.agent;
     agent.set_answer(Answer::Status(500, "unable to fetch credentials from EKS Auth".to_owned()));
@@ -53,8 +53,8 @@ async fn without_credentials_nothing_is_uploaded_and_with_them_it_begins() {
 }
 
 #[tokio::test]
-async fn an_s3_error_that_quotes_the_session_token_does_not_reach_the_log() {
-    // As S3 does in the element Token-0; every test searches the output for it.
+async fn a_session_token_in_an_s3_error_is_not_logged() {
+    // S3 quotes the token in the element Token-0. The harness searches the output for the token.
     let world = World::new().await;
     let job = world.job("/random", "--interval 100ms").start();
     job.wrote("\"uploaded\"", 1).await;

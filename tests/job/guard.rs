@@ -1,9 +1,9 @@
-//! A hostile image host cannot make the program fetch what it should not.
+//! Tests that a hostile image host cannot make the program send requests to private addresses.
 
 use crate::harness::World;
 
-/// The picture from `url` is refused for `reason`; returns what the line says.
-async fn refused(world: &World, url: &str, reason: &str) -> String {
+/// Checks that the picture from `url` is rejected for `reason`, and returns the text of the error.
+async fn rejected(world: &World, url: &str, reason: &str) -> String {
     let job = world
         .job_from(url, "")
         .env("ALLOW_PRIVATE_SOURCE", "false")
@@ -19,11 +19,11 @@ async fn refused(world: &World, url: &str, reason: &str) -> String {
 }
 
 #[tokio::test]
-async fn private_addresses_are_refused_however_they_are_named() {
+async fn private_addresses_are_rejected_in_every_notation() {
     let world = World::new().await;
     let port = world.sandbox.images.url("").rsplit(':').next().expect("a port").to_owned();
     for host in ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]", "[::1]"] {
-        let said = refused(&world, &format!("http://{host}:{port}/random"), "address").await;
+        let said = rejected(&world, &format!("http://{host}:{port}/random"), "address").await;
         assert!(said.contains("loopback"), "{said}");
     }
     for (url, class) in [
@@ -31,16 +31,17 @@ async fn private_addresses_are_refused_however_they_are_named() {
         ("http://[fd00:ec2::23]/v1/credentials", "private"),
         ("http://169.254.169.254/latest/meta-data/", "link-local"),
     ] {
-        let said = refused(&world, url, "address").await;
+        let said = rejected(&world, url, "address").await;
         assert!(said.contains(class), "{said}");
     }
-    assert!(world.sandbox.images.requests().is_empty(), "something was asked for");
+    assert!(world.sandbox.images.requests().is_empty(), "the program sent a request");
 }
 
-// The image host stands in for a proxy here: a name on the internet, and yet on loopback.
+// In the following tests, the image host also acts as an HTTP proxy. A URL can therefore have a
+// public host name, although the test uses only the loopback address.
 
 #[tokio::test]
-async fn a_redirect_to_a_refused_address_is_not_followed() {
+async fn a_redirect_to_a_private_address_is_not_followed() {
     let world = World::new().await;
     for (target, class) in [
         ("http://169.254.170.23/v1/credentials", "link-local"),
@@ -49,17 +50,17 @@ async fn a_redirect_to_a_refused_address_is_not_followed() {
         ("http://localhost:1/", "loopback"),
     ] {
         let url = format!("http://pictures.example/x?redirect={target}");
-        let said = refused(&world, &url, "address").await;
+        let said = rejected(&world, &url, "address").await;
         assert!(said.contains(class), "{said}");
     }
 }
 
 #[tokio::test]
-async fn a_redirect_that_comes_later_is_judged_too() {
+async fn every_redirect_in_a_chain_is_checked() {
     let world = World::new().await;
     let last = "http%3A%2F%2F169.254.170.23%2Fv1%2Fcredentials";
     let url = format!("http://a.example/x?redirect=http://b.example/y%3Fredirect%3D{last}");
-    refused(&world, &url, "address").await;
+    rejected(&world, &url, "address").await;
     assert_eq!(world.sandbox.images.requests().len(), 2);
 }
 
@@ -78,7 +79,7 @@ async fn more_than_five_redirects_are_not_followed() {
 }
 
 #[tokio::test]
-async fn proxies_are_honoured_for_the_image_host() {
+async fn the_image_host_is_reached_through_the_proxy() {
     let world = World::new().await;
     world
         .job_from("http://pictures.example/random", "--count 1")

@@ -1,4 +1,4 @@
-//! The program as a child process in a local world, and what it writes.
+//! Runs the program as a child process in a sandbox, and collects its output.
 
 use std::fmt::Debug;
 use std::process::Stdio;
@@ -14,10 +14,10 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// How long anything may take before a test fails for it; far longer than anything takes.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// How long a test waits for an event before it fails: far longer than any event should take.
+const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// A local world, and how the program is started in it.
+/// The sandbox of one test, in which it starts the program.
 pub struct World {
     pub sandbox: Sandbox,
     no_profile: NamedTempFile,
@@ -28,7 +28,7 @@ impl World {
         Self::with_lifetime(Duration::from_hours(6)).await
     }
 
-    /// A world whose credentials last so long.
+    /// A world whose credentials have this lifetime.
     pub async fn with_lifetime(lifetime: Duration) -> Self {
         let options = SandboxOptions {
             agent: AgentOptions { lifetime, ..AgentOptions::default() },
@@ -44,23 +44,24 @@ impl World {
         }
     }
 
-    /// The program with these words, its pictures from `target` on this world's image host.
-    pub fn job(&self, target: &str, words: &str) -> Job<'_> {
-        self.job_from(&self.sandbox.images.url(target), words)
+    /// The program with these arguments. It fetches pictures from `target` on the image host.
+    pub fn job(&self, target: &str, arguments: &str) -> Job<'_> {
+        self.job_from(&self.sandbox.images.url(target), arguments)
     }
 
-    /// The program with these words, its pictures from any URL.
-    pub fn job_from(&self, url: &str, words: &str) -> Job<'_> {
+    /// The program with these arguments. It fetches pictures from `url`.
+    pub fn job_from(&self, url: &str, arguments: &str) -> Job<'_> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pod-identity-demo"));
         command
-            .args(words.split_whitespace())
+            .args(arguments.split_whitespace())
             .env_clear()
             .envs(self.sandbox.env())
             .envs(guard_env(self.no_profile.path()))
             .env("IMAGE_URL", url)
-            // Tests run beside each other; those of the server set an address of their own.
+            // Tests run in parallel and cannot share a port. The tests of the server set their own
+            // address.
             .env("LISTEN_ADDR", "off")
-            // The most that it can be made to write, so that a secret would show.
+            // Log as much as possible, so that the output would contain a leaked secret.
             .env("RUST_LOG", "trace")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -69,22 +70,22 @@ impl World {
         Job { world: self, command }
     }
 
-    /// The S3's objects, once it has noticed that connections are gone; fails the test if anything
-    /// half-done stays beside them.
+    /// The objects in S3. Waits until S3 has cleaned up after lost connections, and fails the test
+    /// if something unfinished remains.
     pub async fn objects(&self) -> Vec<sandbox::Stored> {
         let s3 = &self.sandbox.s3;
-        until("nothing half-done is left in S3", || s3.leftovers().is_empty()).await;
+        until("nothing unfinished remains in S3", || s3.leftovers().is_empty()).await;
         s3.objects()
     }
 
-    /// How often S3 was asked for this operation.
+    /// How many requests for this operation S3 has received.
     pub fn s3_requests(&self, operation: &str) -> usize {
         let requests = self.sandbox.s3.requests();
         requests.iter().filter(|request| request.operation == operation).count()
     }
 }
 
-/// The program, about to be started.
+/// The program before its start.
 pub struct Job<'w> {
     world: &'w World,
     command: Command,
@@ -116,7 +117,7 @@ impl<'w> Job<'w> {
         Running { world: self.world, child, written, readers }
     }
 
-    /// Starts it and waits for its end.
+    /// Starts the program, and waits until it ends.
     pub async fn finish(self) -> Finished {
         self.start().finish().await
     }
@@ -140,7 +141,7 @@ impl Written {
     }
 }
 
-/// The program, running.
+/// The running program.
 pub struct Running<'w> {
     world: &'w World,
     child: Child,
@@ -149,7 +150,7 @@ pub struct Running<'w> {
 }
 
 impl Running<'_> {
-    /// Waits until `count` lines have been written that contain `text`.
+    /// Waits until the program has written at least `count` lines that contain `text`.
     pub async fn wrote(&self, text: &str, count: usize) {
         let wait = async {
             loop {
@@ -161,13 +162,13 @@ impl Running<'_> {
                 more.await;
             }
         };
-        if timeout(PATIENCE, wait).await.is_err() {
+        if timeout(TIMEOUT, wait).await.is_err() {
             let lines = self.written.lines.lock().expect("no panic").join("\n");
-            panic!("{count} × {text:?} was not written in {PATIENCE:?}, but\n{lines}");
+            panic!("{count} lines with {text:?} not within {TIMEOUT:?}; the output is\n{lines}");
         }
     }
 
-    /// Waits for the first of the log's events with this message.
+    /// Waits for a log event with this message, and returns the first one.
     pub async fn event(&self, message: &str) -> Value {
         self.wrote(&format!("\"message\":\"{message}\""), 1).await;
         let lines = self.written.lines.lock().expect("no panic");
@@ -181,17 +182,17 @@ impl Running<'_> {
         rustix::process::kill_process(id, signal).expect("it can be signalled");
     }
 
-    /// SIGTERM, then the end.
+    /// Sends SIGTERM, and waits until the program ends.
     pub async fn terminate(self) -> Finished {
         self.signal(rustix::process::Signal::TERM);
         self.finish().await
     }
 
-    /// Waits for the end, and looks for secrets in all that was written.
+    /// Waits until the program ends, and fails the test if its output contains a secret.
     pub async fn finish(mut self) -> Finished {
-        let status = timeout(PATIENCE, self.child.wait()).await;
+        let status = timeout(TIMEOUT, self.child.wait()).await;
         if status.is_err() {
-            // What it wrote ends with it.
+            // The readers below finish only when the process has ended.
             self.child.start_kill().expect("it can be killed");
         }
         for reader in self.readers {
@@ -200,13 +201,19 @@ impl Running<'_> {
         let lines = std::mem::take(&mut *self.written.lines.lock().expect("no panic"));
         for secret in self.world.sandbox.agent.secrets() {
             let leak = lines.iter().find(|line| line.contains(&secret));
-            assert!(leak.is_none(), "a secret was written: {leak:?}");
+            assert!(leak.is_none(), "the program wrote a secret: {leak:?}");
         }
         let Ok(status) = status else {
-            panic!("it did not end in {PATIENCE:?}, but wrote\n{}", lines.join("\n"));
+            panic!(
+                "the program did not end within {TIMEOUT:?}; the output is\n{}",
+                lines.join("\n")
+            );
         };
         let status = status.expect("it can be waited for");
-        Finished { code: status.code().unwrap_or_else(|| panic!("killed: {status}")), lines }
+        Finished {
+            code: status.code().unwrap_or_else(|| panic!("a signal ended the program: {status}")),
+            lines,
+        }
     }
 }
 
@@ -218,14 +225,14 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// Fails the test unless the exit code is this.
+    /// Fails the test if the exit code is another one.
     #[track_caller]
     pub fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, code, "\n{}", self.lines.join("\n"));
         self
     }
 
-    /// The log's events with this message.
+    /// The log events with this message.
     pub fn events(&self, message: &str) -> Vec<Value> {
         self.lines
             .iter()
@@ -235,12 +242,12 @@ impl Finished {
     }
 }
 
-/// Waits until `condition` holds, looking again and again.
+/// Waits until `condition` holds, by checking it repeatedly.
 pub async fn until(what: impl Debug, condition: impl Fn() -> bool) {
     let wait = async {
         while !condition() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    assert!(timeout(PATIENCE, wait).await.is_ok(), "not in {PATIENCE:?}: {what:?}");
+    assert!(timeout(TIMEOUT, wait).await.is_ok(), "not within {TIMEOUT:?}: {what:?}");
 }

@@ -1,4 +1,4 @@
-//! `pod-identity-demo identity`: what it shows, its verdict, its exit code.
+//! Tests the report, the verdict and the exit code of `pod-identity-demo identity`.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::harness::{Finished, Job, World};
 
+/// Runs the program, which must end with this exit code, and returns its report.
 async fn report(job: Job<'_>, code: i32) -> Value {
     json(&job.finish().await.expect(code))
 }
@@ -15,16 +16,17 @@ fn json(done: &Finished) -> Value {
     serde_json::from_str(&done.lines.join("\n")).unwrap_or_else(|why| panic!("{why}: {done:?}"))
 }
 
+/// The entry of this provider in the report's provider chain.
 fn link<'r>(report: &'r Value, provider: &str) -> &'r Value {
     let chain = report["chain"].as_array().expect("an array");
     chain.iter().find(|link| link["provider"] == provider).expect(provider)
 }
 
 #[tokio::test]
-async fn a_pod_with_pod_identity_is_shown_in_full() {
+async fn the_report_of_a_pod_with_pod_identity_is_complete() {
     let world = World::new().await;
-    let words = "identity --json --require-identity pod-identity --probe";
-    let report = report(world.job("/random", words), 0).await;
+    let arguments = "identity --json --require-identity pod-identity --probe";
+    let report = report(world.job("/random", arguments), 0).await;
 
     let variables = report["injected"]["variables"].to_string();
     assert!(variables.contains(&world.sandbox.agent.uri()), "{variables}");
@@ -55,7 +57,7 @@ async fn a_pod_with_pod_identity_is_shown_in_full() {
 }
 
 #[tokio::test]
-async fn for_a_person_it_is_text_in_the_order_of_reading() {
+async fn without_json_the_report_is_text_in_four_sections() {
     let world = World::new().await;
     let done = world.job("/random", "identity").finish().await.expect(0);
     let heads = ["Injected", "Chain", "Principal", "Verdict"];
@@ -64,11 +66,11 @@ async fn for_a_person_it_is_text_in_the_order_of_reading() {
     let text = done.lines.join("\n");
     assert!(text.contains("decoded, not verified") && text.contains("ok: "), "{text}");
     let key = &world.sandbox.agent.issued()[0].access_key_id;
-    assert!(!text.contains(key), "the access key id is masked");
+    assert!(!text.contains(key), "the access key ID is not masked");
 }
 
 #[tokio::test]
-async fn nothing_injected_is_code_3_with_cause_and_fix() {
+async fn missing_variables_end_the_report_with_3_and_a_fix() {
     let world = World::new().await;
     let job = world
         .job("/random", "identity --json --require-identity pod-identity")
@@ -84,7 +86,7 @@ async fn nothing_injected_is_code_3_with_cause_and_fix() {
 }
 
 #[tokio::test]
-async fn static_keys_that_shadow_pod_identity_are_said_and_refused() {
+async fn static_keys_that_shadow_pod_identity_are_reported_and_rejected() {
     let world = World::new().await;
     let job = world
         .job("/random", "identity --json --require-identity pod-identity")
@@ -101,7 +103,7 @@ async fn static_keys_that_shadow_pod_identity_are_said_and_refused() {
 }
 
 #[tokio::test]
-async fn irsa_that_shadows_pod_identity_is_said_and_refused() {
+async fn irsa_that_shadows_pod_identity_is_reported_and_rejected() {
     let world = World::new().await;
     let mut job = world.job("/random", "identity --json --require-identity pod-identity");
     for (name, value) in world.sandbox.sts.env() {
@@ -114,7 +116,7 @@ async fn irsa_that_shadows_pod_identity_is_said_and_refused() {
 }
 
 #[tokio::test]
-async fn irsa_is_what_was_required() {
+async fn irsa_satisfies_require_identity_irsa() {
     let world = World::new().await;
     let mut job = world
         .job("/random", "identity --json --require-identity irsa")
@@ -130,7 +132,7 @@ async fn irsa_is_what_was_required() {
 }
 
 #[tokio::test]
-async fn an_sts_out_of_reach_is_said_and_not_fatal() {
+async fn an_error_of_sts_is_reported_but_not_fatal() {
     let world = World::new().await;
     world.sandbox.sts.set_answer(Answer::Status(400, "no".to_owned()));
     let report = report(world.job("/random", "identity --json"), 0).await;
@@ -140,7 +142,7 @@ async fn an_sts_out_of_reach_is_said_and_not_fatal() {
 }
 
 #[tokio::test]
-async fn a_probe_that_is_denied_names_action_bucket_and_fix() {
+async fn a_denied_probe_names_the_action_that_is_not_allowed() {
     let world = World::new().await;
     world.sandbox.s3.fail("PutObject", 9, Fault::Status(403, "AccessDenied"));
     let report = report(world.job("/random", "identity --json --probe"), 0).await;
@@ -151,7 +153,7 @@ async fn a_probe_that_is_denied_names_action_bucket_and_fix() {
 }
 
 #[tokio::test]
-async fn without_a_region_the_rest_is_told_all_the_same() {
+async fn a_missing_region_is_noted_and_prevents_only_the_probe() {
     let world = World::new().await;
     let job =
         world.job("/random", "identity --json").without("AWS_REGION").without("AWS_DEFAULT_REGION");
@@ -162,21 +164,22 @@ async fn without_a_region_the_rest_is_told_all_the_same() {
     job.without("AWS_DEFAULT_REGION").finish().await.expect(2);
 }
 
-/// The verdict's diagnosis after `spoil` has been at the world.
-async fn verdict(spoil: impl FnOnce(&World)) -> Value {
+/// The diagnosis in the verdict after `change` has introduced a fault into the world.
+async fn diagnosis_after(change: impl FnOnce(&World)) -> Value {
     let world = World::new().await;
-    spoil(&world);
+    change(&world);
     let report = report(world.job("/random", "identity --json"), 3).await;
     report["verdict"]["diagnosis"].clone()
 }
 
+/// A change after which the agent answers with this status and text.
 fn answer(status: u16, text: &str) -> impl FnOnce(&World) {
     let text = text.to_owned();
     move |world| world.sandbox.agent.set_answer(Answer::Status(status, text))
 }
 
 #[tokio::test]
-async fn what_the_agent_says_is_told_apart() {
+async fn each_error_text_of_the_agent_leads_to_its_diagnosis() {
     let exception = |code: &str| format!("[0f-1]: ({code}): Some text., fault: client");
     let denied = |text: &str| format!("[0f-1]: (AccessDeniedException): {text}, fault: client");
     for (status, text, id) in [
@@ -194,13 +197,13 @@ async fn what_the_agent_says_is_told_apart() {
             "agent_refuses_address",
         ),
     ] {
-        let diagnosis = verdict(answer(status, &text)).await;
+        let diagnosis = diagnosis_after(answer(status, &text)).await;
         assert_eq!(diagnosis["id"], id, "{status} {text}: {diagnosis}");
     }
 }
 
 #[tokio::test]
-async fn who_may_not_assume_what_is_told_apart() {
+async fn the_rate_limiter_and_each_denied_role_lead_to_their_diagnoses() {
     let role = |name: &str| format!("arn:aws:sts::123456789012:assumed-role/{name}/eks-demo");
     let target = "arn:aws:iam::210987654321:role/second";
     for (answer, id, cause) in [
@@ -218,7 +221,7 @@ async fn who_may_not_assume_what_is_told_apart() {
             target,
         ),
     ] {
-        let diagnosis = verdict(|world| world.sandbox.agent.set_answer(answer)).await;
+        let diagnosis = diagnosis_after(|world| world.sandbox.agent.set_answer(answer)).await;
         assert_eq!(diagnosis["id"], id, "{diagnosis}");
         assert!(
             diagnosis["cause"].as_str().is_some_and(|said| said.contains(cause)),
@@ -228,40 +231,44 @@ async fn who_may_not_assume_what_is_told_apart() {
 }
 
 #[tokio::test]
-async fn a_deleted_association_is_named_with_namespace_and_service_account() {
-    let diagnosis = verdict(|world| world.sandbox.agent.dissociate("demo", "demo")).await;
+async fn the_diagnosis_of_a_deleted_association_names_namespace_and_service_account() {
+    let diagnosis = diagnosis_after(|world| world.sandbox.agent.dissociate("demo", "demo")).await;
     assert_eq!(diagnosis["id"], "no_association", "{diagnosis}");
     let cause = diagnosis["cause"].as_str().expect("a text");
     assert!(cause.contains("namespace demo, service account demo"), "{cause}");
 }
 
 #[tokio::test]
-async fn a_token_file_in_any_bad_state_is_told_apart() {
+async fn each_fault_of_the_token_file_has_a_diagnosis_of_its_own() {
     let file = |world: &World| world.sandbox.agent.token_file();
-    let diagnosis = verdict(|world| std::fs::remove_file(file(world)).expect("removed")).await;
+    let diagnosis =
+        diagnosis_after(|world| std::fs::remove_file(file(world)).expect("removed")).await;
     assert_eq!(diagnosis["id"], "token_missing");
-    let diagnosis = verdict(|world| std::fs::write(file(world), "").expect("written")).await;
+    let diagnosis =
+        diagnosis_after(|world| std::fs::write(file(world), "").expect("written")).await;
     assert_eq!(diagnosis["id"], "token_empty");
-    let diagnosis = verdict(|world| std::fs::write(file(world), "no.jwt").expect("written")).await;
+    let diagnosis =
+        diagnosis_after(|world| std::fs::write(file(world), "no.jwt").expect("written")).await;
     assert_eq!(diagnosis["id"], "token_malformed");
     let mint = |world: &World, change: fn(&mut sandbox::Claims)| {
         let agent = &world.sandbox.agent;
         agent.write_token(&agent.mint_token(change)).expect("written");
     };
-    let expired = verdict(|world| mint(world, |claims| claims.exp = claims.iat - 60)).await;
+    let expired = diagnosis_after(|world| mint(world, |claims| claims.exp = claims.iat - 60)).await;
     assert_eq!(expired["id"], "token_expired");
-    let other =
-        verdict(|world| mint(world, |claims| claims.aud = vec!["sts.amazonaws.com".to_owned()]))
-            .await;
+    let other = diagnosis_after(|world| {
+        mint(world, |claims| claims.aud = vec!["sts.amazonaws.com".to_owned()]);
+    })
+    .await;
     assert_eq!(other["id"], "token_wrong_audience");
 }
 
 #[tokio::test]
-async fn a_token_file_that_may_not_be_read_is_told_with_what_to_do() {
+async fn the_fix_for_an_unreadable_token_file_mentions_fs_group() {
     let world = World::new().await;
     let mut job = world.job("/random", "identity --json");
     if rustix::process::geteuid().is_root() {
-        // Root reads anything: the program runs as nobody then, and the file is root's alone.
+        // Root can read every file, so the program runs as nobody, who cannot read root's file.
         job = job.run_by(65534);
     } else {
         let none = std::fs::Permissions::from_mode(0o000);
@@ -274,21 +281,22 @@ async fn a_token_file_that_may_not_be_read_is_told_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn an_agent_that_is_not_there_or_does_not_answer_is_told_apart() {
+async fn a_missing_a_silent_and_a_disconnecting_agent_have_diagnoses_of_their_own() {
     let world = World::new().await;
     let job = world
         .job("/random", "identity --json")
         .env("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/v1/credentials");
     let gone = report(job, 3).await;
     assert_eq!(gone["verdict"]["diagnosis"]["id"], "agent_not_running");
-    let silent = verdict(|world| world.sandbox.agent.set_answer(Answer::Hang)).await;
+    let silent = diagnosis_after(|world| world.sandbox.agent.set_answer(Answer::Hang)).await;
     assert_eq!(silent["id"], "agent_timeout");
-    let rude = verdict(|world| world.sandbox.agent.set_answer(Answer::CloseConnection)).await;
-    assert_eq!(rude["id"], "agent_unreachable");
+    let disconnected =
+        diagnosis_after(|world| world.sandbox.agent.set_answer(Answer::CloseConnection)).await;
+    assert_eq!(disconnected["id"], "agent_unreachable");
 }
 
 #[tokio::test]
-async fn a_proxy_before_the_agent_is_named() {
+async fn a_proxy_that_covers_the_agent_is_diagnosed() {
     let world = World::new().await;
     let job = world.job("/random", "identity --json").env("HTTP_PROXY", "http://127.0.0.1:1");
     let report = report(job, 3).await;
@@ -296,12 +304,12 @@ async fn a_proxy_before_the_agent_is_named() {
 }
 
 #[tokio::test]
-async fn a_role_that_is_not_the_expected_one_is_code_3() {
+async fn a_role_other_than_the_expected_one_ends_the_report_with_3() {
     let world = World::new().await;
     let arn = "arn:aws:iam::123456789012:role/service/demo";
     for (expected, code) in [("demo", 0), (arn, 0), ("other", 3)] {
-        let words = format!("identity --json --expect-role {expected}");
-        let report = report(world.job("/random", &words), code).await;
+        let arguments = format!("identity --json --expect-role {expected}");
+        let report = report(world.job("/random", &arguments), code).await;
         assert_eq!(report["principal"]["role"], "demo", "{report:#}");
         assert_eq!(report["verdict"]["ok"], code == 0);
         if code != 0 {
@@ -315,7 +323,7 @@ async fn a_role_that_is_not_the_expected_one_is_code_3() {
 }
 
 #[tokio::test]
-async fn a_container_that_the_annotation_skips_is_named() {
+async fn a_container_that_the_annotation_skips_is_diagnosed() {
     let world = World::new().await;
     let skipped = |names: &str| {
         world

@@ -1,4 +1,4 @@
-//! Against LocalStack, with nothing but `AWS_ENDPOINT_URL` set, and read back with the AWS CLI.
+//! Uploads to LocalStack with only `AWS_ENDPOINT_URL` set, and reads the objects with the AWS CLI.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -9,7 +9,7 @@ use tokio::process::{Child, ChildStdin, Command};
 
 use crate::harness::World;
 
-/// LocalStack, until this is dropped: it ends when its standard input closes.
+/// A running LocalStack. It ends when this value is dropped, because its standard input closes.
 struct LocalStack {
     endpoint: String,
     _child: Child,
@@ -31,12 +31,12 @@ impl LocalStack {
         Self { endpoint, _child: child, _stdin: stdin }
     }
 
-    /// The AWS CLI's output, which is not empty for want of success.
-    async fn aws(&self, words: &str) -> Vec<u8> {
+    /// Runs the AWS CLI, which must succeed, and returns its output.
+    async fn aws(&self, arguments: &str) -> Vec<u8> {
         let cli = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/lint/bin/aws");
         assert!(cli.exists(), "the AWS CLI is missing: run scripts/dev/tools.sh lint");
         let output = Command::new(cli)
-            .args(words.split_whitespace())
+            .args(arguments.split_whitespace())
             .env_clear()
             .env("AWS_ENDPOINT_URL", &self.endpoint)
             .env("AWS_ACCESS_KEY_ID", "test")
@@ -48,7 +48,7 @@ impl LocalStack {
             .await
             .expect("the AWS CLI runs");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "aws {words}: {said}");
+        assert!(output.status.success(), "aws {arguments}: {said}");
         output.stdout
     }
 }
@@ -58,7 +58,7 @@ fn script(name: &str) -> std::path::PathBuf {
 }
 
 #[tokio::test]
-async fn what_the_job_puts_into_localstack_the_aws_cli_reads_back() {
+async fn the_aws_cli_reads_every_picture_back_from_localstack_unchanged() {
     let localstack = LocalStack::start().await;
     localstack.aws("s3api create-bucket --bucket pictures").await;
     let world = World::new().await;
@@ -91,7 +91,7 @@ async fn what_the_job_puts_into_localstack_the_aws_cli_reads_back() {
     served.sort();
     assert_eq!(read_back, served);
 
-    // Each kind of request was made: one in four is missed by 24 draws once in a thousand runs.
+    // The program picks a URL at random for each picture, and 24 picks can miss one of the four.
     let requests = host.requests();
     assert!(urls.iter().filter(|url| requests.iter().any(|seen| seen == *url)).count() >= 3);
 

@@ -1,9 +1,9 @@
-//! What is logged: the first line, one line an upload, and nothing secret.
+//! Tests the log: its first line, one line for each upload, and no secrets.
 
 use crate::harness::World;
 
 #[tokio::test]
-async fn the_first_line_says_what_will_happen_and_who_we_are() {
+async fn the_first_line_describes_the_job_and_its_identity() {
     let world = World::new().await;
     let host = world.sandbox.images.url("/random?token=hush");
     let host = host.split_once('?').expect("a query").0.to_owned();
@@ -25,11 +25,14 @@ async fn the_first_line_says_what_will_happen_and_who_we_are() {
     assert_eq!(first["provider"], "pod-identity");
     let message = first["message"].as_str().expect("a message");
     assert!(message.contains("every 45s") && message.contains(&host), "{message}");
-    assert!(!done.lines.join("\n").contains(&issued.access_key_id), "only the id's end is told");
+    assert!(
+        !done.lines.join("\n").contains(&issued.access_key_id),
+        "the log contains the whole access key ID"
+    );
 }
 
 #[tokio::test]
-async fn an_upload_is_one_line_with_its_facts() {
+async fn an_upload_is_logged_in_one_line_with_key_size_and_times() {
     let world = World::new().await;
     let done = world.job("/picture?kind=gif", "--count 1").finish().await.expect(0);
     let [event] = &done.events("uploaded")[..] else { panic!("{:?}", done.lines) };
@@ -45,7 +48,7 @@ async fn an_upload_is_one_line_with_its_facts() {
 }
 
 #[tokio::test]
-async fn text_is_for_people() {
+async fn the_text_format_is_readable_and_has_no_colours_without_a_terminal() {
     let world = World::new().await;
     let done = world
         .job("/random", "--count 1 --log-format text")
@@ -55,18 +58,21 @@ async fn text_is_for_people() {
         .expect(0);
     assert!(done.lines[0].contains("INFO uploading a picture every"), "{}", done.lines[0]);
     assert!(done.lines.iter().any(|line| line.contains("INFO uploaded key=")), "{:?}", done.lines);
-    assert!(!done.lines.iter().any(|line| line.contains('\x1b')), "colour, but no terminal");
+    assert!(
+        !done.lines.iter().any(|line| line.contains('\x1b')),
+        "the output is not a terminal, but has colours"
+    );
 }
 
 #[tokio::test]
-async fn rust_log_filters() {
+async fn rust_log_sets_the_level_of_the_log() {
     let world = World::new().await;
     let done = world.job("/random", "--count 1").env("RUST_LOG", "warn").finish().await.expect(0);
     assert!(done.lines.is_empty(), "{:?}", done.lines);
 }
 
 #[tokio::test]
-async fn a_query_that_fails_is_not_logged() {
+async fn the_query_of_a_failed_url_is_not_logged() {
     let world = World::new().await;
     for target in ["/x?status=404&type=hush", "/x?refuse=9&type=hush", "/x?body=text&type=hush"] {
         let job = world.job(target, "--fetch-timeout 500ms").start();

@@ -1,8 +1,8 @@
-//! The built program against real servers over real sockets.
+//! Tests the built program against real servers over real sockets.
 //!
-//! Each test has a local world of its own (crate `sandbox`): an image host, a stand-in for the Pod
-//! Identity Agent, an S3. Whatever a test is about, all that the program writes is searched for the
-//! credentials and tokens that its world gave it.
+//! Each test has a sandbox of its own (crate `sandbox`): an image host, stand-ins for the Pod
+//! Identity Agent and STS, and an S3 server. At the end of each test, the harness searches the
+//! output of the program for the credentials and tokens that the sandbox issued.
 
 mod harness;
 

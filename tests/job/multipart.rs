@@ -1,4 +1,4 @@
-//! Multipart uploads leave an object or nothing.
+//! Tests that a multipart upload leaves either an object or nothing.
 
 use sandbox::Fault;
 
@@ -7,7 +7,7 @@ use crate::harness::{World, until};
 const LARGE: &str = "/large?size=30MiB&framing=chunked";
 
 #[tokio::test]
-async fn a_part_that_s3_refuses_aborts_the_upload() {
+async fn a_part_that_s3_rejects_aborts_the_upload() {
     let world = World::new().await;
     world.sandbox.s3.fail("UploadPart", 100, Fault::Status(403, "AccessDenied"));
     let job = world.job(LARGE, "").start();
@@ -19,7 +19,7 @@ async fn a_part_that_s3_refuses_aborts_the_upload() {
 }
 
 #[tokio::test]
-async fn a_completion_that_s3_refuses_aborts_the_upload() {
+async fn a_completion_that_s3_rejects_aborts_the_upload() {
     let world = World::new().await;
     world.sandbox.s3.fail("CompleteMultipartUpload", 100, Fault::Status(400, "InvalidPart"));
     let job = world.job(LARGE, "").start();
@@ -30,14 +30,14 @@ async fn a_completion_that_s3_refuses_aborts_the_upload() {
 }
 
 #[tokio::test]
-async fn an_upload_that_the_end_cuts_off_is_aborted() {
+async fn an_upload_that_the_shutdown_interrupts_is_aborted() {
     let world = World::new().await;
     let target = "/large?size=30MiB&stall=17MiB&framing=chunked";
     let job = world.job(target, "--shutdown-grace 0s").start();
-    until("parts are on their way", || world.s3_requests("UploadPart") >= 2).await;
+    until("parts are being uploaded", || world.s3_requests("UploadPart") >= 2).await;
     let done = job.terminate().await.expect(143);
     assert_eq!(done.events("upload failed")[0]["reason"], "cancelled");
-    // Twice where S3 was still busy with a part: what counts is the last answer.
+    // If S3 was still busy with a part, the program aborts twice, and the last answer counts.
     let requests = world.sandbox.s3.requests();
     let aborted = requests.iter().rfind(|request| request.operation == "AbortMultipartUpload");
     assert_eq!(aborted.expect("an abort").status, Some(204), "{requests:#?}");
@@ -45,7 +45,7 @@ async fn an_upload_that_the_end_cuts_off_is_aborted() {
 }
 
 #[tokio::test]
-async fn an_abort_that_fails_is_said_with_what_is_left() {
+async fn a_failed_abort_is_logged_with_the_key_and_id_of_the_upload() {
     let world = World::new().await;
     world.sandbox.s3.fail("AbortMultipartUpload", 100, Fault::Status(403, "AccessDenied"));
     let target = "/large?size=30MiB&cut=17MiB&framing=chunked";
@@ -62,14 +62,14 @@ async fn an_abort_that_fails_is_said_with_what_is_left() {
 }
 
 #[tokio::test]
-async fn no_more_parts_are_in_flight_than_the_bound() {
+async fn at_most_two_parts_are_in_flight() {
     let world = World::new().await;
     world.sandbox.s3.fail("UploadPart", 2, Fault::Hang);
     let job = world.job("/large?size=60MiB&framing=chunked", "--shutdown-grace 0s").start();
     until("two parts hang", || world.s3_requests("UploadPart") == 2).await;
     job.terminate().await.expect(143);
     assert_eq!(world.s3_requests("UploadPart"), 2);
-    // What the image host could hand over is what the program and the sockets between them hold.
+    // The program stops reading while both parts hang, so the image host cannot send everything.
     let served = world.sandbox.images.served();
     assert!(served.iter().all(|picture| !picture.whole), "{served:?}");
     assert_eq!(world.objects().await.len(), 0);

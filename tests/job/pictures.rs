@@ -1,4 +1,4 @@
-//! Whole pictures, and the objects that they become.
+//! Tests the objects that complete pictures become.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ fn sha256(object: &Stored) -> String {
 }
 
 #[tokio::test]
-async fn two_hundred_pictures_of_all_kinds_and_sizes_arrive_byte_for_byte() {
+async fn two_hundred_pictures_of_all_kinds_and_sizes_are_stored_byte_for_byte() {
     let world = World::new().await;
     let host = &world.sandbox.images;
     let urls = [
@@ -100,13 +100,13 @@ async fn a_key_has_prefix_pod_date_and_a_uuid_that_sorts_by_time() {
     let logged = done.events("uploaded");
     let logged = logged.iter().map(|event| event["key"].as_str().expect("a key").to_owned());
     let logged: Vec<String> = logged.collect();
-    assert_eq!(logged, sorted(logged.clone()), "later keys sort later");
+    assert_eq!(logged, sorted(logged.clone()), "the keys do not sort in the order of the uploads");
     assert_eq!(logged, objects.iter().map(|object| object.key.clone()).collect::<Vec<_>>());
     assert!(!done.lines.iter().any(|line| line.contains("password") || line.contains("type=text")));
 }
 
 #[tokio::test]
-async fn a_gibibyte_of_unknown_length_streams_through() {
+async fn a_picture_of_one_gibibyte_and_unknown_length_is_uploaded() {
     let world = World::new().await;
     world
         .job("/huge?size=1GiB&framing=chunked&digest=none", "--count 1 --max-image-size 2GiB")
@@ -121,7 +121,7 @@ async fn a_gibibyte_of_unknown_length_streams_through() {
 }
 
 #[tokio::test]
-async fn up_to_8_mib_is_one_request_and_beyond_that_are_parts() {
+async fn a_picture_of_more_than_8_mib_is_uploaded_in_parts() {
     for (target, single) in [
         ("/random?size=8MiB", true),
         ("/random?size=8388609", false),
@@ -141,9 +141,9 @@ async fn up_to_8_mib_is_one_request_and_beyond_that_are_parts() {
 }
 
 #[tokio::test]
-async fn bytes_go_on_to_s3_while_the_picture_still_arrives() {
+async fn the_upload_starts_before_the_picture_is_complete() {
     let world = World::new().await;
-    // 64 KiB, then silence until the program hangs up.
+    // The image host sends 64 KiB, and then nothing until the program disconnects.
     let job = world
         .job("/random?size=1MiB&stall=64KiB", "--read-timeout 60s --shutdown-grace 0s")
         .start();

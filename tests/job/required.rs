@@ -1,4 +1,5 @@
-//! The guard: nothing is uploaded under an identity that was not required; and the start's grace.
+//! Tests `--require-identity`, which prevents uploads with any other identity, and
+//! `--startup-grace`, during which failures do not end the job.
 
 use sandbox::{ErrorAnswer, Fault};
 
@@ -8,7 +9,7 @@ const KEYS: [(&str, &str); 2] =
     [("AWS_ACCESS_KEY_ID", "AKIASHADOWSHADOWKEYS"), ("AWS_SECRET_ACCESS_KEY", "shadow-secret")];
 
 #[tokio::test]
-async fn another_identity_uploads_nothing_and_ends_with_3_and_the_diagnosis() {
+async fn an_identity_other_than_the_required_one_uploads_nothing_and_ends_the_job_with_3() {
     for (required, id) in [
         ("pod-identity", "shadowed_by_static_keys"),
         ("container", "shadowed_by_static_keys"),
@@ -25,23 +26,23 @@ async fn another_identity_uploads_nothing_and_ends_with_3_and_the_diagnosis() {
         let text = done.lines.join("\n");
         assert!(text.contains(&format!("\"diagnosis\":\"{id}\"")), "{required}: {text}");
         assert!(!text.contains("shadow-secret"), "{text}");
-        assert!(world.sandbox.images.requests().is_empty(), "{required}: no picture is fetched");
-        assert!(world.sandbox.s3.requests().is_empty(), "{required}: nothing is uploaded");
+        assert!(world.sandbox.images.requests().is_empty(), "{required}: a picture was fetched");
+        assert!(world.sandbox.s3.requests().is_empty(), "{required}: a request went to S3");
     }
 }
 
 #[tokio::test]
-async fn the_identity_that_is_required_works() {
+async fn the_job_uploads_with_the_required_identity() {
     for required in ["any", "pod-identity", "container"] {
         let world = World::new().await;
-        let words = format!("--count 1 --require-identity {required}");
-        world.job("/random", &words).finish().await.expect(0);
+        let arguments = format!("--count 1 --require-identity {required}");
+        world.job("/random", &arguments).finish().await.expect(0);
         assert_eq!(world.objects().await.len(), 1);
     }
 }
 
 #[tokio::test]
-async fn irsa_runs_the_same_job_and_wins_where_both_are_injected() {
+async fn irsa_uploads_and_takes_precedence_over_pod_identity() {
     for both in [false, true] {
         let world = World::new().await;
         let mut job = world.job("/random", "--count 2 --interval 10ms --require-identity irsa");
@@ -61,7 +62,7 @@ async fn irsa_runs_the_same_job_and_wins_where_both_are_injected() {
 }
 
 #[tokio::test]
-async fn nothing_injected_ends_at_once_with_3() {
+async fn missing_variables_end_the_job_at_once_with_3() {
     let world = World::new().await;
     let done = world
         .job("/random", "--require-identity pod-identity --startup-grace 1h")
@@ -75,7 +76,7 @@ async fn nothing_injected_ends_at_once_with_3() {
 }
 
 #[tokio::test]
-async fn an_association_that_comes_within_the_grace_is_waited_for() {
+async fn the_job_waits_for_an_association_within_the_startup_grace() {
     let world = World::new().await;
     let agent = &world.sandbox.agent;
     agent.dissociate("demo", "demo");
@@ -87,7 +88,7 @@ async fn an_association_that_comes_within_the_grace_is_waited_for() {
 }
 
 #[tokio::test]
-async fn an_association_that_does_not_come_ends_it_with_4_and_the_diagnosis() {
+async fn an_association_still_missing_after_the_startup_grace_ends_the_job_with_4() {
     let world = World::new().await;
     world.sandbox.agent.dissociate("demo", "demo");
     let done = world.job("/random", "--startup-grace 2s").finish().await.expect(4);
@@ -97,7 +98,7 @@ async fn an_association_that_does_not_come_ends_it_with_4_and_the_diagnosis() {
 }
 
 #[tokio::test]
-async fn an_agent_that_starts_after_the_pod_is_waited_for() {
+async fn the_job_waits_for_an_agent_that_starts_after_the_pod() {
     let world = World::new().await;
     let agent = &world.sandbox.agent;
     agent.close();
@@ -109,7 +110,7 @@ async fn an_agent_that_starts_after_the_pod_is_waited_for() {
 }
 
 #[tokio::test]
-async fn an_agent_that_does_not_start_ends_it_with_4() {
+async fn an_agent_still_missing_after_the_startup_grace_ends_the_job_with_4() {
     let world = World::new().await;
     let job = world
         .job("/random", "--startup-grace 1s")
@@ -119,11 +120,11 @@ async fn an_agent_that_does_not_start_ends_it_with_4() {
 }
 
 #[tokio::test]
-async fn a_policy_that_comes_within_the_grace_is_waited_for() {
+async fn the_job_retries_a_rejected_upload_within_the_startup_grace() {
     for (status, code) in [(403, "AccessDenied"), (404, "NoSuchBucket")] {
         let world = World::new().await;
         world.sandbox.s3.fail("PutObject", 2, Fault::Status(status, code));
-        // The next tick is far off: what is waited for is not that.
+        // The next tick is an hour away, so only a retry within the grace can succeed.
         let job = world.job("/random", "--count 1 --interval 1h");
         let done = job.finish().await.expect(0);
         assert_eq!(done.events("upload failed").len(), 2);
@@ -137,7 +138,7 @@ fn denied(reason: &str) -> ErrorAnswer {
 }
 
 #[tokio::test]
-async fn an_s3_that_keeps_refusing_ends_it_with_4() {
+async fn an_s3_error_that_outlasts_the_startup_grace_ends_the_job_with_4() {
     let key = "arn:aws:kms:us-east-1:123456789012:key/1";
     for (answer, id, cause) in [
         (
@@ -177,7 +178,7 @@ async fn an_s3_that_keeps_refusing_ends_it_with_4() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_is_not_there_ends_it_with_4() {
+async fn an_unreachable_s3_endpoint_ends_the_job_with_4() {
     let world = World::new().await;
     let job = world.job("/random", "--startup-grace 1s");
     let done = job.env("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1").finish().await.expect(4);
@@ -187,7 +188,7 @@ async fn an_endpoint_that_is_not_there_ends_it_with_4() {
 }
 
 #[tokio::test]
-async fn after_the_first_success_failures_never_end_it() {
+async fn failures_after_the_first_success_never_end_the_job() {
     let world = World::new().await;
     let job = world.job("/random", "--startup-grace 1s --interval 100ms").start();
     job.wrote("\"uploaded\"", 1).await;

@@ -1,4 +1,4 @@
-//! When something is tried again, when it is not, and that nothing loops without a pause.
+//! Tests which failures are retried, which are not, and that there is always a pause in between.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use sandbox::Fault;
 use crate::harness::World;
 
 #[tokio::test]
-async fn what_may_pass_is_asked_for_again() {
+async fn a_fetch_with_a_transient_failure_is_retried() {
     for target in [
         "/x?status=503&times=2",
         "/x?status=500&times=2",
@@ -34,8 +34,8 @@ async fn retry_after_is_respected() {
 }
 
 #[tokio::test]
-async fn a_retry_after_beyond_the_ticks_time_is_not_waited_for() {
-    // Seconds, the most that the field can hold, and a date.
+async fn a_retry_after_beyond_the_fetch_timeout_fails_the_picture_at_once() {
+    // A number of seconds, the largest 64-bit number, and a date.
     for after in ["3600", "18446744073709551615", "Fri,%2031%20Dec%209999%2023:59:59%20GMT"] {
         let world = World::new().await;
         let target = format!("/x?status=503&retry_after={}", after.replace(',', "%2C"));
@@ -48,7 +48,7 @@ async fn a_retry_after_beyond_the_ticks_time_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_failed_tick_is_logged_and_the_next_one_comes_at_its_time() {
+async fn a_failed_picture_is_logged_and_the_next_tick_comes_on_time() {
     let world = World::new().await;
     let done =
         world.job("/x?status=404&times=2", "--count 2 --interval 1s").finish().await.expect(0);
@@ -60,7 +60,7 @@ async fn a_failed_tick_is_logged_and_the_next_one_comes_at_its_time() {
 }
 
 #[tokio::test]
-async fn nothing_loops_without_a_pause() {
+async fn there_is_a_pause_after_a_failure_even_without_an_interval() {
     let world = World::new().await;
     let job = world.job("/x?status=404", "--interval 0s").start();
     job.wrote("upload failed", 3).await;
@@ -70,8 +70,9 @@ async fn nothing_loops_without_a_pause() {
     }
 }
 
-/// S3 fails at its first answer to `operation`; the picture arrives all the same, fetched once.
-async fn healed(target: &str, operation: &str, fault: Fault) {
+/// Checks that the picture is uploaded, and fetched only once, although the first request for
+/// `operation` fails.
+async fn recovers(target: &str, operation: &str, fault: Fault) {
     let world = World::new().await;
     world.sandbox.s3.fail(operation, 1, fault.clone());
     let done = world.job(target, "--count 1").finish().await.expect(0);
@@ -84,25 +85,25 @@ async fn healed(target: &str, operation: &str, fault: Fault) {
 }
 
 #[tokio::test]
-async fn an_s3_that_fails_half_way_gets_the_same_bytes_again() {
+async fn an_upload_that_fails_half_way_is_retried_with_the_same_bytes() {
     for fault in [
         Fault::ResetAfter(100_000),
         Fault::StatusAfter(100_000, 503, "SlowDown"),
         Fault::Status(500, "InternalError"),
     ] {
-        healed("/x?size=300KB", "PutObject", fault.clone()).await;
-        healed("/x?size=300KB&framing=chunked", "PutObject", fault.clone()).await;
-        healed("/x?size=12MiB", "UploadPart", fault).await;
+        recovers("/x?size=300KB", "PutObject", fault.clone()).await;
+        recovers("/x?size=300KB&framing=chunked", "PutObject", fault.clone()).await;
+        recovers("/x?size=12MiB", "UploadPart", fault).await;
     }
 }
 
 #[tokio::test]
-async fn an_s3_that_fails_while_the_picture_still_arrives_gets_the_same_bytes_again() {
-    healed("/x?size=200KB&drip=16KiB%2C20", "PutObject", Fault::ResetAfter(50_000)).await;
+async fn an_upload_that_fails_while_the_picture_arrives_is_retried_with_the_same_bytes() {
+    recovers("/x?size=200KB&drip=16KiB%2C20", "PutObject", Fault::ResetAfter(50_000)).await;
 }
 
 #[tokio::test]
-async fn an_s3_that_refuses_is_not_asked_again() {
+async fn a_denied_upload_is_not_retried() {
     let world = World::new().await;
     world.sandbox.s3.fail("PutObject", 1, Fault::Status(403, "AccessDenied"));
     let job = world.job("/random", "").start();

@@ -1,4 +1,4 @@
-//! The one-command local run, as a person starts it.
+//! Tests the local run, `scripts/local.sh`, as a user starts it.
 
 use std::process::{Output, Stdio};
 
@@ -6,14 +6,14 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
-/// `scripts/local.sh`, called from another folder, in a process group of its own as at a terminal.
-fn local(words: &str) -> Command {
+/// `scripts/local.sh`, started in another folder and, as in a terminal, in its own process group.
+fn local(arguments: &str) -> Command {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/local.sh");
     let mut command = Command::new(script);
     command
-        .args(words.split_whitespace())
+        .args(arguments.split_whitespace())
         .current_dir(std::env::temp_dir())
-        // What a laptop may have set is neither used nor told.
+        // The local run must neither use nor print the user's own AWS settings.
         .env("AWS_ACCESS_KEY_ID", "AKIDLAPTOP")
         .env("AWS_SECRET_ACCESS_KEY", "laptop-secret")
         .env("AWS_PROFILE", "work")
@@ -29,19 +29,20 @@ fn text(output: &Output) -> String {
     [&output.stdout[..], &output.stderr[..]].map(String::from_utf8_lossy).concat()
 }
 
-/// The folder that the local run says its objects are in.
+/// The folder that contains the objects, according to the output of the local run.
 fn folder(said: &str) -> std::path::PathBuf {
     let line = said.lines().find_map(|line| line.strip_prefix("objects in")).expect(said);
     line.trim().into()
 }
 
+/// The number of files in a folder and its subfolders.
 fn pictures(folder: &std::path::Path) -> usize {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries.map(|entry| if entry.path().is_dir() { pictures(&entry.path()) } else { 1 }).sum()
 }
 
 #[tokio::test]
-async fn the_local_run_ends_by_itself_and_leaves_pictures() {
+async fn the_local_run_stores_the_requested_number_of_pictures() {
     let output = local("--count 5 --interval 50ms").output().await.expect("it runs");
     let said = text(&output);
     assert_eq!(output.status.code(), Some(0), "{said}");
@@ -51,7 +52,7 @@ async fn the_local_run_ends_by_itself_and_leaves_pictures() {
         "AWS_REGION=us-east-1",
         "AWS_STS_REGIONAL_ENDPOINTS=regional",
     ] {
-        assert!(said.contains(name), "{name} is not in\n{said}");
+        assert!(said.contains(name), "{name} is missing from\n{said}");
     }
     assert!(!said.contains("AKIDLAPTOP") && !said.contains("laptop-secret"), "{said}");
     let folder = folder(&said);
@@ -84,14 +85,14 @@ async fn ctrl_c_ends_the_local_run_cleanly() {
     assert_eq!(status.code(), Some(130), "{said}");
     assert!(said.contains("\"ended\""), "{said}");
     let gone = rustix::process::test_kill_process_group(group);
-    assert!(gone.is_err(), "something of the local run is still running");
+    assert!(gone.is_err(), "a process of the local run is still running");
     let folder = folder(&said);
     assert!(pictures(&folder) > 0);
     std::fs::remove_dir_all(folder).expect("it can be removed");
 }
 
 #[tokio::test]
-async fn the_local_run_passes_the_programs_exit_code_on() {
+async fn the_local_run_returns_the_exit_code_of_the_program() {
     let output = local("--interval soon").output().await.expect("it runs");
     let said = text(&output);
     assert_eq!(output.status.code(), Some(2), "{said}");
@@ -99,7 +100,7 @@ async fn the_local_run_passes_the_programs_exit_code_on() {
 }
 
 #[tokio::test]
-async fn the_local_run_against_localstack_lists_what_landed() {
+async fn the_local_run_with_localstack_lists_the_uploaded_objects() {
     let output = local("--localstack --count 3 --interval 50ms").output().await.expect("it runs");
     let said = text(&output);
     assert_eq!(output.status.code(), Some(0), "{said}");

@@ -1,9 +1,10 @@
-//! Unusable settings are all said at once, before anything is contacted; help and version.
+//! Tests that invalid settings are reported, all at once and before the program contacts anything,
+//! and tests the output of `--help` and `--version`.
 
 use crate::harness::World;
 
 #[tokio::test]
-async fn every_unusable_setting_is_named_at_once_before_anything_is_contacted() {
+async fn all_invalid_settings_are_reported_at_once_before_anything_is_contacted() {
     let world = World::new().await;
     let done = world
         .job("/random", "--interval soon --count 0 --concurrency 0 --max-image-size much")
@@ -52,7 +53,7 @@ async fn every_unusable_setting_is_named_at_once_before_anything_is_contacted() 
 }
 
 #[tokio::test]
-async fn a_missing_bucket_is_one_line() {
+async fn a_missing_bucket_is_reported_in_one_line() {
     let world = World::new().await;
     let done = world.job("/random", "").without("S3_BUCKET_NAME").finish().await.expect(2);
     let [line] = &done.lines[..] else { panic!("{:?}", done.lines) };
@@ -60,14 +61,14 @@ async fn a_missing_bucket_is_one_line() {
 }
 
 #[tokio::test]
-async fn words_that_are_not_known_are_refused() {
+async fn unknown_arguments_are_rejected() {
     let world = World::new().await;
     world.job("/random", "--intervall 1s").finish().await.expect(2);
     world.job("/random", "upload").finish().await.expect(2);
 }
 
 #[tokio::test]
-async fn flags_win_over_the_environment() {
+async fn options_override_environment_variables() {
     let world = World::new().await;
     world
         .job("/random", "run --count 1 --key-prefix flag/ --interval 1ms")
@@ -100,7 +101,7 @@ async fn the_region_may_come_from_a_profile() {
 }
 
 #[tokio::test]
-async fn help_explains_every_setting_with_variable_and_default_but_no_value() {
+async fn help_shows_the_variable_and_default_of_every_setting_but_not_its_value() {
     let world = World::new().await;
     let url = "https://user:password@host/x";
     let help = world.job_from(url, "--help").finish().await.expect(0).lines.join("\n");
@@ -122,7 +123,7 @@ async fn help_explains_every_setting_with_variable_and_default_but_no_value() {
         ("--log", "RUST_LOG", "info"),
     ] {
         let entry = help.split(" --").find(|entry| entry.contains(&format!("[env: {variable}")));
-        let entry = entry.unwrap_or_else(|| panic!("{variable} is not in\n{help}"));
+        let entry = entry.unwrap_or_else(|| panic!("{variable} is missing from\n{help}"));
         assert!(help.contains(&format!("{flag} ")) || help.contains(&format!("{flag}[")), "{flag}");
         assert!(entry.contains(default), "{variable}: {entry}");
     }
@@ -131,7 +132,7 @@ async fn help_explains_every_setting_with_variable_and_default_but_no_value() {
 }
 
 #[tokio::test]
-async fn the_version_carries_the_commit() {
+async fn the_version_includes_the_commit() {
     let world = World::new().await;
     let done = world.job("/random", "--version").finish().await.expect(0);
     let expected = format!("pod-identity-demo {}", pod_identity_demo::VERSION);

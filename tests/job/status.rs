@@ -1,4 +1,4 @@
-//! Health and metrics, as a kubelet, Prometheus and a hostile neighbour meet them.
+//! Tests health checks and metrics as the kubelet, Prometheus and hostile clients request them.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -15,9 +15,9 @@ use tokio::time::timeout;
 
 use crate::harness::{Running, World, until};
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Reads the text with the parser that Prometheus' own Python client has for `OpenMetrics`.
+/// Parses the metrics with the `OpenMetrics` parser of Prometheus's own Python client.
 const PARSER: &str = "
 import json, sys
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
@@ -45,7 +45,7 @@ struct Sample {
     value: f64,
 }
 
-/// A job that serves, and where.
+/// A running job that serves health and metrics, and the address of its server.
 struct Served<'w> {
     world: &'w World,
     job: Running<'w>,
@@ -53,30 +53,31 @@ struct Served<'w> {
 }
 
 impl<'w> Served<'w> {
-    async fn start(world: &'w World, target: &str, words: &str) -> Self {
-        let job = world.job(target, words).env("LISTEN_ADDR", "127.0.0.1:0").start();
+    async fn start(world: &'w World, target: &str, arguments: &str) -> Self {
+        let job = world.job(target, arguments).env("LISTEN_ADDR", "127.0.0.1:0").start();
         let event = job.event("health and metrics are served").await;
         let at = event["address"].as_str().and_then(|at| at.parse().ok()).expect("an address");
         Self { world, job, at }
     }
 
-    /// Status and body, in which no secret is.
+    /// Requests a path, and returns status and body. Fails the test if the body contains a secret.
     async fn get(&self, path: &str) -> (u16, String) {
         let url = format!("http://{}{path}", self.at);
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-        let answer = client.get(url).timeout(PATIENCE).send().await.expect("an answer");
+        let answer = client.get(url).timeout(TIMEOUT).send().await.expect("an answer");
         let status = answer.status().as_u16();
         let kind = answer.headers()["content-type"].to_str().expect("text").to_owned();
         let metrics = path == "/metrics";
         assert_eq!(kind.starts_with("application/openmetrics-text; version=1.0.0"), metrics);
         let body = answer.text().await.expect("text");
         for secret in self.world.sandbox.agent.secrets() {
-            assert!(!body.contains(&secret), "{path} tells a secret: {body}");
+            assert!(!body.contains(&secret), "{path} contains a secret: {body}");
         }
         (status, body)
     }
 
-    async fn becomes(&self, path: &str, status: u16) -> String {
+    /// Waits until a path returns this status, and returns the body.
+    async fn wait_for(&self, path: &str, status: u16) -> String {
         let poll = async {
             loop {
                 let (now, body) = self.get(path).await;
@@ -86,7 +87,9 @@ impl<'w> Served<'w> {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        timeout(PATIENCE, poll).await.unwrap_or_else(|_| panic!("{path} never was {status}"))
+        timeout(TIMEOUT, poll)
+            .await
+            .unwrap_or_else(|_| panic!("{path} did not return {status} within {TIMEOUT:?}"))
     }
 
     async fn metrics(&self) -> Vec<Family> {
@@ -117,7 +120,7 @@ async fn parse(text: &str) -> Vec<Family> {
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
-/// The one sample with this name and these labels among its own.
+/// The value of the only sample that has this name and at least these labels.
 #[track_caller]
 fn value(families: &[Family], name: &str, labels: &[(&str, &str)]) -> f64 {
     let samples = families.iter().flat_map(|family| &family.samples);
@@ -128,7 +131,7 @@ fn value(families: &[Family], name: &str, labels: &[(&str, &str)]) -> f64 {
                 .all(|(label, value)| sample.labels.get(*label).is_some_and(|v| v == value))
     });
     let sample = found.next().unwrap_or_else(|| panic!("no {name} {labels:?} in {families:#?}"));
-    assert!(found.next().is_none(), "{name} {labels:?} more than once");
+    assert!(found.next().is_none(), "{name} {labels:?} exists more than once");
     sample.value
 }
 
@@ -137,7 +140,7 @@ fn now() -> f64 {
 }
 
 #[tokio::test]
-async fn a_job_that_works_is_alive_and_ready_and_counts_what_it_does() {
+async fn a_working_job_is_alive_and_ready_and_counts_its_uploads() {
     let world = World::new().await;
     let served = Served::start(&world, "/random", "--interval 1h").await;
     served.job.wrote("\"uploaded\"", 1).await;
@@ -177,7 +180,7 @@ async fn a_job_that_works_is_alive_and_ready_and_counts_what_it_does() {
 }
 
 #[tokio::test]
-async fn the_metrics_say_whose_credentials_these_are() {
+async fn the_identity_metric_names_provider_account_and_role() {
     let world = World::new().await;
     let served = Served::start(&world, "/random", "--interval 1h").await;
     let issued = || world.sandbox.agent.issued().into_iter().next();
@@ -185,7 +188,7 @@ async fn the_metrics_say_whose_credentials_these_are() {
     let poll = async {
         loop {
             let metrics = served.metrics().await;
-            // It comes with the credentials, which may still be on their way, and then gets its role.
+            // The metric appears when the credentials arrive, and gets its role later.
             let identity = metrics.iter().find(|f| f.name == "pod_identity_demo_identity");
             match identity.map(|family| &family.samples[0].labels) {
                 Some(labels) if !labels["role"].is_empty() => return labels.clone(),
@@ -193,7 +196,7 @@ async fn the_metrics_say_whose_credentials_these_are() {
             }
         }
     };
-    let labels = timeout(PATIENCE, poll).await.expect("STS names the role");
+    let labels = timeout(TIMEOUT, poll).await.expect("STS names the role");
     let mut names: Vec<_> = labels.keys().map(String::as_str).collect();
     names.sort_unstable();
     assert_eq!(names, ["account", "provider", "role"]);
@@ -204,7 +207,7 @@ async fn the_metrics_say_whose_credentials_these_are() {
 }
 
 #[tokio::test]
-async fn names_are_as_prometheus_wants_them() {
+async fn metric_names_follow_the_conventions_of_prometheus() {
     let world = World::new().await;
     let served = Served::start(&world, "/random", "--interval 1h").await;
     served.job.wrote("\"uploaded\"", 1).await;
@@ -213,7 +216,10 @@ async fn names_are_as_prometheus_wants_them() {
     for Family { name, kind, unit, help, samples } in &metrics {
         assert!(!help.is_empty() && !samples.is_empty(), "{name}");
         assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
-        assert!(unit.is_empty() || name.ends_with(unit), "{name} is in {unit}");
+        assert!(
+            unit.is_empty() || name.ends_with(unit),
+            "{name} does not end with its unit, {unit}"
+        );
         assert!(["counter", "gauge", "histogram", "info"].contains(&kind.as_str()), "{name}");
         match name.strip_prefix("process_") {
             Some(rest) => process.push(rest),
@@ -229,7 +235,7 @@ async fn names_are_as_prometheus_wants_them() {
 }
 
 #[tokio::test]
-async fn without_credentials_it_is_alive_but_not_ready_and_says_why() {
+async fn a_job_without_credentials_is_alive_but_not_ready_and_reports_why() {
     let world = World::new().await;
     world.sandbox.agent.set_answer(Answer::Status(500, "down".to_owned()));
     let served = Served::start(&world, "/random", "--interval 10ms").await;
@@ -245,30 +251,30 @@ async fn without_credentials_it_is_alive_but_not_ready_and_says_why() {
             > 0.0
     );
     world.sandbox.agent.set_answer(Answer::Normal);
-    served.becomes("/readyz", 200).await;
+    served.wait_for("/readyz", 200).await;
     served.job.terminate().await.expect(143);
 }
 
 #[tokio::test]
-async fn what_s3_refuses_is_counted_by_diagnosis_and_the_next_success_mends_it() {
+async fn s3_errors_are_counted_by_diagnosis_and_the_next_success_makes_the_job_ready() {
     let world = World::new().await;
     let served = Served::start(&world, "/random", "--interval 100ms").await;
     served.job.wrote("\"uploaded\"", 1).await;
     world.sandbox.s3.fail("PutObject", usize::MAX, Fault::Status(404, "NoSuchBucket"));
-    let why = served.becomes("/readyz", 503).await;
+    let why = served.wait_for("/readyz", 503).await;
     assert!(why.starts_with("not ready: the last picture failed: no_such_bucket: "), "{why}");
     let labels = [("reason", "no_such_bucket")];
     let failures = served.value("pod_identity_demo_upload_failures_total", &labels).await;
     assert!(failures >= 1.0);
     assert!(served.value("pod_identity_demo_consecutive_failures", &[]).await >= 1.0);
     world.sandbox.s3.stop_failing();
-    served.becomes("/readyz", 200).await;
+    served.wait_for("/readyz", 200).await;
     assert!(served.value("pod_identity_demo_consecutive_failures", &[]).await < 1.0);
     served.job.terminate().await.expect(143);
 }
 
 #[tokio::test]
-async fn what_the_image_host_does_not_give_is_counted_by_reason() {
+async fn failed_fetches_are_counted_by_reason() {
     let world = World::new().await;
     let served = Served::start(&world, "/x?status=404", "--interval 1h").await;
     served.job.wrote("upload failed", 1).await;
@@ -285,7 +291,7 @@ async fn what_the_image_host_does_not_give_is_counted_by_reason() {
 }
 
 #[tokio::test]
-async fn skipped_ticks_and_pictures_in_flight_are_told_and_so_is_the_end() {
+async fn skipped_ticks_pictures_in_flight_and_the_shutdown_are_reported() {
     let world = World::new().await;
     world.sandbox.s3.fail("PutObject", usize::MAX, Fault::Hang);
     let served = Served::start(&world, "/random", "--interval 50ms --concurrency 2").await;
@@ -294,12 +300,12 @@ async fn skipped_ticks_and_pictures_in_flight_are_told_and_so_is_the_end() {
     assert!(served.value("pod_identity_demo_in_flight", &[]).await > 1.0);
     assert_eq!(served.get("/livez").await.0, 200);
     served.job.signal(rustix::process::Signal::TERM);
-    assert_eq!(served.becomes("/readyz", 503).await, "not ready: ending\n");
+    assert_eq!(served.wait_for("/readyz", 503).await, "not ready: ending\n");
     served.job.terminate().await.expect(143);
 }
 
 #[tokio::test]
-async fn a_port_in_use_is_one_clear_line_and_exit_code_2() {
+async fn a_port_in_use_is_reported_in_one_line_with_exit_code_2() {
     let world = World::new().await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
@@ -314,7 +320,7 @@ async fn a_port_in_use_is_one_clear_line_and_exit_code_2() {
 }
 
 #[tokio::test]
-async fn only_what_is_there_is_answered_and_only_to_those_who_read() {
+async fn unknown_paths_other_methods_and_malformed_requests_are_rejected() {
     let world = World::new().await;
     let served = Served::start(&world, "/random", "--interval 1h").await;
     let (status, text) = served.get("/../../etc/passwd?x=y").await;
@@ -325,47 +331,47 @@ async fn only_what_is_there_is_answered_and_only_to_those_who_read() {
         ("GET /livez HTTP/1.0\r\n\r\n", "HTTP/1.0 200 "),
         ("complete nonsense\r\n\r\n", "HTTP/1.1 400 "),
     ] {
-        let said = talk(served.at, request.as_bytes()).await;
+        let said = exchange(served.at, request.as_bytes()).await;
         assert!(said.starts_with(answer), "{request:?}: {said:?}");
     }
     served.job.terminate().await.expect(143);
 }
 
 #[tokio::test]
-async fn slow_greedy_and_countless_clients_keep_neither_the_job_nor_others() {
+async fn slow_clients_and_large_requests_block_neither_the_job_nor_other_clients() {
     let world = World::new().await;
     let served = Served::start(&world, "/random", "--interval 50ms").await;
     let mut headers = b"GET /metrics HTTP/1.1\r\nHost: x\r\n".to_vec();
     headers.extend("X-Much: of it\r\n".repeat(100_000).bytes());
-    let said = talk(served.at, &headers).await;
+    let said = exchange(served.at, &headers).await;
     assert!(said.is_empty() || said.starts_with("HTTP/1.1 431 "), "{said:?}");
 
-    // Many that begin a request and never end it; each new one is held open with the others.
+    // Clients that start a request, never complete it, and keep their connections open.
     let mut slow = Vec::new();
     for _ in 0..200 {
         let mut stream = TcpStream::connect(served.at).await.expect("a connection");
-        stream.write_all(b"GET /metrics HTT").await.expect("it is taken");
+        stream.write_all(b"GET /metrics HTT").await.expect("the bytes are sent");
         slow.push(stream);
     }
     let before = world.sandbox.s3.objects().len();
     assert_eq!(served.get("/livez").await.0, 200);
     assert_eq!(served.get("/metrics").await.0, 200);
-    until("uploads go on", || world.sandbox.s3.objects().len() > before + 5).await;
+    until("uploads continue", || world.sandbox.s3.objects().len() > before + 5).await;
     for mut stream in slow {
         let mut rest = Vec::new();
-        let ended = timeout(PATIENCE, stream.read_to_end(&mut rest)).await;
-        assert!(ended.is_ok(), "a slow client is kept for ever");
+        let ended = timeout(TIMEOUT, stream.read_to_end(&mut rest)).await;
+        assert!(ended.is_ok(), "the server does not disconnect a slow client");
     }
     let done = served.job.terminate().await.expect(143);
     assert!(done.events("upload failed").is_empty());
 }
 
-/// All that the server says to these bytes until it closes the connection; a reset is an end too.
-async fn talk(at: SocketAddr, bytes: &[u8]) -> String {
+/// Sends bytes, and returns what the server answers until it closes or resets the connection.
+async fn exchange(at: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(at).await.expect("a connection");
     let mut said = Vec::new();
     let (mut read, mut write) = stream.split();
-    let _ = timeout(PATIENCE, async {
+    let _ = timeout(TIMEOUT, async {
         tokio::join!(write.write_all(bytes), read.read_to_end(&mut said))
     })
     .await
@@ -374,9 +380,9 @@ async fn talk(at: SocketAddr, bytes: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn off_serves_nothing() {
+async fn listen_off_serves_nothing() {
     let world = World::new().await;
     let done = world.job("/random", "--count 1 --listen off").finish().await.expect(0);
     assert!(done.events("health and metrics are served").is_empty());
-    assert_eq!(world.sandbox.sts.requests(), 0, "nobody asks for the role's name");
+    assert_eq!(world.sandbox.sts.requests(), 0, "the program asked STS for the name of the role");
 }

@@ -1,4 +1,4 @@
-//! Credentials that stay fresh whatever the agent does.
+//! Tests that uploads continue while credentials rotate and while the agent is slow or fails.
 
 use std::time::Duration;
 
@@ -7,14 +7,15 @@ use sandbox::Answer;
 use crate::harness::{World, until};
 
 #[tokio::test]
-async fn a_hundred_rotations_under_load_cost_no_upload() {
-    // Told in whole seconds, as AWS does: a second each, far below anything real.
+async fn no_upload_fails_during_a_hundred_credential_rotations() {
+    // The agent rounds expiration times up to whole seconds, so that each set of credentials lasts
+    // about a second, far less than real ones.
     let world = World::with_lifetime(Duration::from_millis(600)).await;
     let agent = &world.sandbox.agent;
-    let words = "--interval 20ms --concurrency 4";
-    let job = world.job("/picture?kind=gif&width=8&height=8", words).start();
+    let arguments = "--interval 20ms --concurrency 4";
+    let job = world.job("/picture?kind=gif&width=8&height=8", arguments).start();
     for rotations in [25, 50, 75, 100] {
-        until((rotations, "rotations"), || agent.requests() >= rotations).await;
+        until(format!("{rotations} rotations"), || agent.requests() >= rotations).await;
     }
     let done = job.terminate().await.expect(143);
     assert!(done.events("upload failed").is_empty(), "{:?}", done.events("upload failed"));
@@ -22,8 +23,8 @@ async fn a_hundred_rotations_under_load_cost_no_upload() {
 }
 
 #[tokio::test]
-async fn an_outage_shorter_than_what_is_left_costs_nothing() {
-    // So long that a refresh, which the SDK tries three times itself, fails before they end.
+async fn an_outage_of_the_agent_fails_no_upload_while_the_credentials_are_valid() {
+    // Long enough for a refresh, which the SDK attempts three times, to fail before they expire.
     let world = World::with_lifetime(Duration::from_secs(20)).await;
     let agent = &world.sandbox.agent;
     let job = world.job("/random", "--interval 100ms").start();
@@ -32,13 +33,13 @@ async fn an_outage_shorter_than_what_is_left_costs_nothing() {
     job.wrote("those in use are still valid", 1).await;
     agent.set_answer(Answer::Normal);
     let before = agent.issued().len();
-    until("a refresh that works", || agent.issued().len() > before).await;
+    until("a successful refresh", || agent.issued().len() > before).await;
     let done = job.terminate().await.expect(143);
     assert!(done.events("upload failed").is_empty(), "{:?}", done.events("upload failed"));
 }
 
 #[tokio::test]
-async fn a_longer_outage_costs_uploads_only_until_the_agent_is_back() {
+async fn uploads_resume_when_the_agent_recovers_from_a_longer_outage() {
     let world = World::with_lifetime(Duration::from_secs(2)).await;
     let agent = &world.sandbox.agent;
     let job = world.job("/random", "--interval 100ms").start();
@@ -47,13 +48,13 @@ async fn a_longer_outage_costs_uploads_only_until_the_agent_is_back() {
     job.wrote("upload failed", 1).await;
     agent.set_answer(Answer::Normal);
     let before = world.objects().await.len();
-    until("uploads again", || world.sandbox.s3.objects().len() > before + 3).await;
+    until("uploads resume", || world.sandbox.s3.objects().len() > before + 3).await;
     let done = job.terminate().await.expect(143);
     assert_eq!(done.events("upload failed")[0]["diagnosis"], "agent_service_error");
 }
 
 #[tokio::test]
-async fn a_slow_agent_costs_nothing_in_steady_state() {
+async fn a_slow_agent_delays_no_upload_while_the_credentials_are_valid() {
     let world = World::with_lifetime(Duration::from_secs(20)).await;
     let agent = &world.sandbox.agent;
     let job = world.job("/random", "--interval 200ms").start();
@@ -70,7 +71,7 @@ async fn a_slow_agent_costs_nothing_in_steady_state() {
 }
 
 #[tokio::test]
-async fn one_refresh_at_a_time_whatever_the_concurrency() {
+async fn concurrent_uploads_share_one_request_for_credentials() {
     let world = World::new().await;
     world.sandbox.agent.set_answer(Answer::Delay(Duration::from_millis(500)));
     world.job("/random", "--count 32 --interval 0s --concurrency 16").finish().await.expect(0);
@@ -78,14 +79,14 @@ async fn one_refresh_at_a_time_whatever_the_concurrency() {
 }
 
 #[tokio::test]
-async fn credentials_that_s3_calls_expired_are_replaced() {
+async fn credentials_that_s3_rejects_as_expired_are_replaced() {
     let world = World::new().await;
     let job = world.job("/random", "--interval 100ms").start();
     job.wrote("\"uploaded\"", 1).await;
     world.sandbox.credentials.expire_all();
     job.wrote("credentials_rejected", 1).await;
     let before = world.sandbox.s3.objects().len();
-    until("uploads again", || world.sandbox.s3.objects().len() > before + 3).await;
+    until("uploads resume", || world.sandbox.s3.objects().len() > before + 3).await;
     job.terminate().await.expect(143);
     assert_eq!(world.sandbox.agent.requests(), 2);
 }

@@ -1,4 +1,4 @@
-//! Over https: certificates are checked, and a redirect never leads back to http.
+//! Tests HTTPS: the program verifies certificates, and follows no redirect to HTTP.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 use crate::harness::World;
 
-/// The world's image host, over TLS with a certificate of its own.
+/// A proxy that adds TLS, with a self-signed certificate, to the world's image host.
 struct Https {
     port: u16,
     certificate: NamedTempFile,
@@ -22,7 +22,7 @@ struct Https {
 }
 
 impl Https {
-    async fn before(world: &World) -> Self {
+    async fn in_front_of(world: &World) -> Self {
         let CertifiedKey { cert, signing_key } =
             generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
         let mut certificate = NamedTempFile::new().expect("a file");
@@ -61,9 +61,9 @@ impl Drop for Https {
 }
 
 #[tokio::test]
-async fn https_works_with_a_trusted_certificate() {
+async fn a_picture_is_fetched_over_https_with_a_trusted_certificate() {
     let world = World::new().await;
-    let https = Https::before(&world).await;
+    let https = Https::in_front_of(&world).await;
     world
         .job_from(&https.url("/random"), "--count 1")
         .env("SSL_CERT_FILE", https.certificate.path())
@@ -74,9 +74,9 @@ async fn https_works_with_a_trusted_certificate() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_nobody_vouches_for_is_refused() {
+async fn an_untrusted_certificate_is_rejected() {
     let world = World::new().await;
-    let https = Https::before(&world).await;
+    let https = Https::in_front_of(&world).await;
     let job = world.job_from(&https.url("/random"), "--fetch-timeout 500ms").start();
     job.wrote("upload failed", 1).await;
     let done = job.terminate().await.expect(143);
@@ -89,7 +89,7 @@ async fn a_certificate_that_nobody_vouches_for_is_refused() {
 #[tokio::test]
 async fn a_redirect_from_https_to_http_is_not_followed() {
     let world = World::new().await;
-    let https = Https::before(&world).await;
+    let https = Https::in_front_of(&world).await;
     let target = format!("/x?redirect={}", world.sandbox.images.url("/random"));
     let job = world
         .job_from(&https.url(&target), "")

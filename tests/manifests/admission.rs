@@ -1,4 +1,4 @@
-//! Evaluates the CEL of the `ValidatingAdmissionPolicy` against pods as the webhooks leave them.
+//! Evaluates the CEL of the `ValidatingAdmissionPolicy` for pods as the webhooks return them.
 //! Unlike the API server, the interpreter does not check types.
 
 use std::collections::HashMap;
@@ -7,7 +7,7 @@ use cel::{Context, Program, Value as Cel, to_value};
 use serde_json::{Value, json};
 
 use crate::built::{all, filled, list};
-use crate::restricted::plant;
+use crate::restricted::set_pointer;
 
 const URI: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
 const TOKEN: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
@@ -79,10 +79,10 @@ fn refusals(pod: &Value) -> Vec<String> {
         let value = evaluate(&variable["expression"], &variables);
         variables.insert(variable["name"].as_str().expect("a name").to_owned(), value);
     }
-    let broken = list(&policy["validations"]).iter().filter(|validation| {
+    let violated = list(&policy["validations"]).iter().filter(|validation| {
         match evaluate(&validation["expression"], &variables) {
             Cel::Bool(kept) => !kept,
-            other => panic!("not a truth value: {other:?}"),
+            other => panic!("not a Boolean: {other:?}"),
         }
     });
     let message = |validation: &Value| {
@@ -92,10 +92,10 @@ fn refusals(pod: &Value) -> Vec<String> {
         }
         match evaluate(&validation["messageExpression"], &variables) {
             Cel::String(text) => text.to_string(),
-            other => panic!("not a text: {other:?}"),
+            other => panic!("not a string: {other:?}"),
         }
     };
-    broken.map(message).collect()
+    violated.map(message).collect()
 }
 
 /// Asserts that the policy rejects the pod with a message that contains this text.
@@ -120,7 +120,7 @@ fn an_injected_pod_is_admitted() {
 }
 
 #[test]
-fn a_pod_that_the_webhook_missed_is_refused_and_told_what_to_do() {
+fn a_pod_that_the_webhook_missed_is_rejected_with_a_fix() {
     for overlay in ["eks", "fleet"] {
         let refusals = refusals(&pod(overlay));
         assert_eq!(refusals.len(), 2, "{refusals:#?}");
@@ -132,7 +132,7 @@ fn a_pod_that_the_webhook_missed_is_refused_and_told_what_to_do() {
 }
 
 #[test]
-fn half_of_an_injection_is_refused() {
+fn an_incomplete_injection_is_rejected() {
     let mut no_volume = pod("eks");
     set(&mut no_volume, 0, URI, "http://169.254.170.23/v1/credentials");
     set(&mut no_volume, 0, TOKEN, &format!("{POD_IDENTITY}/eks-pod-identity-token"));
@@ -149,7 +149,7 @@ fn half_of_an_injection_is_refused() {
     refused(&no_uri, URI);
 
     let mut not_mounted = injected();
-    plant(&mut not_mounted, "/spec/containers/0/volumeMounts", json!([]));
+    set_pointer(&mut not_mounted, "/spec/containers/0/volumeMounts", json!([]));
     refused(&not_mounted, TOKEN);
     not_mounted["spec"]["containers"][0]
         .as_object_mut()
@@ -158,15 +158,15 @@ fn half_of_an_injection_is_refused() {
     refused(&not_mounted, TOKEN);
 
     let mut elsewhere = injected();
-    plant(&mut elsewhere, "/spec/containers/0/volumeMounts/0/mountPath", "/elsewhere".into());
+    set_pointer(&mut elsewhere, "/spec/containers/0/volumeMounts/0/mountPath", "/elsewhere".into());
     refused(&elsewhere, TOKEN);
 }
 
 #[test]
-fn a_token_for_another_audience_or_an_agent_at_another_address_is_refused() {
+fn a_token_for_another_audience_or_an_agent_at_another_address_is_rejected() {
     let audience = "/spec/volumes/0/projected/sources/0/serviceAccountToken/audience";
     let mut pod = injected();
-    plant(&mut pod, audience, "sts.amazonaws.com".into());
+    set_pointer(&mut pod, audience, "sts.amazonaws.com".into());
     refused(&pod, "pods.eks.amazonaws.com");
     pod.pointer_mut("/spec/volumes/0/projected/sources/0/serviceAccountToken")
         .and_then(Value::as_object_mut)
@@ -186,7 +186,7 @@ fn a_token_for_another_audience_or_an_agent_at_another_address_is_refused() {
 }
 
 #[test]
-fn an_identity_that_comes_first_in_the_chain_is_refused() {
+fn an_identity_that_precedes_pod_identity_in_the_chain_is_rejected() {
     let mut irsa = pod("eks");
     inject_irsa(&mut irsa);
     assert_eq!(refusals(&irsa).len(), 3);
@@ -200,7 +200,7 @@ fn an_identity_that_comes_first_in_the_chain_is_refused() {
 }
 
 #[test]
-fn it_is_the_jobs_own_container_that_counts() {
+fn only_the_container_of_the_program_is_checked() {
     let sidecar = json!({ "name": "sidecar", "image": "sidecar" });
     let mut pod = pod("eks");
     push(&mut pod["spec"]["containers"], sidecar.clone());
@@ -213,7 +213,7 @@ fn it_is_the_jobs_own_container_that_counts() {
     push(&mut pod["spec"]["containers"], sidecar);
     assert_eq!(refusals(&pod), [""; 0]);
     // A pod without the program's container is rejected.
-    plant(&mut pod, "/spec/containers/0/name", "renamed".into());
+    set_pointer(&mut pod, "/spec/containers/0/name", "renamed".into());
     refused(&pod, URI);
     // Lists and names are optional.
     refused(
@@ -235,7 +235,7 @@ fn selects(selector: &Value, labels: &Value) -> bool {
 }
 
 #[test]
-fn it_is_bound_to_the_pods_that_pod_identity_is_for_and_to_no_others() {
+fn the_policy_is_bound_only_to_pods_that_use_pod_identity() {
     let binding = &filled("eks").only("ValidatingAdmissionPolicyBinding")["spec"];
     let policy = filled("eks").only("ValidatingAdmissionPolicy");
     assert_eq!(binding["policyName"], policy["metadata"]["name"]);

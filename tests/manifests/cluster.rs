@@ -117,7 +117,7 @@ const PLACEHOLDERS: [&str; 8] = [
 ];
 
 fn template() -> String {
-    std::fs::read_to_string(project("k8s/cluster.yaml")).expect("it is there")
+    std::fs::read_to_string(project("k8s/cluster.yaml")).expect("k8s/cluster.yaml can be read")
 }
 
 /// The configuration, in which each placeholder is replaced by its own name in lower case.
@@ -129,14 +129,14 @@ fn cluster() -> ClusterConfig {
 }
 
 #[test]
-fn it_has_the_placeholders_that_the_scripts_fill_in() {
+fn the_template_has_the_placeholders_that_the_scripts_fill_in() {
     let template = template();
     let names = template.split("${").skip(1).map(|rest| rest.split_once('}').expect("an end").0);
     assert_eq!(names.collect::<BTreeSet<_>>(), BTreeSet::from(PLACEHOLDERS));
 }
 
 #[test]
-fn a_cluster_of_a_supported_version_with_metadata_closed_to_pods() {
+fn the_cluster_has_a_supported_version_and_pods_cannot_reach_instance_metadata() {
     let cluster = cluster();
     assert_eq!(
         (cluster.api_version.as_str(), cluster.kind.as_str()),
@@ -165,7 +165,7 @@ fn a_cluster_of_a_supported_version_with_metadata_closed_to_pods() {
 }
 
 #[test]
-fn the_agent_the_association_and_the_account_for_irsa() {
+fn the_cluster_has_the_agent_the_association_and_the_service_account_for_irsa() {
     let cluster = cluster();
     let addon =
         |name: &str| cluster.addons.iter().find(|addon| addon.name == name).expect("an add-on");
@@ -182,7 +182,7 @@ fn the_agent_the_association_and_the_account_for_irsa() {
         ("namespace", "service-account")
     );
     assert_eq!(permission_policy_arns, &["policy-arn"]);
-    assert!(!association.create_service_account, "it comes with the manifests");
+    assert!(!association.create_service_account, "the manifests create the service account");
 
     let [account] = cluster.iam.service_accounts.as_slice() else { panic!("one") };
     let Named { name, namespace } = &account.metadata;
@@ -192,7 +192,7 @@ fn the_agent_the_association_and_the_account_for_irsa() {
 }
 
 #[test]
-fn all_that_is_made_carries_the_tag() {
+fn every_resource_has_the_tag() {
     let cluster = cluster();
     let groups = cluster.managed_node_groups.iter().map(|group| &group.tags);
     let addons = cluster.addons.iter().map(|addon| &addon.tags);

@@ -51,7 +51,7 @@ fn an_image_may_have_a_tag_or_a_digest_or_both_or_neither() {
 }
 
 #[test]
-fn without_an_account_localstack_has_a_bucket_and_an_image_of_its_own() {
+fn the_localstack_overlay_has_a_default_bucket_and_image() {
     let folder = tempfile::tempdir().expect("a folder");
     let none = [("AWS_REGION", "us-east-1"), ("WITH", "aws")];
     let output = fill(folder.path(), &["localstack"], &none);
@@ -62,7 +62,7 @@ fn without_an_account_localstack_has_a_bucket_and_an_image_of_its_own() {
 }
 
 #[test]
-fn run_again_it_says_the_same_and_run_otherwise_it_forgets_what_was() {
+fn a_second_run_replaces_the_files_of_the_first() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("eks/kustomization.yaml");
     let read = || std::fs::read_to_string(&file).expect("it was written");
@@ -76,7 +76,7 @@ fn run_again_it_says_the_same_and_run_otherwise_it_forgets_what_was() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_in_one_line_before_anything_is_written() {
+fn invalid_input_is_rejected_in_one_line_before_anything_is_written() {
     for (arguments, expected) in [
         (&[][..], "missing argument: the overlay"),
         (&["gke"], "unknown overlay gke"),

@@ -11,7 +11,7 @@ fn variable<'b>(container: &'b Value, name: &str) -> &'b Value {
 }
 
 #[test]
-fn each_overlay_is_a_job_with_its_name_its_label_its_account_and_its_guard() {
+fn each_overlay_has_a_job_with_its_name_labels_service_account_and_required_identity() {
     for (overlay, name, account, identity) in [
         ("eks", NAME, "uploader", "pod-identity"),
         ("irsa", "pod-identity-demo-irsa", "uploader-irsa", "irsa"),
@@ -36,7 +36,7 @@ fn each_overlay_is_a_job_with_its_name_its_label_its_account_and_its_guard() {
 }
 
 #[test]
-fn disruptions_do_not_count_and_everything_else_makes_a_new_pod() {
+fn disruptions_do_not_count_as_failures_and_other_failures_lead_to_a_new_pod() {
     for built in all() {
         let job = &built.only("Job")["spec"];
         let rules = list(&job["podFailurePolicy"]["rules"]);
@@ -52,7 +52,7 @@ fn disruptions_do_not_count_and_everything_else_makes_a_new_pod() {
 }
 
 #[test]
-fn the_webhook_leaves_the_region_alone() {
+fn the_webhook_does_not_replace_the_region() {
     // The webhook looks for AWS_REGION only in `env`, and would otherwise add the cluster's region.
     for built in all() {
         let mut entries = list(&built.job_container()["env"]).iter();

@@ -1,4 +1,4 @@
-//! Rehearses the overlay for LocalStack: runs the program with the environment in its manifest, and
+//! Tests the overlay for LocalStack: runs the program with the environment in its manifest, and
 //! LocalStack with the settings and the script in its manifest.
 
 use std::process::Command;
@@ -17,13 +17,13 @@ fn localstack_container() -> &'static Value {
 }
 
 #[tokio::test]
-async fn what_the_overlay_sets_uploads_through_localstacks_sts() {
+async fn the_job_of_the_overlay_uploads_with_credentials_from_localstacks_sts() {
     let built = filled("localstack");
     // `MiniStack::start` also works with LocalStack's script.
     let localstack =
         MiniStack::start(&project("scripts/dev/localstack.sh")).expect("LocalStack starts");
     let endpoint = localstack.endpoint();
-    make_bucket(endpoint);
+    create_bucket(endpoint);
 
     let world = World::new().await;
     let mut job = world.job("/random", "--count 3 --interval 0s");
@@ -55,7 +55,7 @@ async fn what_the_overlay_sets_uploads_through_localstacks_sts() {
 }
 
 /// Runs the script that LocalStack runs when it is ready, in the environment of its container.
-fn make_bucket(endpoint: &str) {
+fn create_bucket(endpoint: &str) {
     let built = filled("localstack");
     let mut maps = built.of_kind("ConfigMap");
     let map = maps.find(|map| map["metadata"]["name"] == "localstack-ready").expect("a ConfigMap");
@@ -93,7 +93,7 @@ fn service_url() -> String {
 }
 
 #[test]
-fn the_service_leads_to_localstack_which_runs_the_script() {
+fn the_service_selects_localstack_and_localstack_runs_the_script() {
     let built = filled("localstack");
     let deployment = &built.only("Deployment")["spec"];
     let service = &built.only("Service")["spec"];
@@ -119,7 +119,7 @@ fn the_service_leads_to_localstack_which_runs_the_script() {
 }
 
 #[test]
-fn the_token_is_projected_to_where_the_variable_says_and_is_for_sts() {
+fn the_token_for_sts_is_projected_to_the_path_in_the_variable() {
     let built = filled("localstack");
     let container = built.job_container();
     let mount = &container["volumeMounts"][0];

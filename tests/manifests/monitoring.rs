@@ -105,7 +105,7 @@ fn the_job_of_every_overlay_is_scraped() {
 }
 
 #[test]
-fn the_queries_are_in_prometheuss_language() {
+fn prometheus_can_parse_the_queries() {
     let rules = rules();
     let queries: Vec<&str> = rules.iter().map(|rule| rule.expr.as_str()).collect();
     assert!(parses(&queries), "{queries:?}");
@@ -113,7 +113,7 @@ fn the_queries_are_in_prometheuss_language() {
 }
 
 #[tokio::test]
-async fn the_queries_ask_for_metrics_that_the_program_serves() {
+async fn the_queries_use_metrics_that_the_program_serves() {
     let world = World::new().await;
     let job = world.job("/random", "--interval 1h").env("LISTEN_ADDR", "127.0.0.1:0").start();
     let event = job.event("health and metrics are served").await;
@@ -134,7 +134,7 @@ async fn the_queries_ask_for_metrics_that_the_program_serves() {
 }
 
 #[test]
-fn each_alert_says_how_bad_it_is_and_what_to_do() {
+fn each_alert_has_a_severity_a_summary_and_a_description() {
     let names: BTreeSet<String> = rules().into_iter().map(|rule| rule.alert).collect();
     let expected = ["CredentialsExpiring", "Down", "Failing", "NoUploads"];
     assert_eq!(names, expected.map(|name| format!("PodIdentityDemo{name}")).into());

@@ -22,11 +22,11 @@ fn within(address: &str, cidr: &Value) -> bool {
         && address.checked_shr(shift).unwrap_or(0) == network.checked_shr(shift).unwrap_or(0)
 }
 
-/// Whether the job may open a TCP connection to an address outside the cluster.
+/// Whether the policy allows the job to open a TCP connection to an address outside the cluster.
 fn may_reach(address: &str, port: u16) -> bool {
     let policy = &filled("eks").only("NetworkPolicy")["spec"];
     list(&policy["egress"]).iter().any(|rule| {
-        assert!(!list(&rule["to"]).is_empty(), "that would be everybody");
+        assert!(!list(&rule["to"]).is_empty(), "a rule without `to` allows every address");
         let ports = list(&rule["ports"]);
         ports.iter().any(|allowed| allowed["port"] == port && allowed["protocol"] == "TCP")
             && list(&rule["to"])
@@ -41,7 +41,7 @@ fn may_reach(address: &str, port: u16) -> bool {
 }
 
 #[test]
-fn the_agent_and_https_are_reached_and_nothing_else_is() {
+fn the_network_policy_allows_the_agent_and_https_and_blocks_everything_else() {
     for (address, port) in [
         ("169.254.170.23", 80),
         ("fd00:ec2::23", 80),
@@ -70,7 +70,7 @@ fn the_agent_and_https_are_reached_and_nothing_else_is() {
 }
 
 #[test]
-fn dns_is_the_clusters_and_the_health_port_alone_is_open() {
+fn dns_is_allowed_to_the_cluster_and_only_the_health_port_is_open() {
     let policy = &filled("eks").only("NetworkPolicy")["spec"];
     assert_eq!(policy["policyTypes"], json!(["Ingress", "Egress"]));
     assert_eq!(policy["ingress"], json!([{ "ports": [{ "protocol": "TCP", "port": 8080 }] }]));
@@ -83,7 +83,7 @@ fn dns_is_the_clusters_and_the_health_port_alone_is_open() {
 }
 
 #[test]
-fn it_holds_for_the_job_of_every_overlay_that_takes_it() {
+fn the_network_policy_selects_the_job_of_every_overlay_that_supports_it() {
     for overlay in ["eks", "irsa", "fleet"] {
         let built = filled(overlay);
         let selector = &built.only("NetworkPolicy")["spec"]["podSelector"];

@@ -54,7 +54,7 @@ fn set(built: &Built) -> BTreeSet<String> {
 }
 
 #[test]
-fn all_that_the_manifests_set_are_settings_that_the_program_knows() {
+fn the_program_knows_every_setting_in_the_manifests() {
     let known = settings();
     assert!(known.contains("S3_BUCKET_NAME") && known.contains("AWS_ENDPOINT_URL"), "{known:?}");
     let set: BTreeSet<String> = all().iter().flat_map(set).collect();
@@ -110,19 +110,25 @@ fn a_filled_in_pod_without_its_identity_ends_with_the_exit_code_that_makes_a_new
 }
 
 #[test]
-fn kubernetes_waits_longer_for_the_end_than_the_program_takes() {
+fn the_termination_grace_period_is_longer_than_the_shutdown_grace() {
     let grace: u64 = default_of("SHUTDOWN_GRACE").trim_end_matches('s').parse().expect("seconds");
     for built in all() {
-        assert!(!set(built).contains("SHUTDOWN_GRACE"), "then another default counts");
+        assert!(
+            !set(built).contains("SHUTDOWN_GRACE"),
+            "a manifest sets SHUTDOWN_GRACE, so the default does not apply"
+        );
         let pod = &built.job_pod()["spec"];
-        let patience = pod["terminationGracePeriodSeconds"].as_u64().expect("seconds");
-        let margin = Duration::from_secs(patience).checked_sub(Duration::from_secs(grace));
-        assert!(margin >= Some(Duration::from_secs(5)), "{patience} s for {grace} s");
+        let termination = pod["terminationGracePeriodSeconds"].as_u64().expect("seconds");
+        let margin = Duration::from_secs(termination).checked_sub(Duration::from_secs(grace));
+        assert!(
+            margin >= Some(Duration::from_secs(5)),
+            "{termination} s are not enough for {grace} s"
+        );
     }
 }
 
 #[test]
-fn probes_and_scrapes_reach_what_the_program_serves() {
+fn the_probes_use_the_address_and_paths_that_the_program_serves() {
     for built in all() {
         let container = built.job_container();
         let address = &built.environment(container)["LISTEN_ADDR"];
@@ -139,7 +145,7 @@ fn probes_and_scrapes_reach_what_the_program_serves() {
 }
 
 #[test]
-fn the_version_in_the_labels_is_the_programs() {
+fn the_version_label_is_the_version_of_the_program() {
     for built in all() {
         let label = &built.job_pod()["metadata"]["labels"]["app.kubernetes.io/version"];
         assert_eq!(label, env!("CARGO_PKG_VERSION"));

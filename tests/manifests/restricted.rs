@@ -31,13 +31,13 @@ const SELINUX_TYPES: [&str; 5] =
     ["", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"];
 
 /// The rules that a pod violates, by their names in the standard.
-fn broken(pod: &Value) -> Vec<&'static str> {
+fn violated(pod: &Value) -> Vec<&'static str> {
     let spec = &pod["spec"];
     let context = &spec["securityContext"];
-    let mut broken = Vec::new();
+    let mut violated = Vec::new();
     let mut rule = |name, kept: bool| {
         if !kept {
-            broken.push(name);
+            violated.push(name);
         }
     };
 
@@ -100,16 +100,16 @@ fn broken(pod: &Value) -> Vec<&'static str> {
         let seccomp = &said("seccompProfile")["type"];
         rule("Seccomp", seccomp == "RuntimeDefault" || seccomp == "Localhost");
     }
-    broken.sort_unstable();
-    broken.dedup();
-    broken
+    violated.sort_unstable();
+    violated.dedup();
+    violated
 }
 
 #[test]
-fn every_pod_is_within_the_restricted_standard_and_its_namespace_demands_it() {
+fn every_pod_complies_with_the_restricted_standard_and_its_namespace_enforces_it() {
     for built in all() {
         for (name, pod) in built.pod_templates() {
-            assert_eq!(broken(pod), [""; 0], "{name} in {}", built.name());
+            assert_eq!(violated(pod), [""; 0], "{name} in {}", built.name());
         }
         let labels = &built.only("Namespace")["metadata"]["labels"];
         assert_eq!(labels["pod-security.kubernetes.io/enforce"], "restricted");
@@ -158,10 +158,10 @@ fn every_container_has_requests_and_limits() {
 }
 
 #[test]
-fn a_pod_that_breaks_a_rule_is_found() {
+fn a_violation_of_each_rule_is_found() {
     let container = "/spec/containers/0/securityContext";
     let unconfined = json!({ "type": "Unconfined" });
-    let plants: [(&str, String, Value); 33] = [
+    let violations: [(&str, String, Value); 33] = [
         ("Host Namespaces", "/spec/hostNetwork".into(), json!(true)),
         ("Host Namespaces", "/spec/hostPID".into(), json!(true)),
         ("Host Namespaces", "/spec/hostIPC".into(), json!(true)),
@@ -212,16 +212,16 @@ fn a_pod_that_breaks_a_rule_is_found() {
         ("Privilege Escalation", "/spec/initContainers".into(), json!([{ "name": "another" }])),
         ("Capabilities", "/spec/ephemeralContainers".into(), json!([{ "name": "another" }])),
     ];
-    for (rule, path, value) in plants {
+    for (rule, path, value) in violations {
         let mut pod = filled("eks").job_pod().clone();
-        plant(&mut pod, &path, value);
-        assert!(broken(&pod).contains(&rule), "{rule}: {path}");
+        set_pointer(&mut pod, &path, value);
+        assert!(violated(&pod).contains(&rule), "{rule}: {path}");
     }
 }
 
 /// Sets the target of a JSON pointer in an existing object.
-pub fn plant(target: &mut Value, path: &str, value: Value) {
+pub fn set_pointer(target: &mut Value, path: &str, value: Value) {
     let (parent, key) = path.rsplit_once('/').expect("a path");
-    let parent = target.pointer_mut(parent).unwrap_or_else(|| panic!("{parent} is not there"));
+    let parent = target.pointer_mut(parent).unwrap_or_else(|| panic!("{parent} is missing"));
     parent[key] = value;
 }

@@ -8,7 +8,7 @@ use crate::built::{all, project, text, tool};
 /// Kinds that are not part of Kubernetes. `monitoring.rs` checks them.
 const FOREIGN: [&str; 2] = ["PodMonitor", "PrometheusRule"];
 
-/// Validates objects against the schemas of a version. An empty version means the newest.
+/// Validates objects against the schemas of a Kubernetes version. An empty text means the newest.
 fn validate(version: &str, objects: impl IntoIterator<Item = String>) -> Output {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("all.yaml");
@@ -40,22 +40,22 @@ fn is_valid_for(version: &str) {
 }
 
 #[test]
-fn all_is_valid_for_kubernetes_1_31() {
+fn the_manifests_are_valid_for_kubernetes_1_31() {
     is_valid_for("1.31");
 }
 
 #[test]
-fn all_is_valid_for_kubernetes_1_34() {
+fn the_manifests_are_valid_for_kubernetes_1_34() {
     is_valid_for("1.34");
 }
 
 #[test]
-fn all_is_valid_for_the_newest_kubernetes_there_is_a_schema_for() {
+fn the_manifests_are_valid_for_the_newest_kubernetes_with_a_schema() {
     is_valid_for("");
 }
 
 #[test]
-fn a_field_that_kubernetes_does_not_know_is_found() {
+fn an_unknown_field_is_rejected() {
     for (right, wrong) in [("backoffLimit:", "backOffLimit:"), ("envFrom:", "envfrom:")] {
         let objects = objects().into_iter().map(|object| object.replace(right, wrong));
         assert!(!validate("1.34", objects).status.success(), "{wrong}");
@@ -63,7 +63,7 @@ fn a_field_that_kubernetes_does_not_know_is_found() {
 }
 
 #[test]
-fn objects_are_in_the_one_namespace_or_in_none() {
+fn namespaced_objects_are_in_the_namespace_of_the_job() {
     for built in all() {
         let namespace = &built.only("Namespace")["metadata"]["name"];
         for object in &built.objects {
@@ -86,7 +86,7 @@ fn objects_are_in_the_one_namespace_or_in_none() {
 }
 
 #[test]
-fn no_component_is_left_out_of_these_tests() {
+fn the_tests_cover_every_component() {
     let chosen = all().iter().flat_map(|built| built.components.iter().flatten());
     let tested: BTreeSet<String> = chosen.map(|&name| name.to_owned()).collect();
     let folders = std::fs::read_dir(project("k8s/components")).expect("a folder");

@@ -1,18 +1,18 @@
-# Which questions IAM must be asked to learn which pods may do $action on $resource: one for each role
-# and those session tags that its policies speak of. Files as for report.jq; $report is its result,
-# $instances the nodes' EC2 instances.
+# Lists the questions to ask IAM, in order to find the pods that may perform $action on $resource: one question for
+# each role and each set of values of the session tags that its policies mention. The input files are those of
+# report.jq, and in addition $report, its result, and $instances, the EC2 instances of the nodes.
 include "policy";
 
 def tag($c; $pod): {
   "eks-cluster-arn": $c.arn, "eks-cluster-name": $c.name, "kubernetes-namespace": $pod.namespace,
   "kubernetes-service-account": $pod.service_account, "kubernetes-pod-name": $pod.name, "kubernetes-pod-uid": $pod.uid};
 
-# Puts tags in place of policy variables; what else is variable may be anything.
+# Replaces the policy variables of tags by the tags' values, and all other policy variables by a wildcard.
 def resolve($tags):
   reduce ($tags | to_entries[]) as $t (.; gsub("\\$\\{aws:PrincipalTag/" + $t.key + "[^}]*\\}"; $t.value; "i"))
   | gsub("\\$\\{[^}]*\\}"; "*");
 
-# Whether an Allow might cover the question. Where none does, no identity policy allows it, and IAM is not asked.
+# Whether an Allow statement might match the question. If none does, the answer is no, and IAM is not asked.
 def candidate($documents; $tags):
   any($documents[] | . // {Statement: {Effect: "Allow", Action: "*", Resource: "*"}} | statements[];
     .Effect == "Allow" and about($action)
@@ -21,14 +21,14 @@ def candidate($documents; $tags):
 $report[0] as $r | ($pods[0] // []) as $all
 | ($iam[0] | roles_by_arn) as $roles | ($iam[0] | documents_by_arn) as $texts
 | ($r.associations | by_account) as $associated | ($r.irsa | by_account) as $annotated
-# A node's name is its instance's private DNS name or id. IMDSv2's answer reaches a pod with a network of its own
-# where it may take two hops, IMDSv1's always.
+# The name of a node is the private DNS name or the ID of its instance. A pod that does not use the node's network
+# can always use IMDSv1, but needs a hop limit of at least 2 to use IMDSv2.
 | ([$roles[] | .Arn as $role | .InstanceProfileList // [] | .[] | {key: .Arn, value: $role}] | from_entries) as $profiles
 | ([$instances[0][] | select($profiles[.profile // ""] and .metadata.HttpEndpoint != "disabled")
     | (.metadata.HttpTokens == "optional" or (.metadata.HttpPutResponseHopLimit // 2) >= 2) as $reachable
     | {role: $profiles[.profile], reachable: $reachable} as $node
     | {key: (.name, .id), value: $node} | select(.key)] | from_entries) as $node_roles
-# Whom each pod's credentials stand for, as the SDKs' default chain has it.
+# The role whose credentials each pod gets from the default credential provider chain of the SDKs.
 | [$all[] | . as $pod | $associated[.key] as $a | $annotated[.key] as $s
     | if .static_keys != [] then {skip: "have static keys"}
       elif .irsa_role and $s and $s.role.trust != [] then {skip: "have a role that does not trust them"}
@@ -39,13 +39,13 @@ $report[0] as $r | ($pods[0] // []) as $all
         else {role: ($a.target_role // $a.role).arn, via: "Pod Identity", tagged: $a.session_tags,
               session_policy: $a.session_policy} end
       else $node_roles[.node // ""] as $node
-        | if $node == null then {skip: "run on nodes that are no instances with a role"}
+        | if $node == null then {skip: "run on nodes that are not EC2 instances with a role"}
           elif .host_network or $node.reachable then {role: $node.role, via: "the node's role", tagged: false}
           else {skip: "cannot reach the node's metadata"} end
       end
     | if .role and $roles[.role] == null then {skip: "have a role of another account"} else . end
     | . + {pod: $pod}] as $identities
-# A role's policies do not change from pod to pod: read them once.
+# The policies of a role are the same for all pods, so read them only once.
 | ([$identities[] | .role // empty] | unique | map($roles[.] as $role
     | ([$role.AttachedManagedPolicies[]? | $texts[.PolicyArn]] + [$role.RolePolicyList[]? | .PolicyDocument]) as $documents
     | {key: ., value: {documents: $documents, mentions: ($documents | tostring | ascii_downcase)}}) | from_entries) as $policies

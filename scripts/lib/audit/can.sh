@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# audit.sh --can: lists the pods that are allowed to do an action. audit.sh sources this file and sets its variables.
+# audit.sh --can: lists the pods that are allowed to perform an action. audit.sh sources this file and sets its variables.
 # shellcheck disable=SC2154
 
 # Asks IAM once for each role and the session tags that its policies mention.
@@ -26,7 +26,7 @@ can() {
   else
     jq -r '(.pods[] | "\(.namespace)/\(.name)  (service account \(.service_account))  \(.via)  \(.role)"
         + if .depends_on == [] then "" else "  if the condition on \(.depends_on | join(", ")) holds" end),
-      "pods that may do \(.action) on \(.resource): \(.pods | length)"' "$scratch/answer"
+      "pods that may perform \(.action) on \(.resource): \(.pods | length)"' "$scratch/answer"
     jq -r '.not_asked[] | "not asked about, because they \(.reason): \(.pods)"' "$scratch/answer" >&2
   fi
 }

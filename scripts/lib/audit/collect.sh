@@ -6,7 +6,7 @@
 # Retry throttled calls more often than the CLI does by default.
 export AWS_RETRY_MODE=${AWS_RETRY_MODE:-adaptive} AWS_MAX_ATTEMPTS=${AWS_MAX_ATTEMPTS:-8}
 
-# cannot_audit MESSAGE: ends the script with 3: the audit found neither that there are faults nor that there are none.
+# cannot_audit MESSAGE: ends the script with exit code 3, which means that the audit could not be completed.
 cannot_audit() {
   printf '%s: %s\n' "${0##*/}" "$*" >&2
   exit 3
@@ -32,12 +32,12 @@ describe_associations() {
   if [[ -s $scratch/ids ]]; then
     show aws eks describe-pod-identity-association --cluster-name "$CLUSTER_NAME" --region "$AWS_REGION" \
       --association-id "$(head -n 1 "$scratch/ids")"
-    say "… and so on: $(($(wc -l <"$scratch/ids"))) in all"
+    say "… and the same for each of the others: $(($(wc -l <"$scratch/ids"))) associations in total"
   fi
   describe_at_once || true
   keep_missing
   if ((${#missing[@]} > 0)); then
-    # Try the first one alone, so that a missing permission gives one message and not five hundred.
+    # Try the first one alone, so that a missing permission leads to one message instead of one for each association.
     aws eks describe-pod-identity-association --cluster-name "$CLUSTER_NAME" --region "$AWS_REGION" \
       --association-id "${missing[0]}" --output json | jq -c . >"$scratch/described/${missing[0]}" ||
       cannot_audit "associations cannot be described (see above): allow eks:DescribePodIdentityAssociation; if one was deleted meanwhile, run this again"
@@ -58,8 +58,9 @@ keep_missing() {
   mapfile -t missing < <(jq -r --slurpfile had "$scratch/had" '[.associations[].associationId] - [$had[].associationId] | .[]' "$scratch/listed")
 }
 
-# Requires a curl that signs the header of the session token, and an endpoint that is EKS's own or is set in
-# the environment. Otherwise the CLI makes all the calls, which is slower.
+# describe_at_once: describes all associations with one curl process. Requires a version of curl that signs the header
+# with the session token, and an endpoint that is EKS's own or is set in the environment. Otherwise it returns an
+# error, and the CLI makes all the calls, which takes longer.
 describe_at_once() {
   local endpoint=${AWS_ENDPOINT_URL_EKS:-${AWS_ENDPOINT_URL-}} version major minor
   [[ -z ${AWS_USE_FIPS_ENDPOINT-}${AWS_USE_DUALSTACK_ENDPOINT-}${AWS_IGNORE_CONFIGURED_ENDPOINT_URLS-} && -s $scratch/ids ]] || return
@@ -104,7 +105,7 @@ read_kubernetes() {
   else
     run aws eks update-kubeconfig --name "$CLUSTER_NAME" --region "$AWS_REGION" \
       --kubeconfig "$scratch/kubeconfig" >/dev/null ||
-      cannot_audit "no kubeconfig could be made for cluster $CLUSTER_NAME: see above"
+      cannot_audit "cannot write a kubeconfig for cluster $CLUSTER_NAME: see above"
     export KUBECONFIG=$scratch/kubeconfig
   fi
   read_list pods -L "$here" -f "$here/pods.jq"

@@ -1,11 +1,12 @@
-# What an audit needs of each pod that has not ended, out of `kubectl get pods -A -o json`.
-# The webhook injects every container but those that the pod's annotation names, and leaves
-# variables alone that are there already.
+# Reduces the output of `kubectl get pods -A -o json` to what an audit needs of each pod that has not ended.
+# The webhook injects its variables into every container except those that the pod's annotation names, and
+# does not replace variables that already exist.
 include "policy";
 
 def agent_v4: "169.254.170.23";
 
-# Only what is looked at, because pods may have hundreds; null where it comes from elsewhere.
+# Only the variables that the audit needs, because a container may have hundreds. The value is null if the manifest
+# does not contain it (valueFrom).
 def environment:
   reduce (.env // [] | .[] | select(.name[0:4] == "AWS_" or (.name | endswith("PROXY") or endswith("proxy")))) as $e
     ({}; .[$e.name] = ($e.value // (if $e.valueFrom then null else "" end)));
@@ -20,16 +21,18 @@ def covers_agent($v6):
     | (.[0] | number / $size | floor) == (agent_v4 | number / $size | floor)
   else sub(":[0-9]+$"; "") == agent_v4 end;
 
-# The agent speaks plain HTTP: what HTTP_PROXY covers never reaches it.
+# Whether requests to the agent go to a proxy instead. The agent uses plain HTTP, so HTTP_PROXY applies to it unless
+# NO_PROXY covers its address.
 def proxied:
   environment as $e
   | [$e | to_entries[] | select(.key | IN("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")) | select(.value != "")] != []
     and all("NO_PROXY", "no_proxy"; . as $name | $e
-      | if has($name) and .[$name] == null then false # it comes from somewhere else, and may well be right
+      | if has($name) and .[$name] == null then false # the value is unknown, and may be correct
         else ($e.AWS_CONTAINER_CREDENTIALS_FULL_URI | contains("[")) as $v6
           | [.[$name] // "" | splits("[, ]+") | select(. != "") | covers_agent($v6)] | any | not
         end);
 
+# What a container lacks of the injected variables.
 def lacks:
   environment as $e
   | if ($e | has("AWS_CONTAINER_CREDENTIALS_FULL_URI") | not) then "AWS_CONTAINER_CREDENTIALS_FULL_URI"

@@ -1,17 +1,17 @@
-# How IAM reads policies, as far as it can be told without asking IAM. What depends
-# on something that is not known here is null: neither true nor false.
+# Evaluates policies as IAM does, as far as that is possible without asking IAM. A result that depends
+# on something unknown is null: neither true nor false.
 
 def list: if . == null then [] elif type == "array" then . else [.] end;
 
-# The AWS CLI decodes policy documents; a version that does not leaves text.
+# The AWS CLI decodes policy documents, except for versions that return them as text.
 def document: if type == "string" then fromjson else . end;
 def statements: document | .Statement | list;
 
-# Out of GetAccountAuthorizationDetails: roles by ARN, and the managed policies' documents by ARN.
+# From GetAccountAuthorizationDetails: the roles by ARN, and the documents of the managed policies by ARN.
 def roles_by_arn: [.RoleDetailList[] | {key: .Arn, value: .}] | from_entries;
 def documents_by_arn:
   [.Policies[] | {key: .Arn, value: ([.PolicyVersionList[] | select(.IsDefaultVersion)][0].Document)}] | from_entries;
-# What has a namespace and a service account, by these two.
+# Objects with a namespace and a service account, by NAMESPACE/SERVICE_ACCOUNT.
 def by_account: [.[] | {key: "\(.namespace)/\(.service_account)", value: .}] | from_entries;
 
 # Whether the text matches IAM's pattern, in which * and ? are wildcards.
@@ -20,16 +20,17 @@ def like($pattern):
     test("^" + ($pattern | gsub("(?<c>[.^$+(){}|\\[\\]\\\\])"; "\\\(.c)") | gsub("\\*"; ".*") | gsub("\\?"; ".")) + "$")
   else . == $pattern end;
 
-# Whether a statement is about an action; IAM compares actions without case.
+# Whether a statement applies to an action. IAM ignores the case of actions.
 def about($action):
   ($action | ascii_downcase) as $a
   | if .NotAction then [.NotAction | list[] | ascii_downcase | . as $p | $a | like($p)] | any | not
     else [.Action | list[] | ascii_downcase | . as $p | $a | like($p)] | any end;
 
+# The conjunction and the disjunction of values that may be null.
 def both: if any(.[]; . == false) then false elif any(.[]; . == null) then null else true end;
 def either: if any(.[]; . == true) then true elif any(.[]; . == null) then null else false end;
 
-# One value against one operator's pattern: true, false, or null where this does not know the operator.
+# Compares a value with a pattern: true, false, or null if this function does not know the operator.
 def compare($operator; $pattern):
   if $pattern | tostring | contains("${") then null
   elif $operator == "StringEquals" then . == $pattern
@@ -37,7 +38,7 @@ def compare($operator; $pattern):
   elif $operator | IN("StringLike", "ArnLike", "ArnEquals") then like($pattern)
   else null end;
 
-# One key of a condition. $context: {known: {key in lower case: value or list of values}, never: pattern
+# Evaluates one key of a condition. $context: {known: {key in lower case: value or list of values}, never: pattern
 # of keys that are certainly absent}.
 def condition($operator; $key; $patterns; $context):
   ($key | ascii_downcase) as $k
@@ -57,8 +58,8 @@ def conditions_hold($context):
   [.Condition // {} | to_entries[] | .key as $operator | .value | to_entries[]
     | condition($operator; .key; .value; $context)] | both;
 
-# Whether a trust policy lets the principal (a filter on statements) do the action: "yes",
-# "condition" (it would, but for a condition), or "no".
+# Whether a trust policy allows the principal (a filter on statements) to perform the action: "yes", "no", or
+# "condition" if only a condition or a Deny statement prevents it.
 def trusts(principal; $action; $context):
   [statements[] | select(principal) | select(about($action))] as $all
   | [$all[] | select(.Effect == "Allow")] as $allow
@@ -67,7 +68,7 @@ def trusts(principal; $action; $context):
       or all($allow[]; conditions_hold($context) == false) then "condition"
     else "yes" end;
 
-# What a policy's statements of one effect name, for a person to read.
+# The actions in a policy's statements of one effect, as text for the report.
 def actions($effect):
   [statements[] | select(.Effect == $effect)
     | (.Action | list[]), (.NotAction | list[] | "all but " + .)] | unique;

@@ -1,9 +1,9 @@
-# Puts together what was read, and judges it. Named files: cluster, associations, iam, providers, pods,
-# accounts and namespaces (the last three null where Kubernetes was not asked).
+# Builds the report, with all findings. The input files are cluster, associations, iam, providers, pods,
+# accounts and namespaces; the last three contain null if Kubernetes was not read.
 include "policy";
 include "findings";
 
-# Seconds since 1970, of a number or of the forms of ISO 8601 that AWS and Kubernetes print.
+# Seconds since 1970, from a number or from the formats of ISO 8601 that AWS and Kubernetes print.
 def seconds:
   if type == "number" then .
   else capture("^(?<time>[0-9-]+T[0-9:]+)(\\.[0-9]+)?(?<zone>Z|[+-][0-9:]+)$")
@@ -35,7 +35,7 @@ $cluster[0].cluster as $c
        policies: ([$r.AttachedManagedPolicies[]? | policy("attached"; .PolicyName; .PolicyArn; $documents[.PolicyArn])]
          + [$r.RolePolicyList[]? | policy("inline"; .PolicyName; null; .PolicyDocument)])};
 
-  # aws:SourceArn and the request tags are what EKS sends with AssumeRole for this workload.
+  # EKS sends aws:SourceArn and the request tags with AssumeRole for this workload.
   def pod_identity_context($ns; $sa; $untagged):
     {known: ({"aws:sourcearn": $c.arn, "aws:sourceaccount": $account} + if $untagged then {} else {
       "aws:requesttag/eks-cluster-arn": $c.arn, "aws:requesttag/eks-cluster-name": $c.name,
@@ -49,7 +49,7 @@ $cluster[0].cluster as $c
         | trusts(.Principal == "*" or (.Principal.Service? | list | index(["pods.eks.amazonaws.com"])) != null;
             $action; $context);
       ask("sts:AssumeRole") as $assume | (if $untagged then "yes" else ask("sts:TagSession") end) as $tag
-    | "its trust policy does not let pods.eks.amazonaws.com do " as $lacks
+    | "its trust policy does not allow pods.eks.amazonaws.com to perform " as $lacks
     | if $assume == "no" then finding("trust_no_service"; $object; $lacks + "sts:AssumeRole")
       elif $tag == "no" then finding("trust_no_tag_session"; $object; $lacks + "sts:TagSession")
       elif [$assume, $tag] | index(["condition"])
@@ -71,20 +71,20 @@ $cluster[0].cluster as $c
 
   def static_keys($object):
     if .static_keys == [] then empty
-    else finding("static_keys"; $object; "AWS_ACCESS_KEY_ID is set in \(.static_keys | join(", ")): the SDKs take static keys first")
+    else finding("static_keys"; $object; "AWS_ACCESS_KEY_ID is set in \(.static_keys | join(", ")): the SDKs use static keys first")
     end;
 
-  # What is wrong with a pod under an association.
-  def judge_pod($a):
+  # The findings for a pod whose service account has an association.
+  def pod_findings($a):
     "pod \(.namespace)/\(.name)" as $object
-    | if .fargate then finding("fargate"; $object; "it has an association, and runs on Fargate, where there is no agent")
+    | if .fargate then finding("fargate"; $object; "it has an association, but runs on Fargate, where there is no agent")
       elif .irsa_role
-      then finding("irsa_shadows"; $object; "it carries IRSA's variables, for \(.irsa_role): the SDKs take these first")
+      then finding("irsa_shadows"; $object; "it has IRSA's variables, for \(.irsa_role): the SDKs use these first")
       elif .injected | not then finding("not_injected"; $object; "it lacks \(.lacks | join(", ")): it "
         + if (.created | seconds) < ($a.createdAt | seconds) then "was created before the association" else "was missed by the webhook" end)
       else empty end,
       if .host_network
-      then finding("host_network"; $object; "it uses the node's network, and the agent refuses such pods") else empty end,
+      then finding("host_network"; $object; "it uses the node's network, and the agent rejects requests from such pods") else empty end,
       static_keys($object),
       if .proxied == [] then empty
       else finding("proxy"; $object; "HTTP_PROXY covers the agent's address in \(.proxied | join(", "))") end;
@@ -116,7 +116,7 @@ $cluster[0].cluster as $c
            then [finding("irsa_annotation_unused"; "service account \($key)";
              "it has an association and IRSA's annotation, for \($known_accounts[$key].role)")]
            else [] end
-         + [$mine[] | judge_pod($a)])};
+         + [$mine[] | pod_findings($a)])};
 
   def irsa:
     . as $s | "\(.namespace)/\(.name)" as $key | $roles[.role] as $r | "service account \($key)" as $object
@@ -132,19 +132,19 @@ $cluster[0].cluster as $c
        findings: ($trust + [$mine[] | "pod \(.namespace)/\(.name)" as $pod
          | if .irsa_role == $s.role then empty
            elif .irsa_role
-           then finding("irsa_other_role"; $pod; "it was injected for \(.irsa_role), and the annotation says \($s.role)")
-           elif .injected then finding("no_association"; $pod; "it was injected for an association that is gone")
+           then finding("irsa_other_role"; $pod; "it was injected for \(.irsa_role), but the annotation is for \($s.role)")
+           elif .injected then finding("no_association"; $pod; "it was injected for an association that no longer exists")
            else finding("irsa_not_injected"; $pod;
-             "it lacks IRSA's variables: created before the annotation, or missed by the webhook") end,
+             "it lacks IRSA's variables: it was created before the annotation, or the webhook missed it") end,
            static_keys($pod)])};
 
-  # Nodes on which pods under associations run, and the agent does not. EKS Auto Mode has its own, which is no pod.
+  # Nodes that run pods with associations, but no ready agent. In EKS Auto Mode the agent is not a pod.
   def agents($under):
     [$all[] | select(.agent)] as $agents
     | if $looked and $under != [] and ($c.computeConfig.enabled // false | not) then
-        if $agents == [] then finding("agent_missing"; "cluster \($c.name)"; "there are associations, and no Pod Identity Agent")
+        if $agents == [] then finding("agent_missing"; "cluster \($c.name)"; "there are associations, but no Pod Identity Agent")
         else ([$under[] | select(.fargate or .node == null | not) | .node] | unique) - [$agents[] | select(.ready) | .node]
-          | .[] | finding("agent_not_ready"; "node \(.)"; "pods with associations run there, and no agent is ready") end
+          | .[] | finding("agent_not_ready"; "node \(.)"; "it runs pods with associations, but has no ready agent") end
       else empty end;
 
   [$associations[0] | sort_by(.namespace, .serviceAccount)[] | association] as $by_association
@@ -156,7 +156,7 @@ $cluster[0].cluster as $c
       host_network: (map(select(.host_network)) | length)}] as $node_role
   | ([$by_association[].findings[], $by_annotation[].findings[]]
      + [$rest[] | select(.injected)
-         | finding("no_association"; "pod \(.namespace)/\(.name)"; "it was injected for an association that is gone")]
+         | finding("no_association"; "pod \(.namespace)/\(.name)"; "it was injected for an association that no longer exists")]
      + [agents([$all[] | select($associated[.key])])]
      + if $node_role == [] then [] else [finding("node_role"; "cluster \($c.name)";
          "\(plural($bare | length; "pod")) of \(plural($node_role | length; "service account")) can only get the node's role")] end

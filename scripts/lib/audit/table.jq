@@ -1,4 +1,4 @@
-# The report of an audit, as lines for people. $quiet: problems alone.
+# Prints the report of an audit as text. With $quiet, it prints only the faults.
 
 def pad($n): . + (" " * ($n - length) // "");
 def columns($head):
@@ -12,7 +12,7 @@ def details:
   (.role.policies[] | "  policy  \(.name // "") (\(.kind)): "
     + if .actions == null then "not readable" else (.actions + [.denied[] | "never " + .] | join(", ")) end),
   (if .role.permissions_boundary then "  boundary  \(.role.permissions_boundary)" else empty end),
-  (if .session_policy then "  policy  of the association (session): narrows the role's" else empty end),
+  (if .session_policy then "  policy  of the association (session): limits the role's policies" else empty end),
   (if .target_role then "  target role  \(.target_role.arn)" else empty end),
   (.pods[] | "  pod  \(.name)  \(.state)" + if .host_network then "  (hostNetwork)" else "" end);
 
@@ -21,9 +21,9 @@ def rows($via): [.[] | ["\(.namespace)/\(.service_account)", $via, (.role.arn | 
 
 def report:
   "cluster \(.cluster.name): \(.summary.associations) associations, \(.summary.irsa) IRSA service accounts, "
-    + if .kubernetes then "\(.summary.pods) pods" else "pods not looked at" end,
+    + if .kubernetes then "\(.summary.pods) pods" else "pods not read" end,
   "",
-  # The rows in columns, and under each what belongs to it.
+  # The rows in columns, and the details of each row below it.
   ((.associations | rows("Pod Identity")) + (.irsa | rows("IRSA"))) as $rows
   | if $rows == [] then empty else
       [$rows | columns(["SERVICE ACCOUNT", "VIA", "ROLE", "TRUST", "PODS"])] as $lines

@@ -18,7 +18,7 @@ pub(crate) enum Injected {
     PodIdentity,
     /// Those of IRSA: a role and a token for STS
     Irsa,
-    /// None, as when the pod is older than its association
+    /// None, as in a pod that was created before its association
     None,
 }
 

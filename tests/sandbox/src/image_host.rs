@@ -21,7 +21,7 @@ use crate::picture::{self, Kind};
 use crate::recipe::{self, Instead, PictureWish, Recipe};
 use crate::writer::{self, After};
 
-/// A server of pictures on 127.0.0.1, obedient to the URL:
+/// A server of pictures on 127.0.0.1. The query of the URL determines its answer:
 ///
 /// | query parameter | meaning |
 /// |---|---|

@@ -43,7 +43,7 @@ impl Stored {
     ///
     /// # Errors
     ///
-    /// Those of reading the file.
+    /// The file cannot be read.
     pub fn crc32(&self) -> io::Result<u32> {
         let mut crc = crc32fast::Hasher::new();
         self.read(|bytes| crc.update(bytes))?;
@@ -132,7 +132,7 @@ pub(crate) fn list(root: &Path, bucket: &str) -> io::Result<Vec<Stored>> {
 fn attributes(root: &Path, bucket: &str, key: &str) -> Attributes {
     let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
     let name = format!(".bucket-{}.object-{}.metadata.json", encode(bucket), encode(key));
-    // Missing while the object is being stored, or if a person stored the file.
+    // The file is missing while the object is being stored, and for files that were not uploaded.
     let content = std::fs::read(root.join(name)).unwrap_or_default();
     serde_json::from_slice(&content).unwrap_or_default()
 }

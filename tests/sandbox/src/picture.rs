@@ -1,4 +1,4 @@
-//! Real pictures, which the `image` crate encodes, and which are all different.
+//! Pictures that the `image` crate encodes, all of them different.
 
 use std::io::Cursor;
 use std::sync::LazyLock;

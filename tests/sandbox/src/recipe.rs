@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hop_changes_nothing_else() {
+    fn with_hops_changes_only_the_number_of_hops() {
         assert_eq!(with_hops("/a?kind=png&hops=3", 2), "/a?kind=png&hops=2");
     }
 }

@@ -125,7 +125,7 @@ impl S3Store {
     ///
     /// # Panics
     ///
-    /// When the folder cannot be read: somebody took it away.
+    /// The folder cannot be read, for example because it was deleted.
     #[must_use]
     pub fn leftovers(&self) -> Leftovers {
         Leftovers::count(&self.root).expect("the store's folder can be read")

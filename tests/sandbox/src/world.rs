@@ -1,4 +1,4 @@
-//! The four servers of the sandbox together.
+//! The sandbox: its four servers together.
 
 use std::io;
 use std::path::Path;

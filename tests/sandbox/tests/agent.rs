@@ -25,7 +25,7 @@ async fn ask(agent: &Agent, token: Option<&str>, host: Option<&str>) -> Got {
 }
 
 #[tokio::test]
-async fn the_token_in_the_file_buys_new_credentials_each_time() {
+async fn every_request_with_the_token_gets_new_credentials() {
     let agent = agent().await;
     agent.set_lifetime(Duration::from_mins(15));
     let token = std::fs::read_to_string(agent.token_file()).unwrap();
@@ -49,7 +49,7 @@ async fn the_token_in_the_file_buys_new_credentials_each_time() {
 }
 
 #[tokio::test]
-async fn bad_tokens_are_refused_in_the_agents_words() {
+async fn invalid_tokens_get_the_error_texts_of_the_agent() {
     let agent = agent().await;
     let expired = agent.mint_token(|claims| claims.exp = claims.iat - 1);
     let elsewhere = agent.mint_token(|claims| claims.aud = vec!["sts.amazonaws.com".to_owned()]);
@@ -72,7 +72,7 @@ async fn bad_tokens_are_refused_in_the_agents_words() {
 }
 
 #[tokio::test]
-async fn only_its_own_names_are_answered() {
+async fn only_requests_to_the_addresses_of_the_agent_are_answered() {
     let agent = agent().await;
     let token = agent.mint_token(|_| {});
     for host in ["169.254.170.23", "169.254.170.23:80", "[fd00:ec2::23]"] {
@@ -84,7 +84,7 @@ async fn only_its_own_names_are_answered() {
 }
 
 #[tokio::test]
-async fn it_fails_when_told_to() {
+async fn a_configured_answer_replaces_the_normal_one() {
     let agent = agent().await;
     let token = agent.mint_token(|_| {});
     agent.set_answer(Answer::Status(500, "unable to fetch credentials from EKS Auth".to_owned()));

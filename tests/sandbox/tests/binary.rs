@@ -16,7 +16,7 @@ fn sandbox(arguments: &[&str], script: &str) -> Output {
 }
 
 #[test]
-fn the_program_gets_this_world_and_nothing_of_the_machines() {
+fn the_program_gets_the_sandbox_environment_and_no_aws_settings_of_the_machine() {
     let root = tempfile::tempdir().unwrap();
     let folder = root.path().display().to_string();
     let output = sandbox(
@@ -29,14 +29,14 @@ fn the_program_gets_this_world_and_nothing_of_the_machines() {
     assert!(env.contains("COUNT=3\n") && env.contains("S3_BUCKET_NAME=demo\n"));
     let said = String::from_utf8(output.stderr).unwrap();
     for line in said.lines().filter(|line| line.starts_with("AWS_")) {
-        assert!(env.contains(line), "said and not done: {line}");
+        assert!(env.contains(line), "printed but not set: {line}");
     }
     assert!(said.contains("# what EKS's webhook injects into a pod\nAWS_CONTAINER_CREDENTIALS_FULL_URI=http://127.0.0.1:"));
     assert!(said.contains("0 objects, 0 bytes, in "), "{said}");
 }
 
 #[test]
-fn a_signal_ends_the_program_first_and_is_told_as_a_shell_tells_it() {
+fn a_signal_is_forwarded_and_the_exit_code_is_that_of_a_shell() {
     let root = tempfile::tempdir().unwrap();
     let folder = root.path().display().to_string();
     // The shell's parent is the sandbox, which receives the signal and forwards
@@ -53,7 +53,7 @@ fn a_signal_ends_the_program_first_and_is_told_as_a_shell_tells_it() {
 }
 
 #[test]
-fn a_program_that_is_not_there_is_one_clear_line() {
+fn a_missing_program_is_reported_in_one_line() {
     let output = Command::new(env!("CARGO_BIN_EXE_sandbox"))
         .args(["--s3-endpoint", "http://127.0.0.1:4566", "--", "/no/such/program"])
         .output()

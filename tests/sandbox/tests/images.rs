@@ -1,4 +1,4 @@
-//! Tests the bytes that the image host sends.
+//! Tests what the image host sends.
 
 mod common;
 
@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 #[tokio::test]
-async fn pictures_are_real_and_never_the_same() {
+async fn pictures_can_be_decoded_and_are_all_different() {
     let host = ImageHost::start().await.unwrap();
     let mut seen = HashSet::new();
     for kind in Kind::ALL.into_iter().chain(Kind::ALL) {
@@ -30,7 +30,7 @@ async fn pictures_are_real_and_never_the_same() {
 }
 
 #[tokio::test]
-async fn a_size_is_kept_to_the_byte_and_the_picture_is_still_one() {
+async fn a_picture_has_exactly_the_requested_size_and_can_be_decoded() {
     let host = ImageHost::start().await.unwrap();
     for size in ["20000", "3MiB", "700001"] {
         for framing in ["length", "close"] {
@@ -49,7 +49,7 @@ async fn a_size_is_kept_to_the_byte_and_the_picture_is_still_one() {
 }
 
 #[tokio::test]
-async fn a_gibibyte_streams_at_the_speed_of_the_socket() {
+async fn a_body_of_one_gibibyte_is_streamed() {
     let host = ImageHost::start().await.unwrap();
     let url = host.url("/big?size=1GiB");
     let (address, target) = split(&url);
@@ -65,11 +65,11 @@ async fn a_gibibyte_streams_at_the_speed_of_the_socket() {
     }
     assert!(total > 1 << 30);
     assert_eq!(host.served()[0].len, 1 << 30);
-    assert!(host.served()[0].sha256.is_empty(), "nobody asked for it");
+    assert!(host.served()[0].sha256.is_empty(), "the URL does not request the SHA-256");
 }
 
 #[tokio::test]
-async fn a_fixed_picture_is_the_same_for_all() {
+async fn a_fixed_picture_is_the_same_for_every_request() {
     let host = ImageHost::start().await.unwrap();
     let url = host.url("/fixed?picture=fixed&size=200KB");
     let (first, second) = (get(&url).await, get(&url).await);
@@ -78,7 +78,7 @@ async fn a_fixed_picture_is_the_same_for_all() {
 }
 
 #[tokio::test]
-async fn lengths_lie_as_asked() {
+async fn the_content_length_is_wrong_by_the_requested_number_of_bytes() {
     let host = ImageHost::start().await.unwrap();
     let short = get(&host.url("/?size=5000&short=10")).await;
     assert_eq!((short.header("content-length"), short.body.len()), (Some("5010"), 5000));
@@ -92,7 +92,7 @@ async fn lengths_lie_as_asked() {
 }
 
 #[tokio::test]
-async fn a_cut_is_a_reset_and_a_stall_is_silence() {
+async fn a_cut_resets_the_connection_and_a_stall_keeps_it_open() {
     let host = ImageHost::start().await.unwrap();
     let cut = get(&host.url("/?size=50000&cut=20000")).await;
     assert!(cut.broken && cut.body.len() <= 20_000);
@@ -106,12 +106,12 @@ async fn a_cut_is_a_reset_and_a_stall_is_silence() {
     stream.read_exact(&mut buffer).await.unwrap();
     let mut rest = Vec::new();
     let silence = tokio::time::timeout(Duration::from_millis(200), stream.read_to_end(&mut rest));
-    assert!(silence.await.is_err(), "it must neither go on nor close");
+    assert!(silence.await.is_err(), "the host must neither send more nor close the connection");
     assert!(host.served().iter().all(|served| !served.whole && served.len == 20_000));
 }
 
 #[tokio::test]
-async fn faults_end_after_so_many_times() {
+async fn a_fault_ends_after_the_requested_number_of_times() {
     let host = ImageHost::start().await.unwrap();
     let url = host.url("/flaky?status=503&times=1&refuse=1&retry_after=7");
     assert!(get(&url).await.head.is_empty());
@@ -123,7 +123,7 @@ async fn faults_end_after_so_many_times() {
 }
 
 #[tokio::test]
-async fn redirects_lead_where_they_say() {
+async fn redirects_lead_to_the_requested_url() {
     let host = ImageHost::start().await.unwrap();
     let away = get(&host.url("/?redirect=http%3A%2F%2F169.254.170.23%2Fv1%3Fa%3Db&code=307")).await;
     assert_eq!(
@@ -144,7 +144,7 @@ async fn a_connection_serves_more_than_one_request() {
     let post = "POST / HTTP/1.1\r\nConnection: close\r\n\r\n";
     let answer = exchange(address, &[once.as_bytes(), once.as_bytes(), post.as_bytes()]).await;
     let rest = answer.text();
-    assert_eq!(rest.matches("HTTP/1.1 200 OK").count(), 1, "and one in the head");
+    assert_eq!(rest.matches("HTTP/1.1 200 OK").count(), 1, "the other 200 is in the head");
     assert!(rest.contains("HTTP/1.1 405 "));
     assert_eq!(answer.header("content-type"), Some("text/plain"));
     assert_eq!(host.arrivals()[1].header("user-agent"), Some("t"));

@@ -35,7 +35,7 @@ async fn an_object_is_a_file_with_its_headers() {
 }
 
 #[tokio::test]
-async fn only_credentials_that_hold_are_let_in() {
+async fn only_requests_with_valid_credentials_are_accepted() {
     let (store, registry, key) = store().await;
     let right = Signed::new(&store, &key);
     let bare = Signed { token: None, ..Signed::new(&store, &key) };
@@ -46,7 +46,7 @@ async fn only_credentials_that_hold_are_let_in() {
     let mut unknown = key.clone();
     unknown.access_key_id = "ASIAZZZZZZZZZZZZZZZZ".to_owned();
     let stranger = Signed::new(&store, &unknown);
-    // Longer than the socket buffers. The answer must arrive all the same.
+    // The body does not fit into the socket buffers, but the answer must arrive nevertheless.
     let body = vec![7; 8 << 20];
     for (request, status, code) in [
         (&bare, 403, "InvalidAccessKeyId"),
@@ -69,7 +69,7 @@ async fn only_credentials_that_hold_are_let_in() {
 }
 
 #[tokio::test]
-async fn a_bucket_that_is_not_there_is_not_made() {
+async fn a_missing_bucket_is_not_created() {
     let (store, _registry, key) = store().await;
     let request = Signed::new(&store, &key);
     for (method, path) in [("PUT", "/missing/a"), ("POST", "/missing/a?uploads=")] {
@@ -104,7 +104,7 @@ async fn a_checksum_that_does_not_match_leaves_no_object() {
 }
 
 #[tokio::test]
-async fn a_connection_that_dies_leaves_nothing() {
+async fn an_upload_on_a_lost_connection_leaves_nothing() {
     let (store, _registry, key) = store().await;
     let request = Signed::new(&store, &key);
     for (path, reset) in [("/pictures/closed", false), ("/pictures/reset", true)] {
@@ -130,7 +130,7 @@ fn between<'a>(text: &'a str, tag: &str) -> &'a str {
 }
 
 #[tokio::test]
-async fn an_upload_in_parts_survives_new_credentials_and_checks_its_parts() {
+async fn a_multipart_upload_continues_with_new_credentials_and_checks_its_parts() {
     let (store, registry, key) = store().await;
     let old = Signed::new(&store, &key);
     let extra = [("content-type", "image/gif")];
@@ -174,7 +174,7 @@ async fn an_upload_in_parts_survives_new_credentials_and_checks_its_parts() {
 }
 
 #[tokio::test]
-async fn faults_are_met_as_often_as_planned() {
+async fn a_fault_applies_to_the_planned_number_of_requests() {
     let (store, _registry, key) = store().await;
     let request = Signed::new(&store, &key);
     store.fail("PutObject", 1, Fault::Status(503, "SlowDown"));
@@ -193,7 +193,7 @@ async fn faults_are_met_as_often_as_planned() {
 }
 
 #[tokio::test]
-async fn errors_carry_what_a_person_finds_the_cause_by() {
+async fn error_answers_contain_the_details_that_show_the_cause() {
     let (store, _registry, key) = store().await;
     let arn = "arn:aws:kms:us-east-1:123456789012:key/k";
     for (error, status, texts) in [

@@ -53,7 +53,7 @@ fn refused(answer: &Got, status: u16, code: &str) {
 }
 
 #[tokio::test]
-async fn a_web_identity_token_buys_the_roles_credentials() {
+async fn a_web_identity_token_is_exchanged_for_credentials_of_the_role() {
     let (sts, registry) = sts().await;
     let token = std::fs::read_to_string(sts.token_file()).unwrap();
     let answer = assume(&sts, &sts.role_arn(), &token).await;
@@ -71,7 +71,7 @@ async fn a_web_identity_token_buys_the_roles_credentials() {
 }
 
 #[tokio::test]
-async fn bad_web_identity_tokens_are_refused_with_the_code_of_sts() {
+async fn invalid_web_identity_tokens_get_the_error_codes_of_sts() {
     let (sts, registry) = sts().await;
     let expired = sts.mint_token(|claims| claims.exp = claims.iat - 1);
     let elsewhere = sts.mint_token(|claims| claims.aud = vec!["pods.eks.amazonaws.com".to_owned()]);
@@ -101,7 +101,7 @@ async fn bad_web_identity_tokens_are_refused_with_the_code_of_sts() {
 }
 
 #[tokio::test]
-async fn a_caller_is_told_who_it_is_while_its_credentials_hold() {
+async fn get_caller_identity_names_the_role_while_the_credentials_are_valid() {
     let (sts, registry) = sts().await;
     let agent = Agent::start(registry.clone(), AgentOptions::default()).await.unwrap();
     let (uri, token) = (agent.uri(), agent.mint_token(|_| {}));
@@ -129,7 +129,7 @@ async fn a_caller_is_told_who_it_is_while_its_credentials_hold() {
 }
 
 #[tokio::test]
-async fn it_fails_when_told_to() {
+async fn a_configured_answer_replaces_the_normal_one() {
     let (sts, _registry) = sts().await;
     let token = sts.mint_token(|_| {});
     sts.set_answer(Answer::Status(400, "IDPCommunicationError: try again".to_owned()));

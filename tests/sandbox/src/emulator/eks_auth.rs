@@ -113,7 +113,7 @@ impl EksAuth {
         })?;
         let role = got.role.ok_or_else(|| unavailable("IAM answered without a role"))?;
         let document = trust::decoded(role.assume_role_policy_document().unwrap_or_default());
-        if !trust::lets_eks_in(&document) {
+        if !trust::trusts_eks(&document) {
             return Err(Refusal::unauthorized());
         }
         Ok(Role { name: role.role_name, id: role.role_id })

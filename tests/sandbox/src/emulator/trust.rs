@@ -63,7 +63,7 @@ impl<T> OneOrMore<T> {
 
 /// Whether a trust policy allows EKS both actions. A policy that cannot be
 /// parsed does not. The emulator's STS evaluates conditions and denials.
-pub(crate) fn lets_eks_in(document: &str) -> bool {
+pub(crate) fn trusts_eks(document: &str) -> bool {
     let Ok(policy) = serde_json::from_str::<Policy>(document) else {
         return false;
     };
@@ -121,24 +121,24 @@ pub(crate) fn decoded(document: &str) -> String {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{decoded, lets_eks_in};
+    use super::{decoded, trusts_eks};
     use crate::emulator::{pod_identity_trust, trust_of};
 
     fn trusted(statement: &Value) -> bool {
-        lets_eks_in(&json!({ "Version": "2012-10-17", "Statement": statement }).to_string())
+        trusts_eks(&json!({ "Version": "2012-10-17", "Statement": statement }).to_string())
     }
 
     #[test]
-    fn the_user_guides_policy_lets_eks_in_however_it_is_written() {
+    fn the_policy_of_the_user_guide_trusts_eks_in_every_notation() {
         let both = ["sts:AssumeRole", "sts:TagSession"];
-        assert!(lets_eks_in(&pod_identity_trust().to_string()));
+        assert!(trusts_eks(&pod_identity_trust().to_string()));
         let services = ["ec2.amazonaws.com", "pods.eks.amazonaws.com"];
         assert!(trusted(
             &json!({ "Effect": "Allow", "Principal": { "Service": services }, "Action": both })
         ));
         for all in ["sts:*", "*", "STS:*", "s*:*"] {
             let eks = trust_of("pods.eks.amazonaws.com", &[all]);
-            assert!(lets_eks_in(&eks.to_string()), "{all}");
+            assert!(trusts_eks(&eks.to_string()), "{all}");
         }
         let eks = json!({ "Service": "pods.eks.amazonaws.com" });
         assert!(trusted(&json!([
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_lacks_a_piece_does_not_let_eks_in() {
+    fn a_policy_without_a_required_part_does_not_trust_eks() {
         for (service, actions) in [
             ("ec2.amazonaws.com", &["sts:AssumeRole", "sts:TagSession"][..]),
             ("eks.amazonaws.com", &["sts:*"]),
@@ -157,14 +157,14 @@ mod tests {
             ("pods.eks.amazonaws.com", &["sts:*Session"]),
             ("pods.eks.amazonaws.com", &[]),
         ] {
-            assert!(!lets_eks_in(&trust_of(service, actions).to_string()), "{service} {actions:?}");
+            assert!(!trusts_eks(&trust_of(service, actions).to_string()), "{service} {actions:?}");
         }
         let eks = json!({ "Service": "pods.eks.amazonaws.com" });
         assert!(!trusted(&json!({ "Effect": "Deny", "Principal": eks, "Action": "sts:*" })));
         assert!(!trusted(&json!({ "Effect": "Allow", "Principal": "*", "Action": "sts:*" })));
         let account = json!({ "AWS": "arn:aws:iam::123456789012:root" });
         assert!(!trusted(&json!({ "Effect": "Allow", "Principal": account, "Action": "sts:*" })));
-        assert!(!lets_eks_in("no policy"));
+        assert!(!trusts_eks("no policy"));
     }
 
     #[test]

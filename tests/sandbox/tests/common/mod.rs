@@ -39,25 +39,27 @@ pub fn split(url: &str) -> (&str, &str) {
     rest.split_at(slash)
 }
 
+/// Sends a GET request.
 pub async fn get(url: &str) -> Answer {
     let (host, target) = split(url);
     let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     exchange(host, &[request.as_bytes()]).await
 }
 
+/// Sends the bytes of a request, and reads until the connection ends.
 pub async fn exchange(host: &str, request: &[&[u8]]) -> Answer {
     let mut stream = TcpStream::connect(host).await.expect("the server listens");
     // The server may answer and close before it has read the whole request.
-    let mut deaf = false;
+    let mut unsent = false;
     for bytes in request {
-        deaf = deaf || stream.write_all(bytes).await.is_err();
+        unsent = unsent || stream.write_all(bytes).await.is_err();
     }
     let mut all = Vec::new();
     let mut buffer = vec![0; 256 * 1024];
     let broken = loop {
         let read = stream.read(&mut buffer);
         match tokio::time::timeout(Duration::from_secs(20), read).await.expect("it ends in time") {
-            Ok(0) => break deaf,
+            Ok(0) => break unsent,
             Ok(length) => all.extend_from_slice(&buffer[..length]),
             Err(_) => break true,
         }
