@@ -17,6 +17,7 @@ struct ClusterConfig {
     kind: String,
     metadata: Metadata,
     upgrade_policy: UpgradePolicy,
+    auto_mode_config: AutoMode,
     addons: Vec<Addon>,
 }
 
@@ -52,6 +53,12 @@ struct Named {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct UpgradePolicy {
     support_type: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AutoMode {
+    enabled: bool,
 }
 
 #[derive(Deserialize)]
@@ -130,7 +137,8 @@ fn a_cluster_of_a_supported_version_with_metadata_closed_to_pods() {
     let cluster = cluster();
     let (major, minor) = cluster.metadata.version.split_once('.').expect("a version");
     assert_eq!(major, "1");
-    assert!(minor.parse::<u32>().expect("a number") >= 34);
+    assert!(minor.parse::<u32>().expect("a number") >= 35);
+    assert!(!cluster.auto_mode_config.enabled);
     assert_eq!(cluster.upgrade_policy.support_type, "STANDARD");
     let [group] = nodes().managed_node_groups.try_into().ok().expect("one");
     let NodeGroup { name, ami_family, instance_type, desired_capacity, .. } = group;

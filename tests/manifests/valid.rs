@@ -45,8 +45,8 @@ fn all_is_valid_for_kubernetes_1_31() {
 }
 
 #[test]
-fn all_is_valid_for_kubernetes_1_34() {
-    is_valid_for("1.34");
+fn all_is_valid_for_kubernetes_1_35() {
+    is_valid_for("1.35");
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn all_is_valid_for_the_newest_kubernetes_there_is_a_schema_for() {
 fn a_field_that_kubernetes_does_not_know_is_found() {
     for (right, wrong) in [("backoffLimit:", "backOffLimit:"), ("envFrom:", "envfrom:")] {
         let objects = objects().into_iter().map(|object| object.replace(right, wrong));
-        assert!(!validate("1.34", objects).status.success(), "{wrong}");
+        assert!(!validate("1.35", objects).status.success(), "{wrong}");
     }
 }
 

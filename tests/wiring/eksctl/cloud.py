@@ -249,7 +249,8 @@ class Cloud:
 
     def associate(self, namespace, account, policies, tags):
         try:
-            self.eks.describe_addon(clusterName=self.name, addonName=AGENT)
+            if not self.describe().get("computeConfig", {}).get("enabled"):
+                self.eks.describe_addon(clusterName=self.name, addonName=AGENT)
         except self.eks.exceptions.ResourceNotFoundException as error:
             hint = f"please enable it using `eksctl create addon --cluster={self.name} --name={AGENT}`"
             raise Refused(f'the "{AGENT}" addon must be installed to create pod identity associations; {hint}') from error
