@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::{Command, Output};
 
-use crate::built::{all, project, text, tool};
+use crate::built::{SETTINGS, all, fill, kustomize, project, text, tool};
 
 /// Kinds that are not part of Kubernetes. `monitoring.rs` checks them.
 const FOREIGN: [&str; 2] = ["PodMonitor", "PrometheusRule"];
@@ -83,6 +83,24 @@ fn objects_are_in_the_one_namespace_or_in_none() {
             }
         }
     }
+}
+
+/// Later versions of kustomize give the policy no namespace. Here the filled-in file does not ask for
+/// one.
+#[test]
+fn a_policy_to_which_kustomize_adds_no_namespace_is_built_as_well() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fill(folder.path(), &["eks", "require-pod-identity"], &SETTINGS);
+    let file = folder.path().join("eks/kustomization.yaml");
+    let written = std::fs::read_to_string(&file).expect("it was written");
+    let without = written.replace("\nnamespace: pictures\n", "\n");
+    assert_ne!(without, written);
+    std::fs::write(&file, without).expect("it is written");
+    let yaml = kustomize(&folder.path().join("eks"));
+    let policies =
+        yaml.split("\n---\n").filter(|it| it.contains("kind: ValidatingAdmissionPolicy"));
+    let of_cluster = policies.filter(|it| !it.contains("\n  namespace:"));
+    assert_eq!(of_cluster.count(), 2, "{yaml}");
 }
 
 #[test]
