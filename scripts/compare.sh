@@ -139,7 +139,7 @@ EOF
 }
 
 create() {
-  need eksctl "https://eksctl.io/installation/"
+  need_tool eksctl
   settle ACCOUNT_ID PARTITION BUCKET IMAGE IRSA_POLICY_ARN
   local pods
   if ! reach_cluster; then

@@ -151,7 +151,7 @@ need_cluster() {
 # Returns false only in a dry run, where the cluster may not exist yet.
 need_kubernetes() {
   local endpoint server
-  need kubectl "https://kubernetes.io/docs/tasks/tools/"
+  need_tool kubectl
   capture endpoint need_cluster || return 1
   server=$(kubectl config view --minify --output 'jsonpath={.clusters[0].cluster.server}' 2>/dev/null || true)
   [[ $server == "$endpoint" ]] ||

@@ -21,7 +21,7 @@ readonly nodes=eksctl-$CLUSTER_NAME-nodegroup-workers
 readonly at=(--name "$CLUSTER_NAME" --region "$AWS_REGION")
 
 need_eksctl() {
-  need eksctl "https://eksctl.io/installation/, or set CLUSTER_NAME to a cluster that exists"
+  need_tool eksctl ", or set CLUSTER_NAME to a cluster that exists"
 }
 
 # update_context: writes the context for kubectl. eksctl writes one too, unless it
