@@ -133,13 +133,14 @@ differences() {
   clusters            EKS in the cloud, 1.24 and later            EKS, EKS Anywhere, ROSA, self-managed
   limits              EKS's quota of associations in a cluster;   2,048 characters of trust policy: some 4
                       one role for a service account              service accounts or clusters, 8 if raised
-  hostNetwork pods    refused by the agent                        work
+  hostNetwork pods    failures were reported, though the agent    work
+                      does not check for them
   who has what        aws eks list-pod-identity-associations      no API: search the annotations
 EOF
 }
 
 create() {
-  need eksctl "https://eksctl.io/installation/"
+  need_tool eksctl
   settle ACCOUNT_ID PARTITION BUCKET IMAGE IRSA_POLICY_ARN
   local pods
   if ! reach_cluster; then

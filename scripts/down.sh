@@ -73,13 +73,18 @@ begin_step "$@"
 need_jq
 settle ACCOUNT_ID PARTITION BUCKET POLICY_ARN IRSA_POLICY_ARN REPOSITORY IMAGE
 say "account $ACCOUNT_ID, region $AWS_REGION, cluster $CLUSTER_NAME"
-cluster=''
-if find_cluster >/dev/null; then cluster=yes; fi
+cluster='' # or the tag of a cluster that exists
+if capture cluster find_cluster; then cluster=${cluster##*[[:space:]]}; fi
 
 undo_in_cluster deploy
 undo association
 undo_in_cluster compare
-undo addon
+if [[ $cluster == "$TAG_VALUE" ]]; then
+  step_heading addon
+  say "the add-on goes with the cluster $CLUSTER_NAME: until then, other pods may use it"
+else
+  undo addon
+fi
 undo policy
 undo bucket
 undo registry

@@ -34,9 +34,14 @@ show_association() {
 }
 
 show_agent() {
+  local other
   section "the agent: on each node, at 169.254.170.23"
-  run kubectl --namespace kube-system get daemonset eks-pod-identity-agent ||
+  run kubectl --namespace kube-system get daemonset eks-pod-identity-agent && return
+  if capture other agent_without_addon; then
+    say "the cluster has $other"
+  else
     say "the agent is not installed, so no pod gets credentials: run scripts/steps/addon.sh"
+  fi
 }
 
 # additions: prints what a webhook has added to the pod on stdin, one item per line.

@@ -35,13 +35,15 @@ publish_image() {
 
 begin_step "$@"
 [[ $action == create ]] || die "to delete everything, run scripts/down.sh"
-# Report missing tools before anything is created.
+# Report missing and old tools before anything is created.
 need_jq
-need kubectl "https://kubernetes.io/docs/tasks/tools/"
+need_tool aws
+need_tool kubectl
+[[ $WITH == aws ]] || need_tool eksctl ", or set WITH=aws"
 readonly given=${IMAGE-}
 settle ACCOUNT_ID PARTITION BUCKET POLICY_ARN IRSA_POLICY_ARN REPOSITORY IMAGE
 say "account $ACCOUNT_ID, region $AWS_REGION, cluster $CLUSTER_NAME"
-find_cluster >/dev/null || need eksctl "https://eksctl.io/installation/, or set CLUSTER_NAME to a cluster that exists"
+find_cluster >/dev/null || need_tool eksctl ", or set CLUSTER_NAME to a cluster that exists"
 
 for step in bucket policy cluster addon association; do
   step_heading "$step"

@@ -25,6 +25,19 @@ need() {
   command -v "$1" >/dev/null || die "$1 is missing: $2"
 }
 
+# at_least VERSION MINIMUM: compares two versions such as 2.15.0, number by number.
+at_least() {
+  local i have minimum
+  IFS=. read -ra have <<<"$1"
+  IFS=. read -ra minimum <<<"$2"
+  for i in "${!minimum[@]}"; do
+    if ((10#${have[i]:-0} != 10#${minimum[i]})); then
+      ((10#${have[i]:-0} > 10#${minimum[i]})) || return 1
+      return 0
+    fi
+  done
+}
+
 # show COMMAND...: prints a command so that it can be pasted into a shell.
 show() {
   local word line='$'

@@ -41,11 +41,36 @@ export KUBERNETES=${KUBERNETES:-kubectl}
 # The folder for filled-in templates, relative to the project's folder.
 export FILLED=${FILLED:-k8s/filled}
 
+# need_tool aws|eksctl|kubectl [HINT]: ends the script if the tool is missing or too old.
+# Checks each tool once for a script and the scripts that it calls. The versions are:
+#   aws 2.15.0 and 1.31.0   the first of 2.15 and 1.31: Pod Identity came a month before
+#   eksctl 0.215.0          asks EKS which versions of Kubernetes there are
+#   kubectl 1.27.0          contains kustomize 5
+need_tool() {
+  local tool=$1 hint=${2-} said version='' minimum
+  [[ " ${TOOLS-} " != *" $tool "* ]] || return 0
+  case $tool in
+    aws) minimum=2.15.0 hint="install the AWS CLI, version 2: https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html" ;;
+    eksctl) minimum=0.215.0 hint="https://eksctl.io/installation/$hint" ;;
+    kubectl) minimum=1.27.0 hint="https://kubernetes.io/docs/tasks/tools/$hint" ;;
+  esac
+  need "$tool" "$hint"
+  case $tool in
+    aws) said=$(aws --version 2>&1) || true ;;
+    eksctl) said=$(eksctl version 2>/dev/null) || true ;;
+    kubectl) said=$(kubectl version --client 2>/dev/null) || true ;;
+  esac
+  if [[ $said =~ [0-9]+\.[0-9]+\.[0-9]+ ]]; then version=${BASH_REMATCH[0]}; fi
+  [[ $tool != aws || $version != 1.* ]] || minimum=1.31.0
+  # A version that cannot be read is no reason to refuse.
+  [[ -z $version ]] || at_least "$version" "$minimum" || die "$tool $version is too old: $minimum or later is required: $hint"
+  export TOOLS="${TOOLS-} $tool"
+}
+
 # aws_caller: prints the identity of the credentials as `ACCOUNT ARN`. Ends the script if
 # ACCOUNT_ID is set to another account.
 aws_caller() {
   local account='' arn=''
-  need aws "install the AWS CLI, version 2: https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html"
   read -r account arn <<<"$(aws sts get-caller-identity --region "$AWS_REGION" --query '[Account,Arn]' --output text)"
   [[ $account =~ ^[0-9]{12}$ ]] ||
     die "no usable AWS credentials (see the error message above): set AWS_PROFILE, or sign in with: aws sso login"
@@ -84,6 +109,7 @@ settle() {
     [[ $name != ACCOUNT_ID || ${CHECKED-} == "${ACCOUNT_ID-} in $AWS_REGION" ]] || settled=''
   done
   [[ -z $settled ]] || return 0
+  need_tool aws
   who=$(aws_caller)
   ACCOUNT_ID=${who%% *} arn=${who#* }
   PARTITION=$(cut -d : -f 2 <<<"$arn")

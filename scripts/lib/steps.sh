@@ -151,11 +151,33 @@ need_cluster() {
 # Returns false only in a dry run, where the cluster may not exist yet.
 need_kubernetes() {
   local endpoint server
-  need kubectl "https://kubernetes.io/docs/tasks/tools/"
+  need_tool kubectl
   capture endpoint need_cluster || return 1
   server=$(kubectl config view --minify --output 'jsonpath={.clusters[0].cluster.server}' 2>/dev/null || true)
   [[ $server == "$endpoint" ]] ||
     die "kubectl uses ${server:-no cluster}, not $CLUSTER_NAME: aws eks update-kubeconfig --region $AWS_REGION --name $CLUSTER_NAME"
+}
+
+# at_cluster: true when kubectl is installed, and its current context is this cluster.
+at_cluster() {
+  local endpoint
+  [[ $KUBERNETES != none ]] && command -v kubectl >/dev/null && capture endpoint need_cluster || return 1
+  [[ $(kubectl config view --minify --output 'jsonpath={.clusters[0].cluster.server}' 2>/dev/null || true) == "$endpoint" ]]
+}
+
+# agent_without_addon: prints which Pod Identity Agent the cluster has instead of the
+# add-on; false when it has none, or when kubectl cannot tell.
+agent_without_addon() {
+  local enabled own
+  if capture enabled found ResourceNotFoundException aws eks describe-cluster --region "$AWS_REGION" --name "$CLUSTER_NAME" \
+    --query cluster.computeConfig.enabled --output text && [[ $enabled == True ]]; then
+    echo "the Pod Identity Agent of EKS Auto Mode, which is built into its nodes (other nodes of the cluster need the add-on)"
+    return
+  fi
+  at_cluster || return 1
+  own=$(kubectl get daemonsets --all-namespaces --selector app.kubernetes.io/name=eks-pod-identity-agent --output name) || return 1
+  [[ -n $own ]] || return 1
+  echo "a Pod Identity Agent that is not an EKS add-on: ${own%%$'\n'*}"
 }
 
 # find_stack NAME: prints the status of a CloudFormation stack, and our tag or None.

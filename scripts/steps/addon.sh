@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs the EKS add-on eks-pod-identity-agent, a DaemonSet that gives each pod
 # the credentials of its association. Waits until the add-on is active and the
-# agent is ready on every node.
+# agent is ready on every node. EKS Auto Mode has the agent built in, and an agent that
+# you installed otherwise stays as it is: the script then installs nothing.
 #
 #   scripts/steps/addon.sh [delete] [--dry-run]
 #
@@ -41,9 +42,14 @@ ready_on_every_node() {
 }
 
 create() {
-  local state='' status=''
+  local state='' status='' agent
   need_cluster >/dev/null || true
-  if capture state find_addon; then status=${state%%[[:space:]]*}; fi
+  if capture state find_addon; then
+    status=${state%%[[:space:]]*}
+  elif capture agent agent_without_addon; then
+    say "already exists: $agent"
+    return
+  fi
   if [[ $status == CREATE_FAILED ]]; then
     say "left incomplete by an earlier run: the add-on $addon is $status; creating it again"
     change aws eks delete-addon "${at[@]}"

@@ -7,8 +7,8 @@
 # WITH=eksctl creates both with eksctl, which is the default where eksctl is
 # installed; WITH=aws uses the AWS CLI alone. The script then shows the stack, the
 # role and its policies. With delete, deletes the association and the stack if
-# they have our tag. Requires the AWS CLI, the cluster, the add-on and the policy.
-# All of it is free of charge.
+# they have our tag. Requires the AWS CLI, the cluster, the agent and the policy. All
+# of it is free of charge.
 
 # shellcheck source-path=SCRIPTDIR source=../lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
@@ -107,11 +107,24 @@ show_created() {
 # listed: true when the association is listed.
 listed() { describe_ours >/dev/null; }
 
+# need_agent: the cluster has an agent, which serves associations.
+need_agent() {
+  local agent
+  if found ResourceNotFoundException aws eks describe-addon "${at[@]}" --addon-name eks-pod-identity-agent --query addon.status --output text >/dev/null; then
+    return
+  elif capture agent agent_without_addon; then
+    say "the cluster has $agent"
+    # eksctl knows the add-on and Auto Mode, and refuses to work with any other agent.
+    if [[ $agent == *daemonset* && $WITH == eksctl ]]; then WITH=aws; fi
+  else
+    [[ -n $dry_run ]] || die "the cluster lacks the Pod Identity Agent, which serves associations: install it with scripts/steps/addon.sh"
+  fi
+}
+
 create() {
   local ours id role tag stack
   need_cluster >/dev/null || true
-  found ResourceNotFoundException aws eks describe-addon "${at[@]}" --addon-name eks-pod-identity-agent --query addon.status --output text >/dev/null ||
-    [[ -n $dry_run ]] || die "the cluster lacks the add-on eks-pod-identity-agent, which serves associations: create it with scripts/steps/addon.sh"
+  need_agent
   found NoSuchEntity aws iam get-policy --policy-arn "$POLICY_ARN" --query Policy.DefaultVersionId --output text >/dev/null ||
     [[ -n $dry_run ]] || die "the policy $POLICY_NAME does not exist: create it with scripts/steps/policy.sh"
   if capture ours describe_ours; then
@@ -174,6 +187,6 @@ left() {
 
 begin_step "$@"
 [[ $WITH =~ ^(eksctl|aws)$ ]] || die "WITH must be eksctl or aws, not '$WITH'"
-[[ $WITH == aws || $action != create ]] || need eksctl "https://eksctl.io/installation/, or set WITH=aws"
+[[ $WITH == aws || $action != create ]] || need_tool eksctl ", or set WITH=aws"
 settle ACCOUNT_ID POLICY_ARN
 "$action"

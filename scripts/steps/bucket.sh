@@ -46,18 +46,32 @@ setting() {
   change aws s3api "$@"
 }
 
+# create_bucket: creates the bucket with our tag in one call, so that an interruption
+# leaves no bucket without it. That call fails for AWS CLIs before July 2025, and
+# without the permission s3:TagResource; then creates the bucket, and tags it.
+create_bucket() {
+  local configuration=() tag="Tags=[{$tag_pair}]" failure
+  # us-east-1 is the region without a location constraint.
+  [[ $AWS_REGION == us-east-1 ]] || configuration=(--create-bucket-configuration "LocationConstraint=$AWS_REGION") tag=LocationConstraint=$AWS_REGION,$tag
+  show aws s3api create-bucket "${at[@]}" --create-bucket-configuration "$tag"
+  [[ -z $dry_run ]] || return 0
+  failure=$(aws s3api create-bucket "${at[@]}" --create-bucket-configuration "$tag" 2>&1 >/dev/null) && return
+  say "$failure"
+  [[ $failure =~ AccessDenied|TagResource|'Unknown parameter' ]] || die "the command above failed: fix what its error message says, then run this again"
+  say "creating the bucket without a tag, then tagging it:"
+  change aws s3api create-bucket "${at[@]}" ${configuration[@]+"${configuration[@]}"}
+  change aws s3api put-bucket-tagging "${at[@]}" --tagging "TagSet=[{$tag_pair}]"
+}
+
 create() {
-  local new='' tag where='' policy lifecycle
+  local new='' tag policy lifecycle
   if capture tag find_bucket; then
     [[ $tag == "$TAG_VALUE" ]] ||
       die "there is a bucket $BUCKET, which these scripts did not create (its tag $TAG_KEY is $tag, not $TAG_VALUE): set BUCKET to another name"
     say "already exists: the bucket $BUCKET"
   else
     new=yes
-    # us-east-1 is the region without a location constraint. The same call sets the
-    # tag, so that an interruption leaves no bucket without it.
-    [[ $AWS_REGION == us-east-1 ]] || where=LocationConstraint=$AWS_REGION,
-    change aws s3api create-bucket "${at[@]}" --create-bucket-configuration "${where}Tags=[{$tag_pair}]"
+    create_bucket
   fi
   capture policy filled scripts/steps/policies/bucket.json
   capture lifecycle filled scripts/steps/policies/lifecycle.json

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Creates the EKS cluster from k8s/cluster.yaml. A cluster that exists already under
-# CLUSTER_NAME is used, and stays unchanged.
+# Creates the EKS cluster from k8s/cluster.yaml, then its nodes from k8s/nodes.yaml. A
+# cluster that exists already under CLUSTER_NAME is used, and stays unchanged.
 #
 #   scripts/steps/cluster.sh [delete] [--dry-run]
 #
 # With delete, deletes the cluster with its nodes and stacks if it has our tag.
-# Requires the AWS CLI, eksctl, and the policies of scripts/steps/policy.sh. Takes 15
-# to 20 minutes. In us-east-1, the cluster costs $0.23 an hour: the control plane
-# $0.10, two t3.medium nodes $0.08, the NAT gateway $0.045, and volumes $0.005.
+# Requires the AWS CLI and eksctl. Takes 15 to 20 minutes. In us-east-1, the cluster
+# costs $0.23 an hour: the control plane $0.10, two t3.medium nodes $0.08, the NAT
+# gateway $0.045, and volumes $0.005.
 
 # shellcheck source-path=SCRIPTDIR source=../lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
@@ -17,10 +17,11 @@
 . "$root/scripts/lib/steps.sh"
 
 readonly stack=eksctl-$CLUSTER_NAME-cluster
+readonly nodes=eksctl-$CLUSTER_NAME-nodegroup-workers
 readonly at=(--name "$CLUSTER_NAME" --region "$AWS_REGION")
 
 need_eksctl() {
-  need eksctl "https://eksctl.io/installation/, or set CLUSTER_NAME to a cluster that exists"
+  need_tool eksctl ", or set CLUSTER_NAME to a cluster that exists"
 }
 
 # update_context: writes the context for kubectl. eksctl writes one too, unless it
@@ -38,20 +39,9 @@ cluster_rests() {
   [[ ! ${state%%[[:space:]]*} =~ ^(CREATING|UPDATING|DELETING|PENDING)$ ]]
 }
 
-need_policies() {
-  local arn
-  for arn in "$POLICY_ARN" "$IRSA_POLICY_ARN"; do
-    found NoSuchEntity aws iam get-policy --policy-arn "$arn" --query Policy.DefaultVersionId --output text >/dev/null ||
-      [[ -n $dry_run ]] || die "the policy ${arn##*/}, which k8s/cluster.yaml attaches, does not exist: create it with scripts/steps/policy.sh"
-  done
-}
-
-# complete: installs add-ons that are missing; false when the cluster has no nodes,
-# because eksctl was interrupted before it created them.
-complete() {
+# complete_control_plane: installs add-ons that an interrupted eksctl did not install.
+complete_control_plane() {
   local count config
-  capture count found ResourceNotFoundException aws eks list-nodegroups --region "$AWS_REGION" --cluster-name "$CLUSTER_NAME" \
-    --query 'length(nodegroups)' --output text && ((count > 0)) || return 1
   capture count found ResourceNotFoundException aws eks list-addons --region "$AWS_REGION" --cluster-name "$CLUSTER_NAME" \
     --query "length(addons[?@=='vpc-cni' || @=='coredns' || @=='kube-proxy'])" --output text && ((count < 3)) || return 0
   say "left incomplete by an earlier run: the cluster lacks some of its add-ons"
@@ -60,8 +50,53 @@ complete() {
   change eksctl create addon --config-file "$config"
 }
 
+# stack_of_nodes: prints the status of the nodes' stack when no operation on it is in
+# progress any more; false when there is none.
+stack_of_nodes() {
+  local state
+  capture state find_stack "$nodes" || return 1
+  if [[ $state == *_IN_PROGRESS* && -z $dry_run ]]; then
+    poll 1800 "the stack $nodes, which an earlier run began" stack_rests "$nodes" || die "the stack $nodes is still ${state%%[[:space:]]*}: run this again later"
+    capture state find_stack "$nodes" || return 1
+  fi
+  echo "${state%%[[:space:]]*}"
+}
+
+# create_nodes: creates the nodes, unless the cluster has some.
+create_nodes() {
+  local status count config
+  if capture status stack_of_nodes; then
+    case $status in
+      CREATE_COMPLETE | UPDATE_COMPLETE | UPDATE_ROLLBACK_COMPLETE | CREATE_IN_PROGRESS) return ;;
+    esac
+    say "left incomplete by an earlier run: the stack $nodes is $status; creating it again"
+    delete_stack "$nodes"
+  elif capture count found ResourceNotFoundException aws eks list-nodegroups --region "$AWS_REGION" --cluster-name "$CLUSTER_NAME" \
+    --query 'length(nodegroups)' --output text && ((count > 0)); then
+    return
+  fi
+  need_eksctl
+  capture config filled k8s/nodes.yaml
+  change eksctl create nodegroup --config-file "$config"
+}
+
+# create_control_plane: creates the cluster without nodes.
+create_control_plane() {
+  local state config
+  need_eksctl
+  # An interrupted run leaves a stack that CloudFormation rolled back.
+  if capture state find_stack "$stack"; then
+    [[ ${state##*[[:space:]]} == "$TAG_VALUE" ]] || die "there is a stack $stack, which these scripts did not create: set CLUSTER_NAME"
+    say "left incomplete by an earlier run: the stack $stack is ${state%%[[:space:]]*}, but there is no cluster; creating it again"
+    change eksctl delete cluster "${at[@]}" --wait --force --disable-nodegroup-eviction
+  fi
+  capture config filled k8s/cluster.yaml
+  say "this takes 15 to 20 minutes, and costs \$0.23 an hour from now on:"
+  change eksctl create cluster --config-file "$config"
+}
+
 create() {
-  local state status tag config
+  local state status='' tag
   if capture state find_cluster; then
     read -r status _ tag <<<"$state"
     if [[ $tag != "$TAG_VALUE" ]]; then
@@ -75,23 +110,15 @@ create() {
       capture state find_cluster || state=''
       status=${state%%[[:space:]]*}
     fi
-    if [[ $status == ACTIVE ]] && complete; then
-      say "already exists: the cluster $CLUSTER_NAME"
-      update_context
-      return
-    fi
   fi
-  need_eksctl
-  need_policies
-  # An interrupted run leaves a cluster without nodes, or a stack that CloudFormation rolled back.
-  if capture state find_stack "$stack"; then
-    [[ ${state##*[[:space:]]} == "$TAG_VALUE" ]] || die "there is a stack $stack, which these scripts did not create: set CLUSTER_NAME"
-    say "left incomplete by an earlier run: the stack $stack is ${state%%[[:space:]]*}, but not complete; creating it again"
-    change eksctl delete cluster "${at[@]}" --wait --force --disable-nodegroup-eviction
+  if [[ $status == ACTIVE ]]; then
+    say "already exists: the cluster $CLUSTER_NAME"
+    complete_control_plane
+    update_context
+  else
+    create_control_plane
   fi
-  capture config filled k8s/cluster.yaml
-  say "this takes 15 to 20 minutes, and costs \$0.23 an hour from now on:"
-  change eksctl create cluster --config-file "$config"
+  create_nodes
 }
 
 delete() {
@@ -108,7 +135,8 @@ delete() {
   [[ $tag == "$TAG_VALUE" ]] || { say "left alone: the cluster $CLUSTER_NAME, which these scripts did not create" && return; }
   [[ -z $stack_status ]] || say "left incomplete by an earlier run: there is no cluster, and the stack $stack is $stack_status"
   need_eksctl
-  # Do not evict pods: CoreDNS's disruption budget would block the deletion of the last node.
+  # The option makes eksctl delete the pods instead of evicting them, because CoreDNS's
+  # disruption budget would block the eviction from the last node.
   change eksctl delete cluster "${at[@]}" --wait --disable-nodegroup-eviction ${force[@]+"${force[@]}"}
 }
 
@@ -118,5 +146,5 @@ left() {
 }
 
 begin_step "$@"
-settle ACCOUNT_ID POLICY_ARN IRSA_POLICY_ARN
+settle ACCOUNT_ID
 "$action"

@@ -91,7 +91,10 @@ kustomization() {
 }
 
 # cluster_scoped: prints a patch that removes the namespace of the policy and its
-# binding. kustomize adds it, because it does not know that these kinds have none.
+# binding. kustomize adds one, because it does not know that these kinds have none;
+# later versions do not (kubernetes-sigs/kustomize issue 6056), and would fail to
+# remove what is not there, so the patch adds it first. A merge patch with null
+# changes nothing: kustomize restores the namespace after it.
 cluster_scoped() {
   cat <<'EOF'
 transformers:
@@ -103,6 +106,7 @@ transformers:
     target:
       kind: ValidatingAdmissionPolicy.*
     patch: |
+      - {op: add, path: /metadata/namespace, value: none}
       - {op: remove, path: /metadata/namespace}
 EOF
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::{Command, Output};
 
-use crate::built::{all, project, text, tool};
+use crate::built::{SETTINGS, all, fill, kustomize, project, text, tool};
 
 /// Kinds that are not part of Kubernetes. `monitoring.rs` checks them.
 const FOREIGN: [&str; 2] = ["PodMonitor", "PrometheusRule"];
@@ -45,8 +45,8 @@ fn the_manifests_are_valid_for_kubernetes_1_31() {
 }
 
 #[test]
-fn the_manifests_are_valid_for_kubernetes_1_34() {
-    is_valid_for("1.34");
+fn the_manifests_are_valid_for_kubernetes_1_35() {
+    is_valid_for("1.35");
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn the_manifests_are_valid_for_the_newest_kubernetes_with_a_schema() {
 fn an_unknown_field_is_rejected() {
     for (right, wrong) in [("backoffLimit:", "backOffLimit:"), ("envFrom:", "envfrom:")] {
         let objects = objects().into_iter().map(|object| object.replace(right, wrong));
-        assert!(!validate("1.34", objects).status.success(), "{wrong}");
+        assert!(!validate("1.35", objects).status.success(), "{wrong}");
     }
 }
 
@@ -83,6 +83,24 @@ fn namespaced_objects_are_in_the_namespace_of_the_job() {
             }
         }
     }
+}
+
+/// Later versions of kustomize give the policy no namespace. Here the filled-in file does not ask for
+/// one.
+#[test]
+fn a_policy_to_which_kustomize_adds_no_namespace_is_built_as_well() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fill(folder.path(), &["eks", "require-pod-identity"], &SETTINGS);
+    let file = folder.path().join("eks/kustomization.yaml");
+    let written = std::fs::read_to_string(&file).expect("it was written");
+    let without = written.replace("\nnamespace: pictures\n", "\n");
+    assert_ne!(without, written);
+    std::fs::write(&file, without).expect("it is written");
+    let yaml = kustomize(&folder.path().join("eks"));
+    let policies =
+        yaml.split("\n---\n").filter(|it| it.contains("kind: ValidatingAdmissionPolicy"));
+    let of_cluster = policies.filter(|it| !it.contains("\n  namespace:"));
+    assert_eq!(of_cluster.count(), 2, "{yaml}");
 }
 
 #[test]

@@ -34,7 +34,7 @@ $report[0] as $r | ($pods[0] // []) as $all
       elif .irsa_role and $s and $s.role.trust != [] then {skip: "have a role that does not trust them"}
       elif .irsa_role then {role: .irsa_role, via: "IRSA", tagged: false}
       elif .injected then
-        if $a == null or $a.role.trust != [] or .host_network or .fargate or .proxied != []
+        if $a == null or $a.role.trust != [] or (($a.target_role.trust // []) != []) or .fargate or .proxied != []
         then {skip: "cannot get their association's credentials"}
         else {role: ($a.target_role // $a.role).arn, via: "Pod Identity", tagged: $a.session_tags,
               session_policy: $a.session_policy} end

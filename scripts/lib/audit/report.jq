@@ -56,6 +56,26 @@ $cluster[0].cluster as $c
       then finding("trust_condition"; $object; "a condition in its trust policy excludes service account \($ns)/\($sa) of this cluster")
       else empty end;
 
+  # The role of the association assumes the target role, with the association's external ID and the same tags.
+  def target_trust($t; $a):
+    pod_identity_context($a.namespace; $a.serviceAccount; $a.disableSessionTags // false) as $sent
+    | {known: ({"aws:principalarn": $a.roleArn, "aws:principalaccount": $account}
+        + if $a.externalId then {"sts:externalid": $a.externalId} else {} end
+        + ($sent.known | with_entries(select(.key | startswith("aws:requesttag/"))))),
+       never: ($sent.never + if $a.externalId then "" else "|^sts:externalid$" end)} as $context
+    | "role \($t.RoleName)" as $object
+    | def ask($action): $t.AssumeRolePolicyDocument
+        | trusts(.Principal == "*" or ([.Principal.AWS? | list[]
+              | IN("*", $a.roleArn, $account, "arn:\($partition):iam::\($account):root")] | any); $action; $context);
+      ask("sts:AssumeRole") as $assume | (if $a.disableSessionTags then "yes" else ask("sts:TagSession") end) as $tag
+    | "its trust policy does not let \($a.roleArn) do " as $lacks
+    | if $assume == "no" then finding("target_trust"; $object; $lacks + "sts:AssumeRole")
+      elif $tag == "no" then finding("target_trust_no_tag_session"; $object; $lacks + "sts:TagSession")
+      elif [$assume, $tag] | index(["condition"])
+      then finding("target_trust_condition"; $object; "a condition in its trust policy excludes service account \($a.namespace)/\($a.serviceAccount) of this cluster"
+        + if $a.externalId then ", whose external ID is \($a.externalId)" else "" end)
+      else empty end;
+
   def irsa_trust($r; $ns; $sa; $audience):
     ($issuer | ascii_downcase) as $prefix
     | {known: {($prefix + ":sub"): "system:serviceaccount:\($ns):\($sa)", ($prefix + ":aud"): $audience},
@@ -84,7 +104,7 @@ $cluster[0].cluster as $c
         + if (.created | seconds) < ($a.createdAt | seconds) then "was created before the association" else "was missed by the webhook" end)
       else empty end,
       if .host_network
-      then finding("host_network"; $object; "it uses the node's network, and the agent rejects requests from such pods") else empty end,
+      then finding("host_network"; $object; "it uses the node's network") else empty end,
       static_keys($object),
       if .proxied == [] then empty
       else finding("proxy"; $object; "HTTP_PROXY covers the agent's address in \(.proxied | join(", "))") end;
@@ -95,18 +115,21 @@ $cluster[0].cluster as $c
   def association:
     . as $a | "\(.namespace)/\(.serviceAccount)" as $key | $roles[.roleArn] as $r
     | ($pods_of[$key] // []) as $mine
+    | [ if .targetRoleArn == null then empty
+        elif $roles[.targetRoleArn] then target_trust($roles[.targetRoleArn]; $a)
+        elif .targetRoleArn | split(":")[4] == $account
+        then finding("target_role_missing"; "association \($key)"; "its target role does not exist: \(.targetRoleArn)")
+        else finding("target_role_elsewhere"; "association \($key)"; "its target role is in another account: \(.targetRoleArn)")
+        end ] as $target
     | [ if $r then pod_identity_trust($r; .namespace; .serviceAccount; .disableSessionTags // false)
         else finding("role_missing"; "association \($key)"; "its role does not exist: \(.roleArn)") end ] as $trust
     | {id: .associationId, namespace, service_account: .serviceAccount, created: (.createdAt | seconds | floor | todate),
        session_tags: (.disableSessionTags | not), owner: .ownerArn, session_policy: .policy,
        role: (role(.roleArn) + {trust: ($trust | map(.id))}),
-       target_role: (.targetRoleArn // null | if . then role(.) else null end),
+       target_role: (.targetRoleArn // null
+         | if . then role(.) + {trust: [$target[] | select(.severity == "fault") | .id]} else null end),
        pods: [$mine[] | view],
-       findings: ($trust
-         + [if .targetRoleArn == null or $roles[.targetRoleArn] then empty
-            elif .targetRoleArn | split(":")[4] == $account
-            then finding("target_role_missing"; "association \($key)"; "its target role does not exist: \(.targetRoleArn)")
-            else finding("target_role_elsewhere"; "association \($key)"; "its target role is in another account: \(.targetRoleArn)") end]
+       findings: ($trust + $target
          + if $looked | not then []
            elif $namespaces[0] | index([$a.namespace]) | not
            then [finding("namespace_missing"; "association \($key)"; "there is no namespace \($a.namespace)")]

@@ -8,16 +8,18 @@ def columns($head):
 
 def pods: if length == 0 then "none"
   else group_by(.state) | map("\(length) \(.[0].state)") | join(", ") end;
+# How the trust policy of a role is.
+def trust: if .trust | index("target_role_missing") then "no such role" elif .trust != [] then "wrong"
+  elif .exists then "right" else "not readable" end;
 def details:
   (.role.policies[] | "  policy  \(.name // "") (\(.kind)): "
     + if .actions == null then "not readable" else (.actions + [.denied[] | "never " + .] | join(", ")) end),
   (if .role.permissions_boundary then "  boundary  \(.role.permissions_boundary)" else empty end),
   (if .session_policy then "  policy  of the association (session): limits the role's policies" else empty end),
-  (if .target_role then "  target role  \(.target_role.arn)" else empty end),
+  (if .target_role then "  target role  \(.target_role.arn)  " + (.target_role | trust) else empty end),
   (.pods[] | "  pod  \(.name)  \(.state)" + if .host_network then "  (hostNetwork)" else "" end);
 
-def trust: if .role.exists | not then "no such role" elif .role.trust == [] then "right" else "wrong" end;
-def rows($via): [.[] | ["\(.namespace)/\(.service_account)", $via, (.role.arn | sub("^.*/"; "")), trust, (.pods | pods)]];
+def rows($via): [.[] | ["\(.namespace)/\(.service_account)", $via, (.role.arn | sub("^.*/"; "")), (.role | if .exists then trust else "no such role" end), (.pods | pods)]];
 
 def report:
   "cluster \(.cluster.name): \(.summary.associations) associations, \(.summary.irsa) IRSA service accounts, "

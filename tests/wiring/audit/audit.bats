@@ -74,16 +74,17 @@ as_auditor() {
   [[ $output == *"policy  pictures (attached): s3:AbortMultipartUpload, s3:PutObject"* ]]
   [[ $output == *"policy  inline (inline): s3:Get*"* && $output == *"pod  writer-2  injected"* ]]
   [[ $output == *"photos/old"*"IRSA"*"clean-irsa"*"right"* && $output != *writer-done* ]]
+  [[ $output == *"target role  arn:aws:iam::123456789012:role/clean-second  right"* ]]
+  [[ $output == *"info: host_network: pod photos/target-1: it uses the node's network"* ]]
   [[ $output == *"default/default"* && $output == *"info: node_role: cluster clean: 2 pods of 2 service accounts"* ]]
   [[ $stderr == *'$ aws eks list-pod-identity-associations --cluster-name clean --region us-east-1'* ]]
   [[ -z $(ls -A "$TMPDIR") ]]
 }
 
-@test "each of twelve planted faults is found, and nothing else; --quiet prints a line for each alone" {
+@test "each of fourteen planted faults is found, and nothing else; --quiet prints a line for each alone" {
   audit faulty --quiet
   [[ $status == 1 && -z $stderr && $output == *"was created before the association; delete the pod"* ]]
   diff - <(cut -d : -f 1-3 <<<"$output") <<'END'
-fault: host_network: pod host-network/app-1
 fault: irsa_shadows: pod irsa-shadows/app-1
 fault: irsa_trust_condition: role faulty-subject
 fault: no_association: pod no-association/app-1
@@ -92,6 +93,9 @@ fault: proxy: pod proxy/app-1
 fault: role_missing: association role-missing/app
 fault: service_account_missing: association service-account-missing/app
 fault: static_keys: pod static-keys/app-1
+fault: target_trust: role faulty-target-trust
+fault: target_trust_condition: role faulty-target-trust-condition
+fault: target_trust_no_tag_session: role faulty-target-trust-no-tag-session
 fault: trust_condition: role faulty-other
 fault: trust_no_service: role faulty-ec2
 fault: trust_no_tag_session: role faulty-untagged
@@ -108,8 +112,8 @@ END
   printf '#!/bin/sh\n[ "$1" = --version ] && echo "curl 7.79.1 (old)" || exit 99\n' >"$BATS_TEST_TMPDIR/bin/curl"
   chmod +x "$BATS_TEST_TMPDIR/bin/curl"
   PATH=$BATS_TEST_TMPDIR/bin:$PATH audit agentless --cluster clean --json
-  [[ $status == 1 && $(grep -c 'describe-pod-identity-association ' "$CALLS") == 5 ]]
-  jq -e '[.findings[] | select(.severity == "fault") | .id] == ["agent_not_ready"] and .summary == {associations: 5, irsa: 1, pods: 9, faults: 1}' <<<"$output"
+  [[ $status == 1 && $(grep -c 'describe-pod-identity-association ' "$CALLS") == 6 ]]
+  jq -e '[.findings[] | select(.severity == "fault") | .id] == ["agent_not_ready"] and .summary == {associations: 6, irsa: 1, pods: 10, faults: 1}' <<<"$output"
   jq -e '.associations[] | select(.service_account == "writer") | .role.trust == [] and .session_tags
     and (.pods | map([.name, .state]) == [["writer-1", "injected"], ["writer-2", "injected"]])
     and .role.policies == [{kind: "attached", name: "pictures", arn: "arn:aws:iam::123456789012:policy/pictures",
@@ -144,12 +148,13 @@ default/plain-1 clean-node (the node's role)
 kube-system/agent-1 clean-node (the node's role) 
 photos/office-1 clean-office (Pod Identity) aws:SourceIp
 photos/old-1 clean-irsa (IRSA) 
+photos/target-1 clean-second (Pod Identity) 
 photos/writer-1 clean-shared (Pod Identity) 
 photos/writer-2 clean-shared (Pod Identity) 
 END
   # One question for both writers and one for the second service account of their role; none for the reader's
   # role, which has no Allow that fits.
-  [[ $(grep -c SimulatePrincipalPolicy "$LOG") == 6 && $(grep -c SimulateCustomPolicy "$LOG") == 1 ]]
+  [[ $(grep -c SimulatePrincipalPolicy "$LOG") == 7 && $(grep -c SimulateCustomPolicy "$LOG") == 1 ]]
   run grep -Ev '^(GET|Get|List|Describe|Simulate)' "$LOG"
   [[ $status == 1 ]]
   # Had curl's signature with the session token been refused, the AWS CLI would have been asked for each.
@@ -166,7 +171,7 @@ END
 
 @test "--no-pods asks AWS alone" {
   audit faulty --no-pods --json
-  [[ $status == 1 && $(jq -r '[.findings[].id] | join(" ")' <<<"$output") == "role_missing trust_condition trust_no_service trust_no_tag_session" ]]
+  [[ $status == 1 && $(jq -r '[.findings[].id] | join(" ")' <<<"$output") == "role_missing target_trust target_trust_condition target_trust_no_tag_session trust_condition trust_no_service trust_no_tag_session" ]]
   [[ $(<"$CALLS") != *kubectl* ]]
 }
 

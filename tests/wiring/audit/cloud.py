@@ -109,6 +109,12 @@ class World:
             "spec": {"serviceAccountName": account, "nodeName": self.node, "containers": containers, "volumes": volumes} | spec,
             "status": {"phase": phase, "conditions": [{"type": "Ready", "status": "True"}]}})
 
+    def trust_target(self, target, first, condition=None, actions=("sts:AssumeRole", "sts:TagSession")):
+        """Lets the first role assume the target."""
+        document = trust(*actions, condition=condition)
+        document["Statement"]["Principal"] = {"AWS": first}
+        self.iam.update_assume_role_policy(RoleName=target.rsplit("/", 1)[-1], PolicyDocument=json.dumps(document))
+
     def write(self, folder):
         os.makedirs(folder, exist_ok=True)
         names = [{"metadata": {"name": name}} for name in self.namespaces]
@@ -149,17 +155,23 @@ def clean(world):
     office = allow("s3:PutObject", "*", {"IpAddress": {"aws:SourceIp": "192.0.2.1/32"}})
     world.associate("photos", "office", world.role("office", trust(), office))
     world.pod("photos", "office", "office-1", POD_IDENTITY)
+    # A target role that trusts the first one, and asks for the association's external ID.
+    first, second = world.role("first", trust()), world.role("second", trust(), allow("s3:PutObject", "*"))
+    external = world.associate("photos", "target", first, targetRoleArn=second)["externalId"]
+    world.trust_target(second, first, {"StringEquals": {
+        "sts:ExternalId": external, "aws:RequestTag/kubernetes-namespace": "photos", "aws:PrincipalAccount": ACCOUNT}})
+    world.pod("photos", "target", "target-1", POD_IDENTITY, hostNetwork=True)
     world.account("default", "default")
     world.pod("default", "default", "plain-1", hostNetwork=True)
 
 
 def faulty(world):
-    """One of each of twelve faults, each in a namespace that bears its id."""
+    """One of each of fourteen faults, each in a namespace that bears its id."""
     right = world.role("right", trust())
     world.provider()
 
-    def running(fault, associated=right, **pod):
-        world.associate(fault, "app", associated)
+    def running(fault, associated=right, targetRoleArn=None, **pod):
+        world.associate(fault, "app", associated, **({"targetRoleArn": targetRoleArn} if targetRoleArn else {}))
         world.pod(fault, "app", "app-1", **({"injected": POD_IDENTITY} | pod))
 
     running("trust-no-tag-session", world.role("untagged", trust("sts:AssumeRole")))
@@ -167,7 +179,12 @@ def faulty(world):
     running("trust-condition", world.role("other", trust(condition={"StringEquals": {"aws:RequestTag/kubernetes-namespace": "other"}})))
     running("role-missing", f"arn:aws:iam::{ACCOUNT}:role/gone")
     running("not-injected", injected=None, created="2020-01-01T00:00:00Z")
-    running("host-network", hostNetwork=True)
+    for fault, document in (("target-trust", trust()), ("target-trust-no-tag-session", None), ("target-trust-condition", None)):
+        second = world.role(fault, document or trust())
+        running(fault, targetRoleArn=second)
+        if document is None:
+            tags = {"actions": ("sts:AssumeRole",)} if fault.endswith("session") else {"condition": {"StringEquals": {"sts:ExternalId": "another"}}}
+            world.trust_target(second, right, **tags)
     running("irsa-shadows", injected=IRSA, role=right)
     running("static-keys", env={"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "none"})
     running("proxy", env={"HTTP_PROXY": "http://proxy:3128", "NO_PROXY": "10.0.0.0/8,.svc"})

@@ -41,6 +41,7 @@ COMMANDS = {
     "version": {},
     "create cluster": {"--config-file": {"required": True}},
     "create addon": {"--config-file": {"required": True}},
+    "create nodegroup": {"--config-file": {"required": True}},
     "delete cluster": {
         "--name": {"required": True},
         "--region": {},
@@ -100,9 +101,10 @@ def act(command, words):
     if command == "version":
         print(VERSION)
         return
-    if command in ("create cluster", "create addon"):
+    if "config_file" in words:
         config, cloud = from_config(words.config_file)
-        (cloud.create_cluster if command == "create cluster" else cloud.create_addons)(config)
+        make = {"cluster": cloud.create_cluster, "addon": cloud.create_addons, "nodegroup": cloud.create_nodegroups}
+        make[command.split()[1]](config)
         return
     cloud = Cloud(words.name if command.endswith(" cluster") else words.cluster, words.region)
     if command == "delete cluster":

@@ -75,6 +75,9 @@ class Cloud:
             "eksctl.cluster.k8s.io/v1alpha1/cluster-name": self.name,
             "alpha.eksctl.io/eksctl-version": VERSION,
         }
+        keys = [*own, *self.tags, *tags]
+        if len(set(keys)) < len(keys):  # eksctl sends them all, and CloudFormation answers:
+            raise Refused(f'creating CloudFormation stack "{name}": ValidationError: Tags contain duplicate keys; tag keys must be unique')
         tags = {**own, **self.tags, **tags}
         log(f'deploying stack "{name}"')
         self.stacks.create_stack(
@@ -151,7 +154,6 @@ class Cloud:
         iam = config.get("iam", {})
         oidc = {"alpha.eksctl.io/cluster-oidc-enabled": str(bool(iam.get("withOIDC"))).lower()}
         self.stack(f"eksctl-{self.name}-cluster", template, oidc)
-        self.create_nodegroups(config)
         if iam.get("withOIDC"):
             self.associate_oidc()
         self.create_addons(config)
@@ -169,6 +171,7 @@ class Cloud:
                 association["permissionPolicyARNs"],
                 association.get("tags", {}),
             )
+        self.create_nodegroups(config)
         log(f'EKS cluster "{self.name}" in "{self.region}" region is ready')
 
     def create_nodegroups(self, config):
@@ -192,7 +195,8 @@ class Cloud:
                     },
                 }
             }
-            self.stack(f"eksctl-{self.name}-nodegroup-{group['name']}", template, group.get("tags", {}))
+            # A managed node group's own tags have the metadata's added to them.
+            self.stack(f"eksctl-{self.name}-nodegroup-{group['name']}", template, {**self.tags, **group.get("tags", {})})
 
     def create_addons(self, config):
         there = self.eks.list_addons(clusterName=self.name)["addons"]
@@ -245,7 +249,8 @@ class Cloud:
 
     def associate(self, namespace, account, policies, tags):
         try:
-            self.eks.describe_addon(clusterName=self.name, addonName=AGENT)
+            if not self.describe().get("computeConfig", {}).get("enabled"):
+                self.eks.describe_addon(clusterName=self.name, addonName=AGENT)
         except self.eks.exceptions.ResourceNotFoundException as error:
             hint = f"please enable it using `eksctl create addon --cluster={self.name} --name={AGENT}`"
             raise Refused(f'the "{AGENT}" addon must be installed to create pod identity associations; {hint}') from error
@@ -296,7 +301,7 @@ class Cloud:
         if not approve:
             log(f'(plan) would create IAM Open ID Connect provider for cluster "{self.name}" in "{self.region}"')
             return
-        tags = {"alpha.eksctl.io/cluster-name": self.name, "alpha.eksctl.io/eksctl-version": VERSION, **self.tags}
+        tags = {"alpha.eksctl.io/cluster-name": self.name, "alpha.eksctl.io/eksctl-version": VERSION}
         self.iam.create_open_id_connect_provider(
             Url=self.issuer(),
             ClientIDList=["sts.amazonaws.com"],

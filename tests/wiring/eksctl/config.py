@@ -11,6 +11,7 @@ SCHEMA = {
     "kind": "ClusterConfig",
     "metadata": {"name": str, "region": str, "version": str, "tags": TAGS},
     "upgradePolicy": {"supportType": str},
+    "autoModeConfig": {"enabled": bool},
     "managedNodeGroups": [
         {
             "name": str,

@@ -47,11 +47,11 @@ def parsed(text, namespace):
 
 
 def validate(text):
-    """Strictly, as an API server of EKS 1.34 validates what `kubectl apply` sends."""
+    """Strictly, as an API server of EKS 1.35 validates what `kubectl apply` sends."""
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
         file.write(text)
         file.flush()
-        version = os.environ.get("KUBECTL_SERVER_VERSION", "1.34")
+        version = os.environ.get("KUBECTL_SERVER_VERSION", "1.35")
         done = aws.real_kubectl("kubernetes-validate", "-k", version, "--strict", "--quiet", "--no-warn",
                                 file.name, capture_output=True, text=True)
     if done.returncode:

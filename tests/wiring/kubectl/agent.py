@@ -16,8 +16,8 @@ def coming(name):
 
 
 def sync(store):
-    """Makes the DaemonSet and its pods, one a node, or takes them away."""
-    there = store.get("daemonsets", SPACE, NAME) is not None
+    """Makes the add-on's DaemonSet and its pods, one a node, or takes them away."""
+    there = (store.get("daemonsets", SPACE, NAME) or {}).get("x-addon", False)
     wanted = aws.has_addon(NAME)
     nodes = store.list("nodes")
     if wanted == there:
@@ -29,7 +29,7 @@ def sync(store):
         return
     count = len(nodes)
     store.put("daemonsets", {
-        "metadata": {"name": NAME, "namespace": SPACE, "labels": LABELS},
+        "x-addon": True, "metadata": {"name": NAME, "namespace": SPACE, "labels": LABELS},
         "spec": {"selector": {"matchLabels": LABELS}},
         "status": {"desiredNumberScheduled": count, "currentNumberScheduled": count, "updatedNumberScheduled": count,
                    "numberReady": count, "numberAvailable": count, "numberMisscheduled": 0}})

@@ -11,9 +11,12 @@ expression; the first call whose line matches gets it, and the file goes:
     drop     the connection closes; the emulator sees nothing
     lose     the connection closes after the emulator has done what was asked
     hang     no answer at all, until the caller goes away; the emulator sees nothing
+
+While there is a file FOLDER/auto-mode, clusters use EKS Auto Mode, which the emulator does not know.
 """
 
 import http.client
+import json
 import os
 import re
 import ssl
@@ -116,6 +119,10 @@ class Proxy(BaseHTTPRequestHandler):
         if kind == "lose":
             self.close_connection = True
             return
+        if re.fullmatch("read eks GET /clusters/[^/]+", line) and answer.status == 200 and os.path.exists(os.path.join(folder, "auto-mode")):
+            described = json.loads(content)
+            described["cluster"]["computeConfig"] = {"enabled": True}
+            content = json.dumps(described).encode()
         self.send_response_only(answer.status, answer.reason)
         for key, value in answer.getheaders():
             if key.lower() not in ("connection", "transfer-encoding", "content-length"):

@@ -30,7 +30,7 @@ stacks() {
 @test "without the add-on there is one line and no association; and the add-on is made, found and undone" {
   step association
   ((status == 1))
-  [[ $stderr == *"create it with scripts/steps/addon.sh"* && -z $(writes) ]]
+  [[ $stderr == *"install it with scripts/steps/addon.sh"* && -z $(writes) ]]
   step addon
   ((status == 0))
   [[ $stderr == *"kubectl is not available"* ]]

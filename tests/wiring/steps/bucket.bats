@@ -9,7 +9,7 @@ bucket=pod-identity-demo-123456789012-us-east-1
 
 setup_file() {
   start_cloud
-  toolbox aws
+  toolbox aws chmod
 }
 
 teardown_file() { stop_cloud; }
@@ -57,6 +57,36 @@ PYTHON
   AWS_REGION=eu-west-1 AWS_DEFAULT_REGION=eu-west-1 step bucket
   ((status == 0))
   [[ $(admin s3api get-bucket-location --bucket pod-identity-demo-123456789012-eu-west-1) == eu-west-1 ]]
+  AWS_REGION=eu-west-1 AWS_DEFAULT_REGION=eu-west-1 step bucket delete
+  ((status == 0))
+}
+
+# without_creation_tags MESSAGE: an AWS CLI for which creation with tags fails so.
+without_creation_tags() {
+  mv "$BATS_FILE_TMPDIR/toolbox/aws" "$BATS_FILE_TMPDIR/toolbox/real-aws"
+  cat >"$BATS_FILE_TMPDIR/toolbox/aws" <<AWS
+#!/usr/bin/env bash
+if [[ "\$*" == *create-bucket*Tags=* ]]; then echo '$1' >&2 && exit 252; fi
+exec "$BATS_FILE_TMPDIR/toolbox/real-aws" "\$@"
+AWS
+  chmod +x "$BATS_FILE_TMPDIR/toolbox/aws"
+}
+
+@test "without s3:TagResource, or with an old AWS CLI, the bucket is tagged after its creation" {
+  fail_on refuse 'write s3 PUT /[^?]*$'
+  step bucket
+  ((status == 0))
+  [[ $(writes) == "write s3 PUT /$bucket"$'\n'"write s3 PUT /$bucket"$'\n'"write s3 PUT /$bucket?tagging"* ]]
+  [[ $(admin s3api get-bucket-tagging --bucket "$bucket") == *pod-identity-demo*pod-identity-demo* ]]
+  step bucket delete
+  ((status == 0))
+
+  without_creation_tags 'Unknown parameter in CreateBucketConfiguration: "Tags", must be one of: LocationConstraint'
+  AWS_REGION=eu-west-1 AWS_DEFAULT_REGION=eu-west-1 step bucket
+  mv "$BATS_FILE_TMPDIR/toolbox/real-aws" "$BATS_FILE_TMPDIR/toolbox/aws"
+  ((status == 0))
+  [[ $(admin s3api get-bucket-location --bucket pod-identity-demo-123456789012-eu-west-1) == eu-west-1 ]]
+  [[ $(admin s3api get-bucket-tagging --bucket pod-identity-demo-123456789012-eu-west-1) == *pod-identity-demo* ]]
   AWS_REGION=eu-west-1 AWS_DEFAULT_REGION=eu-west-1 step bucket delete
   ((status == 0))
 }

@@ -14,8 +14,8 @@ setup_file() {
 teardown_file() { stop_cloud; }
 
 @test "the cluster" {
-  "$repository/scripts/steps/policy.sh"
-  survives cluster refuse CreateStack lose CreateStack hang CreateOpenIDConnectProvider drop 'write eks POST .*/addons'
+  survives cluster refuse CreateStack lose CreateStack hang 'write eks POST .*/addons' drop 'write eks POST .*/addons' \
+    refuse CreateStack hang CreateStack
 }
 
 @test "the add-on and the association, with eksctl and without" {

@@ -38,11 +38,12 @@ blocks() {
     ((PIPESTATUS[0] == 0))
   done
   [[ -e $folder/12 ]] # all were found
-  for expected in '"aws:PrincipalTag/kubernetes-namespace"' 'eks-pod-identity-agent' 'eksctl-pod-identity-demo-podidentityrole-' \
+  for expected in '$ eksctl create cluster' '$ eksctl create nodegroup' '$ aws eks create-addon' '$ eksctl create podidentityassociation' \
+    '$ eksctl utils associate-iam-oidc-provider' '$ eksctl create iamserviceaccount' '"aws:PrincipalTag/kubernetes-namespace"' 'eks-pod-identity-agent' 'eksctl-pod-identity-demo-podidentityrole-' \
     's3://pod-identity-demo-123456789012-us-east-1/' 'INFO uploaded' 'token for pods.eks.amazonaws.com' \
     'ok: credentials from EKS Pod Identity' 'ok: credentials from IRSA' \
     'nothing is wrong' 'nothing is left'; do
-    grep -qF "$expected" "$said" || { echo "nowhere: $expected" && false; }
+    grep -qF -e "$expected" "$said" || { echo "nowhere: $expected" && false; }
   done
   diff -u "$BATS_FILE_TMPDIR/before" <(listing)
 }

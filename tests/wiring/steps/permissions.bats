@@ -1,0 +1,102 @@
+#!/usr/bin/env bats
+# The policy in docs/permissions.md is what the steps need: they run as a session of a
+# role that has it, and nothing else.
+
+# shellcheck disable=SC2030,SC2031,SC2154 # each test is a subshell; status, output and stderr are of bats' run
+# shellcheck source-path=SCRIPTDIR source=../lib/wiring.sh
+load ../lib/wiring.sh
+
+setup_file() {
+  start_cloud
+  toolbox aws eksctl awk
+  local eks='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"eks.amazonaws.com"},"Action":"sts:AssumeRole"}]}'
+  ROLE=$(admin iam create-role --role-name theirs --assume-role-policy-document "$eks" --query Role.Arn)
+  admin eks create-cluster --name pod-identity-demo --role-arn "$ROLE" --resources-vpc-config subnetIds=subnet-1,subnet-2 >/dev/null
+  listing >"$BATS_FILE_TMPDIR/before"
+}
+
+teardown_file() { stop_cloud; }
+
+admin() {
+  AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_SESSION_TOKEN='' AWS_ENDPOINT_URL=$MINISTACK aws --output text "$@"
+}
+
+# The documented policy, and the actions for which MiniStack 1.5.33 finds no resource in
+# the request and so asks for all (`extract_resource_arn`). They are in the policy, for
+# the resource that AWS finds.
+documented() {
+  local without_resource='["iam:CreatePolicy", "ecr:DescribeRepositories", "ecr:ListTagsForResource"]'
+  awk '/^```/ {inside = ($0 == "```json"); next} inside' "$repository/docs/permissions.md" |
+    jq --argjson actions "$without_resource" 'if $actions - [.Statement[].Action[]] == []
+      then .Statement += [{Effect: "Allow", Action: $actions, Resource: "*"}] else error("not in the policy") end'
+}
+
+# become NAME POLICY: from here on as a session of a role with that policy alone.
+become() {
+  local keys root='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:root"},"Action":"sts:AssumeRole"}]}'
+  admin iam create-role --role-name "$1" --assume-role-policy-document "$root" >/dev/null
+  admin iam put-role-policy --role-name "$1" --policy-name all --policy-document "$2"
+  keys=$(admin sts assume-role --role-arn "arn:aws:iam::123456789012:role/$1" --role-session-name test \
+    --query 'Credentials.[AccessKeyId, SecretAccessKey, SessionToken]')
+  read -r AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN <<<"$keys"
+  export AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
+}
+
+# leave NAME: removes the role.
+leave() {
+  admin iam delete-role-policy --role-name "$1" --policy-name all
+  admin iam delete-role --role-name "$1"
+}
+
+# all STEPS...: each step, then each again, which finds all there, then each one's delete, from the last to the first.
+all() {
+  local step back=()
+  for step in "$@"; do
+    step "$step"
+    ((status == 0))
+    back=("$step" "${back[@]}")
+  done
+  for step in "$@"; do
+    step "$step"
+    [[ $status == 0 && $stderr == *"already exists"* ]]
+  done
+  for step in "${back[@]}"; do
+    step "$step" delete
+    ((status == 0))
+  done
+}
+
+@test "bucket, policies, repository, add-on and association come and go under the documented policy" {
+  become enough "$(documented)"
+  all bucket policy registry addon association
+  WITH=aws all policy addon association
+  leave enough
+  diff -u "$BATS_FILE_TMPDIR/before" <(listing)
+}
+
+@test "down leaves nothing under it" {
+  become everything "$(documented)"
+  "$repository/scripts/steps/bucket.sh"
+  "$repository/scripts/steps/policy.sh"
+  "$repository/scripts/steps/registry.sh"
+  KUBERNETES=none step down
+  ((status == 0))
+  leave everything
+  diff -u "$BATS_FILE_TMPDIR/before" <(listing)
+}
+
+@test "what the policy does not name is refused, and the message of AWS says what is missing" {
+  local policy
+  policy=$(documented)
+  become less "${policy//s3:PutBucketPolicy/s3:GetBucketLocation}"
+  step bucket
+  ((status == 1))
+  [[ $stderr == *AccessDenied*PutBucketPolicy* ]]
+  BUCKET=another-name step bucket
+  ((status == 1))
+  leave less
+  become more "$policy"
+  step bucket delete
+  ((status == 0))
+  leave more
+}
