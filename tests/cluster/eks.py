@@ -109,7 +109,8 @@ class Proxy(BaseHTTPRequestHandler):
     def handle_one_request(self):
         try:
             super().handle_one_request()
-        except ConnectionError:
+        except ConnectionError as error:  # the caller went away
+            print(f"{getattr(self, 'path', '')}: {error!r}", flush=True)
             self.close_connection = True
 
     def body(self):
@@ -150,6 +151,8 @@ class Proxy(BaseHTTPRequestHandler):
         sent = fills.request(line, body)
         own = self.headers.items() if sent is body else fills.signed(line, self.path, self.headers.items(), sent)
         status, headers, content = forward(self.command, self.path, own, sent)
+        if status >= 400:
+            print(f"{status} {line}: {content[:300]!r}", flush=True)
         if kind == "lose":
             self.close_connection = True
             return

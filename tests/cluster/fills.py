@@ -124,7 +124,7 @@ def request(line, body):
     provider's URL without the default port, which IAM leaves out (eksctl adds it: pkg/iam/oidc/api.go)."""
     if line.endswith(" CreateOpenIDConnectProvider"):
         return body.replace(b"%3A443&", b"&").replace(b"%3A443%2F", b"%2F")
-    if not line.endswith((" CreateStack", " UpdateStack")):
+    if not line.endswith((" CreateStack", " UpdateStack", " CreateChangeSet")):
         return body
     form = dict(urllib.parse.parse_qsl(body.decode(), keep_blank_values=True))
     template = json.loads(form.get("TemplateBody", "{}"))
