@@ -4,8 +4,6 @@
 mod health;
 mod metrics;
 mod outcome;
-#[cfg(target_os = "linux")]
-mod process;
 mod scrape;
 mod server;
 
