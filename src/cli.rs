@@ -29,15 +29,8 @@ pub struct Cli {
     run: Settings,
 }
 
-/// The command that the arguments ask for.
-#[derive(Clone, Debug)]
-pub(crate) enum Task {
-    Run(Box<Settings>),
-    Identity(IdentityArguments),
-}
-
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(crate) enum Command {
     /// Uploads pictures until a signal or the count ends the job (the default command)
     #[command(after_help = AFTER_HELP)]
     Run(Box<Settings>),
@@ -219,13 +212,8 @@ pub(crate) const LISTEN: &str = "--listen / LISTEN_ADDR";
 const REQUIRE_IDENTITY: &str = "--require-identity / REQUIRE_IDENTITY";
 
 impl Cli {
-    /// The command that the arguments ask for, with its own arguments.
-    pub(crate) fn into_task(self) -> Task {
-        match self.command {
-            Some(Command::Identity(arguments)) => Task::Identity(arguments),
-            Some(Command::Run(settings)) => Task::Run(settings),
-            None => Task::Run(Box::new(self.run)),
-        }
+    pub(crate) fn into_command(self) -> Command {
+        self.command.unwrap_or_else(|| Command::Run(Box::new(self.run)))
     }
 }
 

@@ -14,7 +14,6 @@ use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
-use backon::BackoffBuilder;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use tokio::sync::Notify;
@@ -25,12 +24,12 @@ use super::held::Held;
 use super::injected::Injected;
 use super::principal::Principal;
 use super::provider::Requirement;
-use crate::backoff::{Backoff, Pauses};
+use crate::backoff::{Pauses, pauses};
 use crate::errors::one_line;
 
-/// Between refreshes that fail while the credentials in use are still valid.
-const BACKOFF: Backoff =
-    Backoff { first: Duration::from_millis(500), longest: Duration::from_mins(1) };
+/// The pauses between refreshes that fail while the credentials in use are still valid.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// Why there are no credentials.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -223,8 +222,8 @@ impl Inner {
                     state.held = None;
                     self.refused.cancel();
                 }
-                let pause = state.pauses.get_or_insert_with(|| BACKOFF.build()).next();
-                state.not_before = pause.map(|pause| Instant::now() + pause);
+                let pauses = state.pauses.get_or_insert_with(|| pauses(FIRST_PAUSE, LONGEST_PAUSE));
+                state.not_before = pauses.next().map(|pause| Instant::now() + pause);
                 if state.held.as_ref().is_some_and(|held| !held.has_ended()) {
                     tracing::warn!(
                         error = one_line(error),

@@ -16,9 +16,9 @@ use futures_util::future::join_all;
 use serde::Serialize;
 use tokio::time::timeout;
 
-use super::causes::{Diagnosis, diagnose};
+use super::causes::Diagnosis;
 use super::credentials::{NoCredentials, RefreshingCredentials};
-use super::evidence::{Evidence, Failure, S3Failure};
+use super::evidence::Failure;
 use super::injected::Injected;
 use super::principal::Principal;
 use super::provider::{Provider, Requirement};
@@ -87,7 +87,7 @@ pub(super) struct PrincipalReport {
 
 /// What happened to the object that `--probe` uploads.
 #[derive(Debug, Serialize)]
-pub(crate) struct Access {
+pub(super) struct Access {
     pub(super) allowed: bool,
     pub(super) key: Option<String>,
     pub(super) diagnosis: Option<Diagnosis>,
@@ -118,9 +118,8 @@ impl Report {
             (Ok(_), Some(role), found) => other_role(role, found.as_ref()),
             (Ok(_), None, _) => None,
         };
-        let known = principal.as_ref().map(|report| report.principal.clone());
         let diagnosis = match failure {
-            Some(failure) => Some(diagnose(&Evidence::gather(failure, injected, known).await)),
+            Some(failure) => Some(Diagnosis::of(failure, credentials, None).await),
             None => None,
         };
         let summary = match (&diagnosis, &principal) {
@@ -149,12 +148,12 @@ impl Report {
         Self { injected, chain, notes, principal, access: None, verdict }
     }
 
-    /// Adds what the probe showed.
-    pub(crate) fn with_access(self, access: Access) -> Self {
-        Self { access: Some(access), ..self }
+    /// Adds what the probe showed: the key of the object that it stored, or why it stored none. There
+    /// is neither if there was no request, because the credentials were gone.
+    pub(crate) fn add_access(&mut self, key: Option<String>, diagnosis: Option<Diagnosis>) {
+        self.access = Some(Access { allowed: key.is_some(), key, diagnosis });
     }
 
-    /// Whether the identity is the expected one.
     pub(crate) fn is_ok(&self) -> bool {
         self.verdict.ok
     }
@@ -162,29 +161,6 @@ impl Report {
     /// The report as one JSON document.
     pub(crate) fn json(&self) -> serde_json::Result<String> {
         serde_json::to_string_pretty(self)
-    }
-}
-
-impl Access {
-    /// The object was stored under this key.
-    pub(crate) fn allowed(key: String) -> Self {
-        Self { allowed: true, key: Some(key), diagnosis: None }
-    }
-
-    /// S3 refused the object, or there was no request because the credentials were gone.
-    pub(crate) async fn refused(
-        failure: Option<Box<S3Failure>>,
-        credentials: &RefreshingCredentials,
-    ) -> Self {
-        let diagnosis = match failure {
-            Some(failure) => {
-                let (injected, principal) = (credentials.injected(), credentials.principal());
-                let failure = Failure::S3(failure);
-                Some(diagnose(&Evidence::gather(failure, injected, principal).await))
-            }
-            None => None,
-        };
-        Self { allowed: false, key: None, diagnosis }
     }
 }
 

@@ -6,6 +6,5 @@ mod log;
 mod run;
 mod ticks;
 
-pub(crate) use announcement::Plan;
 pub(crate) use attempt::Attempt;
 pub(crate) use run::Job;

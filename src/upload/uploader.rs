@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::ChecksumAlgorithm;
 use bytes::Bytes;
@@ -10,9 +11,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::checksum_trailer::ChecksumTrailer;
 use super::chunks::Chunks;
-use super::destination::{Destination, without_secrets};
+use super::destination::{Destination, client, without_secrets};
 use super::error::UploadError;
 use super::replay::Replay;
+use crate::identity::RefreshingCredentials;
 use crate::source::Picture;
 
 /// Up to this size in bytes, one `PutObject` carries the picture.
@@ -39,7 +41,7 @@ pub(crate) struct Uploaded {
 #[derive(Clone, Debug)]
 pub(crate) struct Uploader {
     pub(super) client: Client,
-    pub(super) to: Arc<Destination>,
+    pub(crate) to: Arc<Destination>,
 }
 
 /// What it took to store an object.
@@ -59,8 +61,14 @@ pub(super) struct Object<'a> {
 }
 
 impl Uploader {
-    pub(crate) fn new(client: Client, to: Destination) -> Self {
-        Self { client, to: Arc::new(to) }
+    pub(crate) fn new(
+        sdk: &SdkConfig,
+        credentials: RefreshingCredentials,
+        bucket: &str,
+        prefix: &str,
+    ) -> Self {
+        let to = Arc::new(Destination::new(bucket, prefix, sdk));
+        Self { client: client(sdk, credentials), to }
     }
 
     /// Stores the picture as one object. If that fails, nothing of it stays in S3: neither an object
