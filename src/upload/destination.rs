@@ -89,13 +89,9 @@ fn endpoint(sdk: &SdkConfig) -> Option<String> {
 /// Whether an endpoint is Amazon's own (VPC endpoints included), where each bucket has a DNS name.
 /// An emulator or another store has none, so that the bucket must be in the path.
 fn is_amazons(endpoint: &str) -> bool {
-    Url::parse(endpoint).is_ok_and(|url| {
-        url.host_str().is_some_and(|host| {
-            [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"]
-                .iter()
-                .any(|domain| host.ends_with(domain))
-        })
-    })
+    let url = Url::parse(endpoint);
+    let host = url.as_ref().ok().and_then(Url::host_str).unwrap_or_default();
+    [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"].iter().any(|domain| host.ends_with(domain))
 }
 
 /// A URL's scheme, host and path: the rest may contain secrets. It is cut to fit S3's limit of 2 KB

@@ -44,13 +44,6 @@ pub(crate) struct Uploader {
     pub(crate) to: Arc<Destination>,
 }
 
-/// What it took to store an object.
-pub(super) struct Sent {
-    pub(super) size: u64,
-    pub(super) fetch_time: Duration,
-    pub(super) attempts: u32,
-}
-
 /// The object that a picture will become.
 pub(super) struct Object<'a> {
     pub(super) uploader: &'a Uploader,
@@ -58,6 +51,7 @@ pub(super) struct Object<'a> {
     pub(super) content_type: &'static str,
     /// Where the picture came from, without secrets.
     pub(super) source: String,
+    started: Instant,
 }
 
 impl Uploader {
@@ -78,14 +72,14 @@ impl Uploader {
         picture: Picture,
         cancel: &CancellationToken,
     ) -> Result<Uploaded, UploadError> {
-        let started = Instant::now();
         let object = Object {
             uploader: self,
             key: self.to.key(picture.kind.extension),
             content_type: picture.kind.media_type,
             source: without_secrets(&picture.url),
+            started: Instant::now(),
         };
-        let sent = match picture.declared_length() {
+        match picture.declared_length() {
             Some(length) if length > SINGLE_LIMIT => {
                 object.put_in_parts(picture, Chunks::default(), cancel).await
             }
@@ -94,14 +88,7 @@ impl Uploader {
                 unless_cancelled(cancel, object.put(body)).await
             }
             None => object.put_of_unknown_length(picture, cancel).await,
-        }?;
-        Ok(Uploaded {
-            key: object.key,
-            size: sent.size,
-            fetch_time: sent.fetch_time,
-            upload_time: started.elapsed(),
-            attempts: sent.attempts,
-        })
+        }
     }
 
     /// Puts a small object where pictures go, to see whether that is allowed. Returns its key.
@@ -128,7 +115,7 @@ impl Object<'_> {
         &self,
         mut picture: Picture,
         cancel: &CancellationToken,
-    ) -> Result<Sent, UploadError> {
+    ) -> Result<Uploaded, UploadError> {
         let mut chunks = Chunks::default();
         let is_large =
             unless_cancelled(cancel, chunks.fill_beyond(&mut picture, SINGLE_LIMIT)).await?;
@@ -140,11 +127,9 @@ impl Object<'_> {
     }
 
     /// One request. Its checksum is a header if all bytes have arrived, otherwise a trailer.
-    async fn put(&self, body: Replay) -> Result<Sent, UploadError> {
-        let to = &self.uploader.to;
-        let request = self
-            .uploader
-            .client
+    async fn put(&self, body: Replay) -> Result<Uploaded, UploadError> {
+        let Uploader { client, to } = self.uploader;
+        let request = client
             .put_object()
             .bucket(&to.bucket)
             .key(&self.key)
@@ -168,7 +153,12 @@ impl Object<'_> {
             });
         }
         let fetch_time = body.finish()?;
-        Ok(Sent { size: body.length(), fetch_time, attempts: body.attempts() })
+        Ok(self.stored(body.length(), fetch_time, body.attempts()))
+    }
+
+    pub(super) fn stored(&self, size: u64, fetch_time: Duration, attempts: u32) -> Uploaded {
+        let key = self.key.clone();
+        Uploaded { key, size, fetch_time, upload_time: self.started.elapsed(), attempts }
     }
 }
 
