@@ -1,6 +1,5 @@
 //! The job: a picture at each tick, until the count is reached or the program is told to end.
 
-mod announcement;
 mod attempt;
 mod log;
 mod run;

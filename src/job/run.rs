@@ -6,9 +6,8 @@ use std::time::Duration;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::announcement::announce;
 use super::attempt::Attempt;
-use super::log::log;
+use super::log::{announce, log};
 use super::ticks::{Grace, Ticks};
 use crate::config::Config;
 use crate::exit::Exit;
@@ -20,7 +19,6 @@ use crate::status::{Outcome, Status};
 /// How long the credential chain may take to answer, with all its providers and retries.
 const CHAIN_TIME: Duration = Duration::from_mins(3);
 
-/// Uploads pictures as planned.
 pub(crate) struct Job {
     pub(crate) config: Config,
     pub(crate) attempt: Attempt,
@@ -139,13 +137,7 @@ impl Job {
                                 None => return Exit::NotReady,
                             }
                         }
-                        (
-                            Outcome::NotFetched(_)
-                            | Outcome::NotStored { .. }
-                            | Outcome::Cancelled
-                            | Outcome::Panicked(_),
-                            _,
-                        ) => ticks.failed(),
+                        _ => ticks.failed(),
                     }
                 }
                 () = sleep_until(ticks.due), if ticks.awaited(pictures.len()) => {
