@@ -5,7 +5,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{
     Config, IdentityConfig, Problems, boolean, bucket, concurrency, count, duration, image_url,
-    key_prefix, listen, log_filter, log_format, region_name, role_name, size, timeout,
+    key_prefix, listen, log_filter, log_format, optional, region_name, role_name, size, timeout,
 };
 use crate::identity::Expected;
 use crate::source::Limits;
@@ -193,7 +193,7 @@ impl IdentityArguments {
         let mut problems = Problems(Vec::new());
         let p = &mut problems;
         let provider = p.take(REQUIRE_IDENTITY, self.guard.require_identity.parse());
-        let role = p.take("--expect-role", role_name(self.expect_role.as_deref()));
+        let role = p.take("--expect-role", optional(self.expect_role.as_deref(), role_name));
         let probe = self.probe.then(|| {
             let bucket = p.take("--bucket / S3_BUCKET_NAME", bucket(self.bucket));
             (bucket, p.take("--key-prefix / S3_KEY_PREFIX", key_prefix(self.key_prefix)))
@@ -234,7 +234,7 @@ impl Settings {
                 .filter_map(|url| p.note("--image-url / IMAGE_URL", image_url(url)))
                 .collect(),
             interval: p.take("--interval / INTERVAL", duration(&self.interval)),
-            count: p.take("--count / COUNT", count(self.count.as_deref())),
+            count: p.take("--count / COUNT", optional(self.count.as_deref(), count)),
             concurrency: p.take("--concurrency / CONCURRENCY", concurrency(&self.concurrency)),
             key_prefix: p.take("--key-prefix / S3_KEY_PREFIX", key_prefix(self.key_prefix)),
             limits: Limits {
