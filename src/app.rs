@@ -109,7 +109,7 @@ fn credentials(sdk: &SdkConfig, required: Requirement) -> Result<RefreshingCrede
 fn run_identity(config: &IdentityConfig) -> Result<Exit, CannotRun> {
     let report = runtime(1)?.block_on(identity(config))?;
     if config.json {
-        println!("{}", report.json()?);
+        println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         print!("{report}");
     }

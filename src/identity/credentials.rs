@@ -200,21 +200,21 @@ impl Inner {
     }
 
     async fn refresh(&self) -> Result<Credentials, NoCredentials> {
-        let result = self.ask().await;
+        let answer = self.ask().await;
         let mut state = self.state();
         state.refresh = None;
-        match &result {
-            Ok((credentials, principal)) => {
+        match answer {
+            Ok((credentials, mut principal)) => {
                 tracing::debug!(expiry = ?credentials.expiry(), "credentials refreshed");
                 state.pauses = None;
                 state.not_before = None;
                 state.refreshes.succeeded += 1;
-                let mut principal = principal.clone();
                 if let Some(earlier) = &state.held {
                     principal.name_like(&earlier.principal);
                 }
                 state.held = Some(Held::new(credentials.clone(), principal));
                 self.renewed.notify_one();
+                Ok(credentials)
             }
             Err(error) => {
                 state.refreshes.failed += 1;
@@ -226,13 +226,13 @@ impl Inner {
                 state.not_before = pauses.next().map(|pause| Instant::now() + pause);
                 if state.held.as_ref().is_some_and(|held| !held.has_ended()) {
                     tracing::warn!(
-                        error = one_line(error),
+                        error = one_line(&error),
                         "credentials could not be refreshed; those in use are still valid"
                     );
                 }
+                Err(error)
             }
         }
-        result.map(|(credentials, _)| credentials)
     }
 
     async fn ask(&self) -> Result<(Credentials, Principal), NoCredentials> {

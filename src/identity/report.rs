@@ -25,7 +25,6 @@ use super::provider::{Provider, Requirement};
 use super::token::Tokens;
 use crate::errors::one_line;
 
-/// How long one provider may take to answer.
 const PROVIDER_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// The identity that the operator expects.
@@ -55,7 +54,6 @@ pub(super) struct InjectedReport {
     pub(super) tokens: Tokens,
 }
 
-/// A provider of the chain.
 #[derive(Debug, Serialize)]
 pub(super) struct Link {
     pub(super) provider: Provider,
@@ -93,7 +91,6 @@ pub(super) struct Access {
     pub(super) diagnosis: Option<Diagnosis>,
 }
 
-/// Whether the identity is the expected one.
 #[derive(Debug, Serialize)]
 pub(super) struct Verdict {
     pub(super) ok: bool,
@@ -156,11 +153,6 @@ impl Report {
 
     pub(crate) fn is_ok(&self) -> bool {
         self.verdict.ok
-    }
-
-    /// The report as one JSON document.
-    pub(crate) fn json(&self) -> serde_json::Result<String> {
-        serde_json::to_string_pretty(self)
     }
 }
 
