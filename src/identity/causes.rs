@@ -51,14 +51,11 @@ pub(crate) enum ResolvedBy {
     FreshCredentials,
 }
 
-/// What a failure comes from, and how to fix it.
+/// What a failure comes from, and how to fix it, one line each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Diagnosis {
-    /// The row's id.
     pub(crate) id: &'static str,
-    /// What is wrong, in one line.
     pub(crate) cause: String,
-    /// What to do, in one line.
     pub(crate) fix: String,
     pub(crate) resolved_by: ResolvedBy,
 }

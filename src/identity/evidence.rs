@@ -17,7 +17,6 @@ use crate::errors::one_line;
 /// fresh node its pod may start after this one.
 const AGENT_START: Duration = Duration::from_mins(2);
 
-/// What failed.
 #[derive(Clone, Debug)]
 pub(crate) enum Failure {
     /// No provider of the chain gave credentials.
@@ -31,15 +30,16 @@ pub(crate) enum Failure {
     /// A provider answered that is not the required one.
     Refused(Requirement, Box<Principal>),
     /// The role is not the one that `identity --expect-role` names.
-    OtherRole { expected: String, found: String },
-    /// S3 refused a request or did not answer.
+    OtherRole {
+        expected: String,
+        found: String,
+    },
     S3(Box<S3Failure>),
 }
 
 /// What is known of a failed request to S3.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct S3Failure {
-    /// The name of the API operation.
     pub(crate) operation: &'static str,
     pub(crate) bucket: String,
     /// The endpoint, if one is set.
@@ -54,7 +54,6 @@ pub(crate) struct S3Failure {
     pub(crate) text: String,
 }
 
-/// Everything that a diagnosis is based on.
 #[derive(Clone)]
 pub(super) struct Evidence {
     pub(super) failure: Failure,

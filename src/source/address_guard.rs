@@ -15,17 +15,13 @@ use url::{Host, Url};
 /// Why an image host's address is refused.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum AddressRefused {
-    /// It is, or resolves to, an address that is not public.
     #[error("{host} is {address}, a {class} address (--allow-private-source permits such hosts)")]
     Range {
         /// As the URL spells it.
         host: String,
-        /// What it resolved to.
         address: IpAddr,
-        /// The kind of range that the address is in.
         class: &'static str,
     },
-    /// It is a proxy of this environment.
     #[error("{0} is this environment's proxy, not an image host")]
     Proxy(String),
 }

@@ -22,7 +22,6 @@ use super::image_kind::{EndWatch, ImageKind, SNIFF_LENGTH};
 pub(crate) struct Picture {
     /// Where it came from, after redirects.
     pub(crate) url: Url,
-    /// What its first bytes say it is.
     pub(crate) kind: ImageKind,
     /// How often the host was asked for it.
     pub(crate) attempts: u32,

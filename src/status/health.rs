@@ -72,12 +72,10 @@ impl Status {
         self.0.state().phase = Phase::Running;
     }
 
-    /// The job is ending.
     pub(crate) fn ending(&self) {
         self.0.state().phase = Phase::Ending;
     }
 
-    /// So many pictures are in flight.
     pub(crate) fn in_flight(&self, pictures: usize) {
         self.0.metrics.in_flight.set(i64::try_from(pictures).unwrap_or(i64::MAX));
     }
@@ -87,7 +85,6 @@ impl Status {
         self.0.metrics.skipped_ticks.inc();
     }
 
-    /// An attempt has ended.
     pub(crate) fn record(&self, outcome: &Outcome) {
         self.0.metrics.record(outcome);
         if !matches!(outcome, Outcome::Cancelled) {
@@ -123,7 +120,6 @@ impl Status {
         }
     }
 
-    /// All metrics, in the format of [`super::metrics::CONTENT_TYPE`].
     pub(super) fn metrics(&self) -> Result<String, fmt::Error> {
         self.0.metrics.text()
     }

@@ -35,7 +35,6 @@ const BUCKETS: [f64; 12] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10
 type Counters = Family<[(&'static str, &'static str); 1], Counter>;
 type Seconds = Gauge<f64, AtomicU64>;
 
-/// Counters, gauges and histograms of the job.
 #[derive(Debug)]
 pub(super) struct Metrics {
     registry: Registry,
@@ -123,7 +122,6 @@ impl Metrics {
         metrics
     }
 
-    /// Counts what an attempt came to.
     pub(super) fn record(&self, outcome: &Outcome) {
         self.uploads.get_or_create(&[("result", outcome.result())]).inc();
         match outcome {

@@ -28,7 +28,6 @@ use super::metrics;
 /// Connections at the same time.
 const CONNECTIONS: usize = 32;
 
-/// How long a connection may last.
 const CONNECTION_TIME: Duration = Duration::from_secs(5);
 
 /// Limits for a request's headers, of which a kubelet and Prometheus send about ten.
