@@ -18,6 +18,7 @@ mod errors;
 mod exit;
 mod identity;
 mod job;
+mod lock;
 mod sdk;
 mod shutdown;
 mod source;

@@ -7,7 +7,7 @@
 //! neither ends credentials early nor keeps expired ones.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -26,6 +26,7 @@ use super::principal::Principal;
 use super::provider::Requirement;
 use crate::backoff::{Pauses, pauses};
 use crate::errors::one_line;
+use crate::lock::lock;
 
 /// The pauses between refreshes that fail while the credentials in use are still valid.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -114,7 +115,7 @@ impl RefreshingCredentials {
     /// Valid credentials: those in use, or new ones.
     pub(crate) async fn credentials(&self) -> Result<Credentials, NoCredentials> {
         let refresh = {
-            let mut state = self.0.state();
+            let mut state = lock(&self.0.state);
             match state.held.as_ref().filter(|held| !held.has_ended()) {
                 Some(held) => {
                     let credentials = held.credentials.clone();
@@ -143,11 +144,11 @@ impl RefreshingCredentials {
 
     /// Who the credentials in use stand for.
     pub(crate) fn principal(&self) -> Option<Principal> {
-        self.0.state().held.as_ref().map(|held| held.principal.clone())
+        lock(&self.0.state).held.as_ref().map(|held| held.principal.clone())
     }
 
     pub(crate) fn standing(&self) -> Standing {
-        let state = self.0.state();
+        let state = lock(&self.0.state);
         let held = state.held.as_ref();
         Standing {
             principal: held.map(|held| held.principal.clone()),
@@ -166,7 +167,7 @@ impl RefreshingCredentials {
             let mut principal = Principal::of(&credentials, &self.0.injected);
             match principal.ask_sts(&sdk, &credentials).await {
                 Ok(()) => {
-                    if let Some(held) = &mut self.0.state().held {
+                    if let Some(held) = &mut lock(&self.0.state).held {
                         held.principal.name_like(&principal);
                     }
                 }
@@ -177,14 +178,14 @@ impl RefreshingCredentials {
 
     #[cfg(test)]
     pub(super) fn step_wall_clock_past_expiry(&self) {
-        if let Some(held) = &mut self.0.state().held {
+        if let Some(held) = &mut lock(&self.0.state).held {
             held.step_wall_clock_past_expiry();
         }
     }
 
     /// Drops the credentials in use: S3 says that they are not valid, whatever the clocks say.
     pub(crate) fn forget(&self) {
-        self.0.state().held = None;
+        lock(&self.0.state).held = None;
     }
 
     /// Returns once a provider has answered that is not the required one.
@@ -194,14 +195,9 @@ impl RefreshingCredentials {
 }
 
 impl Inner {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing in here can panic in the middle of a change.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     async fn refresh(&self) -> Result<Credentials, NoCredentials> {
         let answer = self.ask().await;
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         state.refresh = None;
         match answer {
             Ok((credentials, mut principal)) => {

@@ -69,7 +69,7 @@ impl Uploader {
     /// nor a multipart upload.
     pub(crate) async fn upload(
         &self,
-        picture: Picture,
+        mut picture: Picture,
         cancel: &CancellationToken,
     ) -> Result<Uploaded, UploadError> {
         let object = Object {
@@ -87,7 +87,15 @@ impl Uploader {
                 let body = Replay::arriving(picture, length);
                 unless_cancelled(cancel, object.put(body)).await
             }
-            None => object.put_of_unknown_length(picture, cancel).await,
+            None => {
+                let mut chunks = Chunks::default();
+                let fill = chunks.fill_beyond(&mut picture, SINGLE_LIMIT);
+                if unless_cancelled(cancel, fill).await? {
+                    return object.put_in_parts(picture, chunks, cancel).await;
+                }
+                let body = Replay::arrived(chunks.take(SINGLE_LIMIT), picture.finish()?);
+                unless_cancelled(cancel, object.put(body)).await
+            }
         }
     }
 
@@ -111,21 +119,6 @@ impl Uploader {
 }
 
 impl Object<'_> {
-    async fn put_of_unknown_length(
-        &self,
-        mut picture: Picture,
-        cancel: &CancellationToken,
-    ) -> Result<Uploaded, UploadError> {
-        let mut chunks = Chunks::default();
-        let is_large =
-            unless_cancelled(cancel, chunks.fill_beyond(&mut picture, SINGLE_LIMIT)).await?;
-        if is_large {
-            return self.put_in_parts(picture, chunks, cancel).await;
-        }
-        let body = Replay::arrived(chunks.take(SINGLE_LIMIT), picture.finish()?);
-        unless_cancelled(cancel, self.put(body)).await
-    }
-
     /// One request. Its checksum is a header if all bytes have arrived, otherwise a trailer.
     async fn put(&self, body: Replay) -> Result<Uploaded, UploadError> {
         let Uploader { client, to } = self.uploader;
