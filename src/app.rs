@@ -10,11 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Cli, Command, LISTEN};
 use crate::config::{Config, IdentityConfig};
-use crate::exit::Exit;
+use crate::exit::{Exit, Signals};
 use crate::identity::{Diagnosis, Failure, Injected, RefreshingCredentials, Report, Requirement};
 use crate::job::{Attempt, Job};
 use crate::sdk;
-use crate::shutdown::Signals;
 use crate::source::Source;
 use crate::status::{Server, Status};
 use crate::telemetry;

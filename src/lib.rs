@@ -20,7 +20,6 @@ mod identity;
 mod job;
 mod lock;
 mod sdk;
-mod shutdown;
 mod source;
 mod status;
 mod telemetry;

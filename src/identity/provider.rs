@@ -136,10 +136,9 @@ impl FromStr for Requirement {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let names = Self::ALL.map(|requirement| requirement.to_string());
-        let found = names.iter().position(|name| name == text);
-        found
-            .map(|index| Self::ALL[index])
-            .ok_or_else(|| format!("{text:?} is none of {}", names.join(", ")))
+        Self::ALL.into_iter().find(|requirement| requirement.to_string() == text).ok_or_else(|| {
+            let names = Self::ALL.map(|requirement| requirement.to_string()).join(", ");
+            format!("{text:?} is none of {names}")
+        })
     }
 }

@@ -10,10 +10,9 @@ use super::attempt::Attempt;
 use super::log::{announce, log};
 use super::ticks::{Grace, Ticks};
 use crate::config::Config;
-use crate::exit::Exit;
+use crate::exit::{Exit, Signals};
 use crate::identity::{Diagnosis, NoCredentials, Principal, ResolvedBy};
 use crate::sdk::longest_picture;
-use crate::shutdown::Signals;
 use crate::status::{Outcome, Status};
 
 /// How long the credential chain may take to answer, with all its providers and retries.

@@ -61,7 +61,7 @@ impl Picture {
         }
         let started = deadline - limits.fetch;
         let picture = Self { url, kind, attempts, started, beginning, rest, end };
-        if picture.rest.has_ended() {
+        if picture.rest.ended.is_some() {
             // All of a small picture has arrived: if it is not whole, no upload needs to begin.
             picture.finish()?;
         }
