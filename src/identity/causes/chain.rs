@@ -67,12 +67,12 @@ fn node_role_fallback(e: &Evidence) -> Option<Explanation> {
     (found.provider == Provider::Instance).then_some(())?;
     Some(explanation(
         format!(
-            "only the node's role answered: {required} was not injected into this pod (there was no \
-             association when it was created, or the webhook missed it)"
+            "only the node's role answered: {required} was not injected into this pod (there was \
+             no association when it was created, or the webhook missed it)"
         ),
         format!(
-            "check that the association exists (aws eks list-pod-identity-associations) and that no \
-             annotation skips this container, {NEW_POD}"
+            "check that the association exists (aws eks list-pod-identity-associations) and that \
+             no annotation skips this container, {NEW_POD}"
         ),
     ))
 }

@@ -20,8 +20,8 @@ pub(super) const CAUSES: &[Cause] = &[
         Some(explanation(
             format!("{action} on bucket {} is denied {reason}", s3.bucket),
             format!(
-                "allow {action} on {}/* in the session policy of the association too: it and \
-                     the role's policy must both allow it",
+                "allow {action} on {}/* in the session policy of the association too: it and the \
+                 role's policy must both allow it",
                 arn(s3)
             ),
         ))
@@ -31,8 +31,8 @@ pub(super) const CAUSES: &[Cause] = &[
         let s3 = e.s3(&["NoSuchBucket"])?;
         Some(explanation(
             format!("there is no bucket {}", s3.bucket),
-            "create the bucket, or correct S3_BUCKET_NAME; a new bucket takes a moment to \
-                 become available",
+            "create the bucket, or correct S3_BUCKET_NAME; a new bucket takes a moment to become \
+             available",
         ))
     }),
     Cause::new("wrong_region", Never, |e| {
@@ -72,10 +72,10 @@ pub(super) const CAUSES: &[Cause] = &[
             format!("S3 does not accept {}: {code}", e.identity()),
             if s3.endpoint.is_some() {
                 "nothing: new credentials are asked for; if it continues, check whether these \
-                     credentials are meant for this endpoint"
+                 credentials are meant for this endpoint"
             } else {
-                "nothing: new credentials are asked for; if it continues, check the node's \
-                     clock and the role"
+                "nothing: new credentials are asked for; if it continues, check the node's clock \
+                 and the role"
             },
         ))
     }),
@@ -90,8 +90,8 @@ pub(super) const CAUSES: &[Cause] = &[
         ])?;
         Some(explanation(
             format!("S3 cannot serve the request at the moment: {}", s3.text),
-            "nothing: the upload is tried again; if SlowDown continues, spread the load over \
-                 more key prefixes",
+            "nothing: the upload is tried again; if SlowDown continues, spread the load over more \
+             key prefixes",
         ))
     }),
     Cause::new("endpoint_unreachable", Wait, |e| {
@@ -104,8 +104,8 @@ pub(super) const CAUSES: &[Cause] = &[
             )),
             None => Some(explanation(
                 format!("S3 in {} cannot be reached: {}", s3.region, s3.text),
-                "allow egress to S3 (port 443) or add a VPC endpoint, and check that the \
-                     region exists",
+                "allow egress to S3 (port 443) or add a VPC endpoint, and check that the region \
+                 exists",
             )),
         }
     }),
