@@ -44,9 +44,9 @@ impl Object<'_> {
         chunks: Chunks,
         cancel: &CancellationToken,
     ) -> Result<Uploaded, UploadError> {
+        let Uploader { client, to } = self.uploader;
         // Not to be cancelled: the answer has the identifier without which the upload cannot be
         // aborted.
-        let Uploader { client, to } = self.uploader;
         let created = client
             .create_multipart_upload()
             .bucket(&to.bucket)
@@ -101,7 +101,18 @@ impl Object<'_> {
             stored.push(part?);
         }
         let attempts = stored.iter().map(|(_, attempts)| *attempts).max().unwrap_or(0);
-        self.complete(id, stored.into_iter().map(|(part, _)| part).collect()).await?;
+        let mut parts: Vec<_> = stored.into_iter().map(|(part, _)| part).collect();
+        parts.sort_by_key(CompletedPart::part_number);
+        let Uploader { client, to } = self.uploader;
+        client
+            .complete_multipart_upload()
+            .bucket(&to.bucket)
+            .key(&self.key)
+            .upload_id(id)
+            .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts)).build())
+            .send()
+            .await
+            .map_err(|error| UploadError::of("CompleteMultipartUpload", to, &error))?;
         Ok(self.stored(size, fetch_time, attempts))
     }
 
@@ -127,21 +138,6 @@ impl Object<'_> {
             .set_e_tag(sent.e_tag)
             .build();
         Ok((part, body.attempts()))
-    }
-
-    async fn complete(&self, id: &str, mut parts: Vec<CompletedPart>) -> Result<(), UploadError> {
-        let Uploader { client, to } = self.uploader;
-        parts.sort_by_key(CompletedPart::part_number);
-        client
-            .complete_multipart_upload()
-            .bucket(&to.bucket)
-            .key(&self.key)
-            .upload_id(id)
-            .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts)).build())
-            .send()
-            .await
-            .map_err(|error| UploadError::of("CompleteMultipartUpload", to, &error))?;
-        Ok(())
     }
 
     /// Removes the upload and its parts, or logs that they could not be removed.
