@@ -95,12 +95,11 @@ pub(crate) fn role_name(text: &str) -> Result<String, String> {
 pub(crate) fn bucket(name: Option<String>) -> Result<String, String> {
     let name =
         name.filter(|name| !name.is_empty()).ok_or("not set: name the bucket to upload to")?;
-    let edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
-    let bytes = name.as_bytes();
-    let well_formed = (3..=63).contains(&bytes.len())
-        && bytes.iter().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-'))
-        && edge(bytes.first())
-        && edge(bytes.last());
+    let letter_or_digit = |c: char| c.is_ascii_alphanumeric();
+    let well_formed = (3..=63).contains(&name.len())
+        && name.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '.' | '-'))
+        && name.starts_with(letter_or_digit)
+        && name.ends_with(letter_or_digit);
     if well_formed || name.starts_with("arn:") {
         Ok(name)
     } else {

@@ -30,10 +30,8 @@ pub(crate) enum Failure {
     /// A provider answered that is not the required one.
     Refused(Requirement, Box<Principal>),
     /// The role is not the one that `identity --expect-role` names.
-    OtherRole {
-        expected: String,
-        found: String,
-    },
+    OtherRole { expected: String, found: String },
+    /// S3 refused a request or did not answer.
     S3(Box<S3Failure>),
 }
 
