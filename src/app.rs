@@ -1,6 +1,6 @@
 //! The composition root: builds the parts from the settings, connects them and runs them.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 
 use aws_config::SdkConfig;
@@ -15,7 +15,7 @@ use crate::identity::{Diagnosis, Failure, Injected, RefreshingCredentials, Repor
 use crate::job::{Attempt, Job};
 use crate::sdk;
 use crate::source::Source;
-use crate::status::{Server, Status};
+use crate::status::{Status, serve};
 use crate::telemetry;
 use crate::upload::{UploadError, Uploader};
 
@@ -52,21 +52,21 @@ fn unusable(problems: Vec<String>) -> Exit {
 
 fn run_job(config: Config) -> Exit {
     telemetry::init(config.log_format, config.log_filter.clone());
-    let server = match config.listen.map(listen).transpose() {
-        Ok(server) => server,
+    let listener = match config.listen.map(listen).transpose() {
+        Ok(listener) => listener,
         Err(problem) => return unusable(vec![problem]),
     };
     let ended = runtime(config.concurrency)
         .map_err(CannotRun::from)
-        .and_then(|runtime| runtime.block_on(job(config, server)));
+        .and_then(|runtime| runtime.block_on(job(config, listener)));
     ended.unwrap_or_else(|error| {
         tracing::error!(%error, "cannot run");
         Exit::CannotRun
     })
 }
 
-fn listen(address: SocketAddr) -> Result<Server, String> {
-    Server::bind(address).map_err(|error| {
+fn listen(address: SocketAddr) -> Result<TcpListener, String> {
+    TcpListener::bind(address).map_err(|error| {
         format!("{LISTEN}: cannot listen on {address}: {error}; give another address, or off")
     })
 }
@@ -79,16 +79,15 @@ fn runtime(concurrency: usize) -> std::io::Result<Runtime> {
     builder.enable_all().build()
 }
 
-async fn job(config: Config, server: Option<Server>) -> Result<Exit, CannotRun> {
+async fn job(config: Config, listener: Option<TcpListener>) -> Result<Exit, CannotRun> {
     let started = Instant::now();
     let mut signals = Signals::install()?;
     let sdk = sdk::load(Some(&config.region), config.limits.fetch).await;
     let credentials = credentials(&sdk, config.require_identity)?;
     let status = Status::new(credentials.clone(), config.interval);
 
-    if let Some(server) = server {
-        server
-            .serve(status.clone())
+    if let Some(listener) = listener {
+        serve(listener, status.clone())
             .map_err(|error| format!("cannot serve health and metrics: {error}"))?;
         tokio::spawn(credentials.clone().keep_named(sdk.clone()));
     }

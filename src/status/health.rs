@@ -8,7 +8,6 @@ use tokio::time::Instant;
 
 use super::metrics::Metrics;
 use super::outcome::Outcome;
-use super::scrape::IdentityCollector;
 use crate::identity::{Diagnosis, RefreshingCredentials};
 use crate::lock::lock;
 
@@ -41,7 +40,7 @@ impl Status {
     /// The status of a job that begins now, with its time from tick to tick.
     pub(crate) fn new(credentials: RefreshingCredentials, interval: Duration) -> Self {
         Self(Arc::new(Inner {
-            metrics: Metrics::new(interval, IdentityCollector(credentials.clone())),
+            metrics: Metrics::new(interval, credentials.clone()),
             credentials,
             state: Mutex::new(State {
                 due: Instant::now() + SLACK,

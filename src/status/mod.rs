@@ -9,4 +9,4 @@ mod server;
 
 pub(crate) use health::Status;
 pub(crate) use outcome::Outcome;
-pub(crate) use server::Server;
+pub(crate) use server::serve;

@@ -18,12 +18,9 @@ pub(super) fn unix(time: SystemTime) -> f64 {
 }
 
 /// The identity and its credentials as metrics.
-#[derive(Debug)]
-pub(super) struct IdentityCollector(pub(super) RefreshingCredentials);
-
-impl Collector for IdentityCollector {
+impl Collector for RefreshingCredentials {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let Standing { principal, refreshes, .. } = self.0.standing();
+        let Standing { principal, refreshes, .. } = self.standing();
         let help = "Number of times that the credential chain was asked for credentials, by result";
         let mut family =
             encoder.encode_descriptor("credentials_refreshes", help, None, MetricType::Counter)?;

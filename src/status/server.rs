@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::thread;
 use std::time::Duration;
 
@@ -37,31 +37,19 @@ const HEADER_BYTES: usize = 8 << 10;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// An address that the program listens on but does not serve yet.
-#[derive(Debug)]
-pub(crate) struct Server(TcpListener);
-
-impl Server {
-    /// Listens on an address. Fails if it is in use, or not an address of this machine.
-    pub(crate) fn bind(address: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        Ok(Self(listener))
-    }
-
-    /// Serves this status as long as the process runs. Fails if the system has no more threads or
-    /// file descriptors.
-    pub(crate) fn serve(self, status: Status) -> io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        tracing::info!(address = %self.0.local_addr()?, "health and metrics are served");
-        let listener = {
-            let _inside = runtime.enter();
-            tokio::net::TcpListener::from_std(self.0)?
-        };
-        let serve = move || runtime.block_on(accept(&listener, &status));
-        thread::Builder::new().name("server".to_owned()).spawn(serve)?;
-        Ok(())
-    }
+/// Serves this status as long as the process runs. Fails if the system has no more threads or file
+/// descriptors.
+pub(crate) fn serve(listener: TcpListener, status: Status) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    tracing::info!(address = %listener.local_addr()?, "health and metrics are served");
+    listener.set_nonblocking(true)?;
+    let listener = {
+        let _inside = runtime.enter();
+        tokio::net::TcpListener::from_std(listener)?
+    };
+    let serve = move || runtime.block_on(accept(&listener, &status));
+    thread::Builder::new().name("server".to_owned()).spawn(serve)?;
+    Ok(())
 }
 
 async fn accept(listener: &tokio::net::TcpListener, status: &Status) -> ! {
