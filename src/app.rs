@@ -117,8 +117,8 @@ fn run_identity(config: &IdentityConfig) -> Result<Exit, CannotRun> {
 async fn identity(config: &IdentityConfig) -> Result<Report, CannotRun> {
     // No body is larger than a probe's.
     let sdk = sdk::load(config.region.as_deref(), std::time::Duration::ZERO).await;
-    let credentials = credentials(&sdk, config.expected.provider)?;
-    let mut report = Report::make(&sdk, &credentials, &config.expected).await;
+    let credentials = credentials(&sdk, config.require_identity)?;
+    let mut report = Report::make(&sdk, &credentials, config.expect_role.as_deref()).await;
     if let Some((bucket, prefix)) = config.probe.as_ref().filter(|_| report.is_ok()) {
         match Uploader::new(&sdk, credentials.clone(), bucket, prefix).probe().await {
             Ok(key) => report.add_access(Some(key), None),

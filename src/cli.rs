@@ -7,7 +7,6 @@ use crate::config::{
     Config, IdentityConfig, Problems, boolean, bucket, concurrency, count, duration, image_url,
     key_prefix, listen, log_filter, log_format, optional, region_name, role_name, size, timeout,
 };
-use crate::identity::Expected;
 use crate::source::Limits;
 
 /// Version and commit, as `--version` prints them.
@@ -192,16 +191,16 @@ impl IdentityArguments {
     pub(crate) fn check(self, region: Option<Region>) -> Result<IdentityConfig, Vec<String>> {
         let mut problems = Problems(Vec::new());
         let p = &mut problems;
-        let provider = p.take(REQUIRE_IDENTITY, self.guard.require_identity.parse());
-        let role = p.take("--expect-role", optional(self.expect_role.as_deref(), role_name));
+        let require_identity = p.take(REQUIRE_IDENTITY, self.guard.require_identity.parse());
+        let expect_role = p.take("--expect-role", optional(self.expect_role.as_deref(), role_name));
         let probe = self.probe.then(|| {
             let bucket = p.take("--bucket / S3_BUCKET_NAME", bucket(self.bucket));
             (bucket, p.take("--key-prefix / S3_KEY_PREFIX", key_prefix(self.key_prefix)))
         });
         let region = region_name(region);
         let region = if self.probe { p.note("AWS_REGION", region) } else { region.ok() };
-        let expected = Expected { provider, role };
-        let config = IdentityConfig { expected, json: self.json, probe, region };
+        let json = self.json;
+        let config = IdentityConfig { require_identity, expect_role, json, probe, region };
         if problems.0.is_empty() { Ok(config) } else { Err(problems.0) }
     }
 }

@@ -9,7 +9,7 @@ use bytesize::ByteSize;
 use tracing_subscriber::filter::Targets;
 use url::Url;
 
-use crate::identity::{Expected, Requirement};
+use crate::identity::Requirement;
 use crate::source::Limits;
 use crate::telemetry::LogFormat;
 
@@ -42,7 +42,9 @@ pub(crate) struct Config {
 /// The settings of `identity`.
 #[derive(Clone, Debug)]
 pub(crate) struct IdentityConfig {
-    pub(crate) expected: Expected,
+    pub(crate) require_identity: Requirement,
+    /// The name of the expected role, if one is expected.
+    pub(crate) expect_role: Option<String>,
     /// Whether to print JSON instead of text.
     pub(crate) json: bool,
     /// Bucket and key prefix of the object to upload, if one is to be uploaded.

@@ -28,4 +28,4 @@ pub(crate) use evidence::{Failure, S3Failure};
 pub(crate) use injected::Injected;
 pub(crate) use principal::Principal;
 pub(crate) use provider::Requirement;
-pub(crate) use report::{Expected, Report};
+pub(crate) use report::Report;

@@ -27,14 +27,6 @@ use crate::errors::one_line;
 
 const PROVIDER_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// The identity that the operator expects.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Expected {
-    pub(crate) provider: Requirement,
-    /// The name of the role, if it is given.
-    pub(crate) role: Option<String>,
-}
-
 /// Everything, in the order in which a person would want to read it. `docs/identity.md` documents
 /// its JSON.
 #[derive(Debug, Serialize)]
@@ -100,20 +92,22 @@ pub(super) struct Verdict {
 }
 
 impl Report {
-    /// Looks at this pod, and asks every provider of the chain and STS.
+    /// Looks at this pod, and asks every provider of the chain and STS. `role` is the name of the
+    /// expected role, if one is.
     pub(crate) async fn make(
         sdk: &SdkConfig,
         credentials: &RefreshingCredentials,
-        expected: &Expected,
+        role: Option<&str>,
     ) -> Self {
+        let required = credentials.required();
         let injected = credentials.injected();
         let chain = ask_each_provider(sdk, injected).await;
         let answer = credentials.credentials().await;
         let principal = find_principal(sdk, credentials, &answer).await;
-        let failure = match (&answer, &expected.role, &principal) {
-            (Err(error), ..) => Some(Failure::of(error, expected.provider)),
-            (Ok(_), Some(role), found) => other_role(role, found.as_ref()),
-            (Ok(_), None, _) => None,
+        let failure = match (&answer, role) {
+            (Err(error), _) => Some(Failure::of(error, required)),
+            (Ok(_), Some(role)) => other_role(role, principal.as_ref()),
+            (Ok(_), None) => None,
         };
         let diagnosis = match failure {
             Some(failure) => Some(Diagnosis::of(failure, credentials, None).await),
@@ -121,20 +115,14 @@ impl Report {
         };
         let summary = match (&diagnosis, &principal) {
             (Some(diagnosis), _) => diagnosis.cause.clone(),
-            (None, Some(found)) if expected.provider == Requirement::Any => {
-                found.principal.to_string()
-            }
+            (None, Some(found)) if required == Requirement::Any => found.principal.to_string(),
             (None, Some(found)) => {
-                format!("{}: as required ({})", found.principal, expected.provider)
+                format!("{}: as required ({required})", found.principal)
             }
             (None, None) => String::new(),
         };
-        let verdict = Verdict {
-            ok: diagnosis.is_none(),
-            required: expected.provider.to_string(),
-            summary,
-            diagnosis,
-        };
+        let verdict =
+            Verdict { ok: diagnosis.is_none(), required: required.to_string(), summary, diagnosis };
         let mut notes = notes(&chain, injected);
         if sdk.region().is_none() {
             notes
