@@ -1,25 +1,23 @@
 //! The composition root: builds the parts from the settings, connects them and runs them.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 
 use aws_config::SdkConfig;
 use tokio::runtime::{Builder, Runtime};
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Cli, LISTEN, Task};
+use crate::cli::{Cli, Command, LISTEN};
 use crate::config::{Config, IdentityConfig};
-use crate::exit::Exit;
-use crate::identity::{Access, Injected, RefreshingCredentials, Report, Requirement};
-use crate::job::{Attempt, Job, Plan};
+use crate::exit::{Exit, Signals};
+use crate::identity::{Diagnosis, Failure, Injected, RefreshingCredentials, Report, Requirement};
+use crate::job::{Attempt, Job};
 use crate::sdk;
-use crate::shutdown::Signals;
 use crate::source::Source;
-use crate::status::{Server, Status};
+use crate::status::{Status, serve};
 use crate::telemetry;
-use crate::upload::{Destination, UploadError, Uploader, client};
+use crate::upload::{UploadError, Uploader};
 
 /// Why the program cannot run at all. The text is for a person.
 type CannotRun = Box<dyn std::error::Error>;
@@ -27,11 +25,13 @@ type CannotRun = Box<dyn std::error::Error>;
 /// Runs the command that the arguments ask for, to its end.
 #[must_use]
 pub fn run(arguments: Cli) -> ExitCode {
-    let task = arguments.into_task();
-    let exit = match (sdk::region(), task) {
+    let command = arguments.into_command();
+    let exit = match (sdk::region(), command) {
         (Err(error), _) => unusable(vec![format!("AWS_REGION: cannot be read: {error}")]),
-        (Ok(region), Task::Run(settings)) => settings.check(region).map_or_else(unusable, run_job),
-        (Ok(region), Task::Identity(arguments)) => {
+        (Ok(region), Command::Run(settings)) => {
+            settings.check(region).map_or_else(unusable, run_job)
+        }
+        (Ok(region), Command::Identity(arguments)) => {
             arguments.check(region).map_or_else(unusable, |config| {
                 run_identity(&config).unwrap_or_else(|error| {
                     eprintln!("error: {error}");
@@ -40,7 +40,7 @@ pub fn run(arguments: Cli) -> ExitCode {
             })
         }
     };
-    exit.into()
+    exit.code().into()
 }
 
 fn unusable(problems: Vec<String>) -> Exit {
@@ -52,21 +52,21 @@ fn unusable(problems: Vec<String>) -> Exit {
 
 fn run_job(config: Config) -> Exit {
     telemetry::init(config.log_format, config.log_filter.clone());
-    let server = match config.listen.map(listen).transpose() {
-        Ok(server) => server,
+    let listener = match config.listen.map(listen).transpose() {
+        Ok(listener) => listener,
         Err(problem) => return unusable(vec![problem]),
     };
     let ended = runtime(config.concurrency)
         .map_err(CannotRun::from)
-        .and_then(|runtime| runtime.block_on(job(config, server)));
+        .and_then(|runtime| runtime.block_on(job(config, listener)));
     ended.unwrap_or_else(|error| {
         tracing::error!(%error, "cannot run");
         Exit::CannotRun
     })
 }
 
-fn listen(address: SocketAddr) -> Result<Server, String> {
-    Server::bind(address).map_err(|error| {
+fn listen(address: SocketAddr) -> Result<TcpListener, String> {
+    TcpListener::bind(address).map_err(|error| {
         format!("{LISTEN}: cannot listen on {address}: {error}; give another address, or off")
     })
 }
@@ -79,39 +79,24 @@ fn runtime(concurrency: usize) -> std::io::Result<Runtime> {
     builder.enable_all().build()
 }
 
-async fn job(config: Config, server: Option<Server>) -> Result<Exit, CannotRun> {
+async fn job(config: Config, listener: Option<TcpListener>) -> Result<Exit, CannotRun> {
     let started = Instant::now();
     let mut signals = Signals::install()?;
     let sdk = sdk::load(Some(&config.region), config.limits.fetch).await;
     let credentials = credentials(&sdk, config.require_identity)?;
     let status = Status::new(credentials.clone(), config.interval);
 
-    // They end when this function returns.
-    let mut beside = JoinSet::new();
-    let _serving = match server {
-        Some(server) => {
-            beside.spawn(credentials.clone().keep_named(sdk.clone()));
-            let serving = server.serve(status.clone());
-            Some(serving.map_err(|error| format!("cannot serve health and metrics: {error}"))?)
-        }
-        None => None,
-    };
-
-    let to = Destination::new(&config.bucket, &config.key_prefix, &sdk);
+    if let Some(listener) = listener {
+        serve(listener, status.clone())
+            .map_err(|error| format!("cannot serve health and metrics: {error}"))?;
+        tokio::spawn(credentials.clone().keep_named(sdk.clone()));
+    }
     let source = Source::new(config.image_urls.clone(), config.allow_private_source, config.limits)
         .map_err(|error| format!("cannot set up TLS for the image host: {error}"))?;
-    let job = Job {
-        attempt: Attempt {
-            source,
-            uploader: Uploader::new(client(&sdk, credentials.clone()), to.clone()),
-            credentials,
-            started,
-            cancel: CancellationToken::new(),
-        },
-        status,
-        plan: Plan { config, to },
-    };
-    Ok(job.run(async || signals.next().await).await)
+    let uploader = Uploader::new(&sdk, credentials.clone(), &config.bucket, &config.key_prefix);
+    let cancel = CancellationToken::new();
+    let attempt = Attempt { source, uploader, credentials, started, cancel };
+    Ok(Job { config, attempt, status }.run(&mut signals).await)
 }
 
 fn credentials(sdk: &SdkConfig, required: Requirement) -> Result<RefreshingCredentials, CannotRun> {
@@ -122,7 +107,7 @@ fn credentials(sdk: &SdkConfig, required: Requirement) -> Result<RefreshingCrede
 fn run_identity(config: &IdentityConfig) -> Result<Exit, CannotRun> {
     let report = runtime(1)?.block_on(identity(config))?;
     if config.json {
-        println!("{}", report.json()?);
+        println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         print!("{report}");
     }
@@ -132,16 +117,18 @@ fn run_identity(config: &IdentityConfig) -> Result<Exit, CannotRun> {
 async fn identity(config: &IdentityConfig) -> Result<Report, CannotRun> {
     // No body is larger than a probe's.
     let sdk = sdk::load(config.region.as_deref(), std::time::Duration::ZERO).await;
-    let credentials = credentials(&sdk, config.expected.provider)?;
-    let report = Report::make(&sdk, &credentials, &config.expected).await;
-    let Some((bucket, prefix)) = config.probe.as_ref().filter(|_| report.is_ok()) else {
-        return Ok(report);
-    };
-    let to = Destination::new(bucket, prefix, &sdk);
-    let access = match Uploader::new(client(&sdk, credentials.clone()), to).probe().await {
-        Ok(key) => Access::allowed(key),
-        Err(UploadError::S3(failure)) => Access::refused(Some(failure), &credentials).await,
-        Err(_) => Access::refused(None, &credentials).await,
-    };
-    Ok(report.with_access(access))
+    let credentials = credentials(&sdk, config.require_identity)?;
+    let mut report = Report::make(&sdk, &credentials, config.expect_role.as_deref()).await;
+    if let Some((bucket, prefix)) = config.probe.as_ref().filter(|_| report.is_ok()) {
+        match Uploader::new(&sdk, credentials.clone(), bucket, prefix).probe().await {
+            Ok(key) => report.add_access(Some(key), None),
+            Err(UploadError::S3(failure)) => {
+                let failure = Failure::S3(failure);
+                let diagnosis = Diagnosis::of(failure, &credentials, None).await;
+                report.add_access(None, Some(diagnosis));
+            }
+            Err(_) => report.add_access(None, None),
+        }
+    }
+    Ok(report)
 }

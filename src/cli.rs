@@ -5,9 +5,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{
     Config, IdentityConfig, Problems, boolean, bucket, concurrency, count, duration, image_url,
-    key_prefix, listen, log_filter, log_format, region_name, role_name, size, timeout,
+    key_prefix, listen, log_filter, log_format, optional, region_name, role_name, size, timeout,
 };
-use crate::identity::Expected;
 use crate::source::Limits;
 
 /// Version and commit, as `--version` prints them.
@@ -29,15 +28,8 @@ pub struct Cli {
     run: Settings,
 }
 
-/// The command that the arguments ask for.
-#[derive(Clone, Debug)]
-pub(crate) enum Task {
-    Run(Box<Settings>),
-    Identity(IdentityArguments),
-}
-
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(crate) enum Command {
     /// Uploads pictures until a signal or the count ends the job (the default command)
     #[command(after_help = AFTER_HELP)]
     Run(Box<Settings>),
@@ -199,16 +191,16 @@ impl IdentityArguments {
     pub(crate) fn check(self, region: Option<Region>) -> Result<IdentityConfig, Vec<String>> {
         let mut problems = Problems(Vec::new());
         let p = &mut problems;
-        let provider = p.take(REQUIRE_IDENTITY, self.guard.require_identity.parse());
-        let role = p.take("--expect-role", role_name(self.expect_role.as_deref()));
+        let require_identity = p.take(REQUIRE_IDENTITY, self.guard.require_identity.parse());
+        let expect_role = p.take("--expect-role", optional(self.expect_role.as_deref(), role_name));
         let probe = self.probe.then(|| {
             let bucket = p.take("--bucket / S3_BUCKET_NAME", bucket(self.bucket));
             (bucket, p.take("--key-prefix / S3_KEY_PREFIX", key_prefix(self.key_prefix)))
         });
         let region = region_name(region);
         let region = if self.probe { p.note("AWS_REGION", region) } else { region.ok() };
-        let expected = Expected { provider, role };
-        let config = IdentityConfig { expected, json: self.json, probe, region };
+        let json = self.json;
+        let config = IdentityConfig { require_identity, expect_role, json, probe, region };
         if problems.0.is_empty() { Ok(config) } else { Err(problems.0) }
     }
 }
@@ -219,13 +211,8 @@ pub(crate) const LISTEN: &str = "--listen / LISTEN_ADDR";
 const REQUIRE_IDENTITY: &str = "--require-identity / REQUIRE_IDENTITY";
 
 impl Cli {
-    /// The command that the arguments ask for, with its own arguments.
-    pub(crate) fn into_task(self) -> Task {
-        match self.command {
-            Some(Command::Identity(arguments)) => Task::Identity(arguments),
-            Some(Command::Run(settings)) => Task::Run(settings),
-            None => Task::Run(Box::new(self.run)),
-        }
+    pub(crate) fn into_command(self) -> Command {
+        self.command.unwrap_or_else(|| Command::Run(Box::new(self.run)))
     }
 }
 
@@ -246,7 +233,7 @@ impl Settings {
                 .filter_map(|url| p.note("--image-url / IMAGE_URL", image_url(url)))
                 .collect(),
             interval: p.take("--interval / INTERVAL", duration(&self.interval)),
-            count: p.take("--count / COUNT", count(self.count.as_deref())),
+            count: p.take("--count / COUNT", optional(self.count.as_deref(), count)),
             concurrency: p.take("--concurrency / CONCURRENCY", concurrency(&self.concurrency)),
             key_prefix: p.take("--key-prefix / S3_KEY_PREFIX", key_prefix(self.key_prefix)),
             limits: Limits {

@@ -9,48 +9,42 @@ use bytesize::ByteSize;
 use tracing_subscriber::filter::Targets;
 use url::Url;
 
-use crate::identity::{Expected, Requirement};
+use crate::identity::Requirement;
 use crate::source::Limits;
 use crate::telemetry::LogFormat;
 
-/// The settings of the job, all of them usable.
+/// The settings of the job, all of them usable. The options in `cli` say what each is for.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     /// The bucket's name or an access point's ARN.
     pub(crate) bucket: String,
-    /// What every key begins with; may be empty.
+    /// May be empty.
     pub(crate) key_prefix: String,
     /// At least one, each http or https.
     pub(crate) image_urls: Vec<Url>,
-    /// From the start of one picture to the start of the next; zero means at once.
+    /// Zero means at once.
     pub(crate) interval: Duration,
-    /// The number of uploads that ends the job, if any does.
     pub(crate) count: Option<u64>,
-    /// The largest number of pictures in flight, at least one.
+    /// At least one.
     pub(crate) concurrency: usize,
-    /// What one picture may take.
     pub(crate) limits: Limits,
-    /// Whether the image host may be at a private address.
     pub(crate) allow_private_source: bool,
-    /// How long pictures in flight may take at the end.
     pub(crate) shutdown_grace: Duration,
-    /// The address at which health and metrics are served, if they are.
     pub(crate) listen: Option<SocketAddr>,
     pub(crate) log_format: LogFormat,
-    /// The directives of `RUST_LOG`.
     pub(crate) log_filter: Targets,
     /// The bucket's region.
     pub(crate) region: String,
-    /// The identity that must answer.
     pub(crate) require_identity: Requirement,
-    /// How long credentials and permissions may take to propagate.
     pub(crate) startup_grace: Duration,
 }
 
 /// The settings of `identity`.
 #[derive(Clone, Debug)]
 pub(crate) struct IdentityConfig {
-    pub(crate) expected: Expected,
+    pub(crate) require_identity: Requirement,
+    /// The name of the expected role, if one is expected.
+    pub(crate) expect_role: Option<String>,
     /// Whether to print JSON instead of text.
     pub(crate) json: bool,
     /// Bucket and key prefix of the object to upload, if one is to be uploaded.
@@ -79,18 +73,23 @@ impl Problems {
     }
 }
 
+/// A setting that may be left out is left out by an empty value too.
+pub(crate) fn optional<T>(
+    text: Option<&str>,
+    check: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<Option<T>, String> {
+    text.filter(|text| !text.is_empty()).map(check).transpose()
+}
+
 /// The name of a role, which may be given as its ARN.
-pub(crate) fn role_name(text: Option<&str>) -> Result<Option<String>, String> {
-    let Some(text) = text.filter(|text| !text.is_empty()) else {
-        return Ok(None);
-    };
+pub(crate) fn role_name(text: &str) -> Result<String, String> {
     // arn:aws:iam::ACCOUNT:role/PATH/NAME
     let name = match text.strip_prefix("arn:") {
         Some(arn) => arn.split_once(":role/").and_then(|(_, path)| path.rsplit('/').next()),
         None => Some(text),
     };
     match name.filter(|name| !name.is_empty() && !name.contains(['/', ':'])) {
-        Some(name) => Ok(Some(name.to_owned())),
+        Some(name) => Ok(name.to_owned()),
         None => Err(format!("{text:?} is not a role's name and not the ARN of a role")),
     }
 }
@@ -98,12 +97,11 @@ pub(crate) fn role_name(text: Option<&str>) -> Result<Option<String>, String> {
 pub(crate) fn bucket(name: Option<String>) -> Result<String, String> {
     let name =
         name.filter(|name| !name.is_empty()).ok_or("not set: name the bucket to upload to")?;
-    let edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
-    let bytes = name.as_bytes();
-    let well_formed = (3..=63).contains(&bytes.len())
-        && bytes.iter().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-'))
-        && edge(bytes.first())
-        && edge(bytes.last());
+    let letter_or_digit = |c: char| c.is_ascii_alphanumeric();
+    let well_formed = (3..=63).contains(&name.len())
+        && name.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '.' | '-'))
+        && name.starts_with(letter_or_digit)
+        && name.ends_with(letter_or_digit);
     if well_formed || name.starts_with("arn:") {
         Ok(name)
     } else {
@@ -160,13 +158,10 @@ pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
     }
 }
 
-pub(crate) fn count(text: Option<&str>) -> Result<Option<u64>, String> {
-    let Some(text) = text.filter(|text| !text.is_empty()) else {
-        return Ok(None);
-    };
+pub(crate) fn count(text: &str) -> Result<u64, String> {
     match text.parse() {
         Ok(0) => Err("0 is not a number of uploads: give 1 or more, or leave it out".to_owned()),
-        Ok(count) => Ok(Some(count)),
+        Ok(count) => Ok(count),
         Err(why) => Err(format!("{text:?} is not a number of uploads ({why})")),
     }
 }

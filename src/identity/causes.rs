@@ -11,7 +11,9 @@ mod s3;
 mod token;
 
 use serde::Serialize;
+use tokio::time::Instant;
 
+use super::credentials::RefreshingCredentials;
 use super::evidence::{Evidence, Failure};
 
 /// The groups of causes, in order.
@@ -49,19 +51,26 @@ pub(crate) enum ResolvedBy {
     FreshCredentials,
 }
 
-/// What a failure comes from, and how to fix it.
+/// What a failure comes from, and how to fix it, one line each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Diagnosis {
-    /// The row's id.
     pub(crate) id: &'static str,
-    /// What is wrong, in one line.
     pub(crate) cause: String,
-    /// What to do, in one line.
     pub(crate) fix: String,
     pub(crate) resolved_by: ResolvedBy,
 }
 
 impl Diagnosis {
+    /// Explains a failure with these credentials. A program that keeps running says when it was
+    /// `started`: the agent may just be starting too.
+    pub(crate) async fn of(
+        failure: Failure,
+        credentials: &RefreshingCredentials,
+        started: Option<Instant>,
+    ) -> Self {
+        diagnose(&Evidence::gather(failure, credentials, started).await)
+    }
+
     /// Id and cause, where there is no room for the fix.
     pub(crate) fn in_short(&self) -> String {
         format!("{}: {}", self.id, self.cause)
@@ -69,7 +78,7 @@ impl Diagnosis {
 }
 
 /// What the evidence shows. If no row matches, this is the failure's own text.
-pub(crate) fn diagnose(evidence: &Evidence) -> Diagnosis {
+pub(super) fn diagnose(evidence: &Evidence) -> Diagnosis {
     let found = GROUPS.into_iter().flatten().find_map(|row| {
         let (cause, fix) = (row.explain)(evidence)?;
         Some(Diagnosis { id: row.id, cause, fix, resolved_by: row.resolved_by })

@@ -7,14 +7,13 @@
 //! neither ends credentials early nor keeps expired ones.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
-use backon::BackoffBuilder;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use tokio::sync::Notify;
@@ -25,12 +24,13 @@ use super::held::Held;
 use super::injected::Injected;
 use super::principal::Principal;
 use super::provider::Requirement;
-use crate::backoff::{Backoff, Pauses};
+use crate::backoff::{Pauses, pauses};
 use crate::errors::one_line;
+use crate::lock::lock;
 
-/// Between refreshes that fail while the credentials in use are still valid.
-const BACKOFF: Backoff =
-    Backoff { first: Duration::from_millis(500), longest: Duration::from_mins(1) };
+/// The pauses between refreshes that fail while the credentials in use are still valid.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// Why there are no credentials.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -115,7 +115,7 @@ impl RefreshingCredentials {
     /// Valid credentials: those in use, or new ones.
     pub(crate) async fn credentials(&self) -> Result<Credentials, NoCredentials> {
         let refresh = {
-            let mut state = self.0.state();
+            let mut state = lock(&self.0.state);
             match state.held.as_ref().filter(|held| !held.has_ended()) {
                 Some(held) => {
                     let credentials = held.credentials.clone();
@@ -144,11 +144,11 @@ impl RefreshingCredentials {
 
     /// Who the credentials in use stand for.
     pub(crate) fn principal(&self) -> Option<Principal> {
-        self.0.state().held.as_ref().map(|held| held.principal.clone())
+        lock(&self.0.state).held.as_ref().map(|held| held.principal.clone())
     }
 
     pub(crate) fn standing(&self) -> Standing {
-        let state = self.0.state();
+        let state = lock(&self.0.state);
         let held = state.held.as_ref();
         Standing {
             principal: held.map(|held| held.principal.clone()),
@@ -167,7 +167,7 @@ impl RefreshingCredentials {
             let mut principal = Principal::of(&credentials, &self.0.injected);
             match principal.ask_sts(&sdk, &credentials).await {
                 Ok(()) => {
-                    if let Some(held) = &mut self.0.state().held {
+                    if let Some(held) = &mut lock(&self.0.state).held {
                         held.principal.name_like(&principal);
                     }
                 }
@@ -178,14 +178,14 @@ impl RefreshingCredentials {
 
     #[cfg(test)]
     pub(super) fn step_wall_clock_past_expiry(&self) {
-        if let Some(held) = &mut self.0.state().held {
+        if let Some(held) = &mut lock(&self.0.state).held {
             held.step_wall_clock_past_expiry();
         }
     }
 
     /// Drops the credentials in use: S3 says that they are not valid, whatever the clocks say.
     pub(crate) fn forget(&self) {
-        self.0.state().held = None;
+        lock(&self.0.state).held = None;
     }
 
     /// Returns once a provider has answered that is not the required one.
@@ -195,27 +195,22 @@ impl RefreshingCredentials {
 }
 
 impl Inner {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing in here can panic in the middle of a change.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     async fn refresh(&self) -> Result<Credentials, NoCredentials> {
-        let result = self.ask().await;
-        let mut state = self.state();
+        let answer = self.ask().await;
+        let mut state = lock(&self.state);
         state.refresh = None;
-        match &result {
-            Ok((credentials, principal)) => {
+        match answer {
+            Ok((credentials, mut principal)) => {
                 tracing::debug!(expiry = ?credentials.expiry(), "credentials refreshed");
                 state.pauses = None;
                 state.not_before = None;
                 state.refreshes.succeeded += 1;
-                let mut principal = principal.clone();
                 if let Some(earlier) = &state.held {
                     principal.name_like(&earlier.principal);
                 }
                 state.held = Some(Held::new(credentials.clone(), principal));
                 self.renewed.notify_one();
+                Ok(credentials)
             }
             Err(error) => {
                 state.refreshes.failed += 1;
@@ -223,17 +218,17 @@ impl Inner {
                     state.held = None;
                     self.refused.cancel();
                 }
-                let pause = state.pauses.get_or_insert_with(|| BACKOFF.build()).next();
-                state.not_before = pause.map(|pause| Instant::now() + pause);
+                let pauses = state.pauses.get_or_insert_with(|| pauses(FIRST_PAUSE, LONGEST_PAUSE));
+                state.not_before = pauses.next().map(|pause| Instant::now() + pause);
                 if state.held.as_ref().is_some_and(|held| !held.has_ended()) {
                     tracing::warn!(
-                        error = one_line(error),
+                        error = one_line(&error),
                         "credentials could not be refreshed; those in use are still valid"
                     );
                 }
+                Err(error)
             }
         }
-        result.map(|(credentials, _)| credentials)
     }
 
     async fn ask(&self) -> Result<(Credentials, Principal), NoCredentials> {

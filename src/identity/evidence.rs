@@ -6,7 +6,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use tokio::time::Instant;
 
 use super::agent::{self, Answer};
-use super::credentials::{NoCredentials, RefreshingCredentials};
+use super::credentials::{NoCredentials, RefreshingCredentials, Standing};
 use super::injected::Injected;
 use super::principal::Principal;
 use super::provider::Requirement;
@@ -17,7 +17,6 @@ use crate::errors::one_line;
 /// fresh node its pod may start after this one.
 const AGENT_START: Duration = Duration::from_mins(2);
 
-/// What failed.
 #[derive(Clone, Debug)]
 pub(crate) enum Failure {
     /// No provider of the chain gave credentials.
@@ -39,7 +38,6 @@ pub(crate) enum Failure {
 /// What is known of a failed request to S3.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct S3Failure {
-    /// The name of the API operation.
     pub(crate) operation: &'static str,
     pub(crate) bucket: String,
     /// The endpoint, if one is set.
@@ -54,9 +52,8 @@ pub(crate) struct S3Failure {
     pub(crate) text: String,
 }
 
-/// Everything that a diagnosis is based on.
 #[derive(Clone)]
-pub(crate) struct Evidence {
+pub(super) struct Evidence {
     pub(super) failure: Failure,
     pub(super) injected: Injected,
     pub(super) tokens: Tokens,
@@ -72,33 +69,24 @@ pub(crate) struct Evidence {
 
 impl Evidence {
     /// Looks at the pod, and asks the agent if that may help.
-    pub(crate) async fn gather(
+    pub(super) async fn gather(
         failure: Failure,
-        injected: &Injected,
-        principal: Option<Principal>,
+        credentials: &RefreshingCredentials,
+        started: Option<Instant>,
     ) -> Self {
+        let Standing { principal, refreshes, .. } = credentials.standing();
+        let injected = credentials.injected();
         let ask = matches!(failure, Failure::Chain { .. }) && injected.has_pod_identity();
         Self {
             failure,
             tokens: Tokens::read(injected),
             proxied: agent::is_proxied(injected),
+            agent_may_be_starting: started
+                .is_some_and(|started| may_be_starting(started, refreshes.succeeded)),
             agent: if ask { agent::ask(injected).await } else { None },
             principal,
-            agent_may_be_starting: false,
             injected: injected.clone(),
         }
-    }
-
-    /// The same for a job that has run since `started` with these credentials.
-    pub(crate) async fn gather_for_job(
-        failure: Failure,
-        credentials: &RefreshingCredentials,
-        started: Instant,
-    ) -> Self {
-        let standing = credentials.standing();
-        let early = may_be_starting(started, standing.refreshes.succeeded);
-        let evidence = Self::gather(failure, credentials.injected(), standing.principal).await;
-        Self { agent_may_be_starting: early, ..evidence }
     }
 
     /// The chain's text, if it is the chain that failed.

@@ -19,32 +19,31 @@ const ROLE_ARN: &str = "AWS_ROLE_ARN";
 /// out. The manifest passes it on by the downward API.
 const SKIP_CONTAINERS: &str = "SKIP_CONTAINERS";
 
-/// In the order in which a report shows them.
-const VARIABLES: [&str; 15] = [
-    FULL_URI,
-    TOKEN_FILE,
-    RELATIVE_URI,
-    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
-    ROLE_ARN,
-    WEB_IDENTITY_TOKEN_FILE,
-    "AWS_ROLE_SESSION_NAME",
-    "AWS_REGION",
-    "AWS_DEFAULT_REGION",
-    "AWS_STS_REGIONAL_ENDPOINTS",
-    "AWS_PROFILE",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    SKIP_CONTAINERS,
+/// In the order in which a report shows them. Of those that are secret, it says only that they are
+/// set.
+const VARIABLES: [(&str, Value); 15] = [
+    (FULL_URI, Value::Public),
+    (TOKEN_FILE, Value::Public),
+    (RELATIVE_URI, Value::Public),
+    ("AWS_CONTAINER_AUTHORIZATION_TOKEN", Value::Secret),
+    (ROLE_ARN, Value::Public),
+    (WEB_IDENTITY_TOKEN_FILE, Value::Public),
+    ("AWS_ROLE_SESSION_NAME", Value::Public),
+    ("AWS_REGION", Value::Public),
+    ("AWS_DEFAULT_REGION", Value::Public),
+    ("AWS_STS_REGIONAL_ENDPOINTS", Value::Public),
+    ("AWS_PROFILE", Value::Public),
+    ("AWS_ACCESS_KEY_ID", Value::Secret),
+    ("AWS_SECRET_ACCESS_KEY", Value::Secret),
+    ("AWS_SESSION_TOKEN", Value::Secret),
+    (SKIP_CONTAINERS, Value::Public),
 ];
 
-/// A report says only that these are set.
-const SECRET: [&str; 4] = [
-    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-];
+#[derive(Clone, Copy, PartialEq)]
+enum Value {
+    Public,
+    Secret,
+}
 
 /// The variables that are set and not empty. It has no `Debug`, because some are secret.
 #[derive(Clone, Default)]
@@ -53,7 +52,8 @@ pub(crate) struct Injected(BTreeMap<&'static str, String>);
 impl Injected {
     /// Reads the environment, which does not change while the program runs.
     pub(crate) fn from_env() -> Self {
-        let variables = VARIABLES.into_iter().filter_map(|name| Some((name, env::var(name).ok()?)));
+        let variables =
+            VARIABLES.into_iter().filter_map(|(name, _)| Some((name, env::var(name).ok()?)));
         Self(variables.filter(|(_, value)| !value.is_empty()).collect())
     }
 
@@ -73,10 +73,9 @@ impl Injected {
 
     /// Names and values, in the order of reading; secret values are replaced.
     pub(super) fn shown(&self) -> Vec<(&'static str, String)> {
-        let shown = VARIABLES.into_iter().filter_map(|name| {
-            let secret = SECRET.contains(&name).then(|| "(set, not shown)".to_owned());
+        let shown = VARIABLES.into_iter().filter_map(|(name, kind)| {
             let value = self.variable(name)?;
-            Some((name, secret.unwrap_or_else(|| value.to_owned())))
+            Some((name, if kind == Value::Secret { "(set, not shown)" } else { value }.to_owned()))
         });
         shown.collect()
     }
@@ -86,7 +85,6 @@ impl Injected {
         self.has(FULL_URI) && self.has(TOKEN_FILE) && !self.has(RELATIVE_URI)
     }
 
-    /// Whether IRSA is injected.
     pub(super) fn has_irsa(&self) -> bool {
         self.has(WEB_IDENTITY_TOKEN_FILE) && self.has(ROLE_ARN)
     }

@@ -22,10 +22,10 @@ mod causes_tests;
 #[cfg(test)]
 mod credentials_tests;
 
-pub(crate) use causes::{Diagnosis, ResolvedBy, diagnose};
+pub(crate) use causes::{Diagnosis, ResolvedBy};
 pub(crate) use credentials::{NoCredentials, RefreshingCredentials, Standing};
-pub(crate) use evidence::{Evidence, Failure, S3Failure};
+pub(crate) use evidence::{Failure, S3Failure};
 pub(crate) use injected::Injected;
 pub(crate) use principal::Principal;
 pub(crate) use provider::Requirement;
-pub(crate) use report::{Access, Expected, Report};
+pub(crate) use report::Report;

@@ -13,13 +13,11 @@ use super::injected::Injected;
 use super::provider::Provider;
 use crate::errors::explain;
 
-/// How long STS may take to answer.
 const STS_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Who a set of credentials stands for, as far as it may be told. It contains no secret.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Principal {
-    /// The provider that the credentials came from.
     pub(crate) provider: Provider,
     /// The account's twelve digits, where the provider or STS told them.
     pub(crate) account: Option<String>,

@@ -5,12 +5,13 @@ use std::str::FromStr;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::credential_feature::AwsCredentialFeature as Feature;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::injected::Injected;
 
 /// A provider of the default credential chain, in the chain's order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Provider {
     /// `AWS_ACCESS_KEY_ID` and related variables.
     Environment,
@@ -29,7 +30,7 @@ pub(crate) enum Provider {
 }
 
 impl Provider {
-    /// Its name in flags, JSON, metrics and logs.
+    /// Its name in flags, metrics and logs, and in JSON.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Environment => "environment",
@@ -65,13 +66,6 @@ impl Provider {
             _ => None,
         };
         features.into_iter().flatten().rev().find_map(known).unwrap_or(Self::Unknown)
-    }
-}
-
-/// As its name.
-impl Serialize for Provider {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
     }
 }
 
@@ -114,14 +108,6 @@ impl Requirement {
         Self::Provider(Provider::Instance),
     ];
 
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Any => "any",
-            Self::Provider(provider) => provider.name(),
-            Self::Container => "container",
-        }
-    }
-
     pub(crate) fn is_met_by(self, provider: Provider) -> bool {
         match self {
             Self::Any => true,
@@ -138,7 +124,11 @@ impl Requirement {
 
 impl fmt::Display for Requirement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.write_str(match self {
+            Self::Any => "any",
+            Self::Provider(provider) => provider.name(),
+            Self::Container => "container",
+        })
     }
 }
 
@@ -146,8 +136,8 @@ impl FromStr for Requirement {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|requirement| requirement.name() == text).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
+        Self::ALL.into_iter().find(|requirement| requirement.to_string() == text).ok_or_else(|| {
+            let names = Self::ALL.map(|requirement| requirement.to_string()).join(", ");
             format!("{text:?} is none of {names}")
         })
     }

@@ -16,25 +16,16 @@ use futures_util::future::join_all;
 use serde::Serialize;
 use tokio::time::timeout;
 
-use super::causes::{Diagnosis, diagnose};
+use super::causes::Diagnosis;
 use super::credentials::{NoCredentials, RefreshingCredentials};
-use super::evidence::{Evidence, Failure, S3Failure};
+use super::evidence::Failure;
 use super::injected::Injected;
 use super::principal::Principal;
 use super::provider::{Provider, Requirement};
 use super::token::Tokens;
 use crate::errors::one_line;
 
-/// How long one provider may take to answer.
 const PROVIDER_TIMEOUT: Duration = Duration::from_secs(8);
-
-/// The identity that the operator expects.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Expected {
-    pub(crate) provider: Requirement,
-    /// The name of the role, if it is given.
-    pub(crate) role: Option<String>,
-}
 
 /// Everything, in the order in which a person would want to read it. `docs/identity.md` documents
 /// its JSON.
@@ -55,7 +46,6 @@ pub(super) struct InjectedReport {
     pub(super) tokens: Tokens,
 }
 
-/// A provider of the chain.
 #[derive(Debug, Serialize)]
 pub(super) struct Link {
     pub(super) provider: Provider,
@@ -87,13 +77,12 @@ pub(super) struct PrincipalReport {
 
 /// What happened to the object that `--probe` uploads.
 #[derive(Debug, Serialize)]
-pub(crate) struct Access {
+pub(super) struct Access {
     pub(super) allowed: bool,
     pub(super) key: Option<String>,
     pub(super) diagnosis: Option<Diagnosis>,
 }
 
-/// Whether the identity is the expected one.
 #[derive(Debug, Serialize)]
 pub(super) struct Verdict {
     pub(super) ok: bool,
@@ -103,42 +92,37 @@ pub(super) struct Verdict {
 }
 
 impl Report {
-    /// Looks at this pod, and asks every provider of the chain and STS.
+    /// Looks at this pod, and asks every provider of the chain and STS. `role` is the name of the
+    /// expected role, if one is.
     pub(crate) async fn make(
         sdk: &SdkConfig,
         credentials: &RefreshingCredentials,
-        expected: &Expected,
+        role: Option<&str>,
     ) -> Self {
+        let required = credentials.required();
         let injected = credentials.injected();
         let chain = ask_each_provider(sdk, injected).await;
         let answer = credentials.credentials().await;
         let principal = find_principal(sdk, credentials, &answer).await;
-        let failure = match (&answer, &expected.role, &principal) {
-            (Err(error), ..) => Some(Failure::of(error, expected.provider)),
-            (Ok(_), Some(role), found) => other_role(role, found.as_ref()),
-            (Ok(_), None, _) => None,
+        let failure = match (&answer, role) {
+            (Err(error), _) => Some(Failure::of(error, required)),
+            (Ok(_), Some(role)) => other_role(role, principal.as_ref()),
+            (Ok(_), None) => None,
         };
-        let known = principal.as_ref().map(|report| report.principal.clone());
         let diagnosis = match failure {
-            Some(failure) => Some(diagnose(&Evidence::gather(failure, injected, known).await)),
+            Some(failure) => Some(Diagnosis::of(failure, credentials, None).await),
             None => None,
         };
         let summary = match (&diagnosis, &principal) {
             (Some(diagnosis), _) => diagnosis.cause.clone(),
-            (None, Some(found)) if expected.provider == Requirement::Any => {
-                found.principal.to_string()
-            }
+            (None, Some(found)) if required == Requirement::Any => found.principal.to_string(),
             (None, Some(found)) => {
-                format!("{}: as required ({})", found.principal, expected.provider)
+                format!("{}: as required ({required})", found.principal)
             }
             (None, None) => String::new(),
         };
-        let verdict = Verdict {
-            ok: diagnosis.is_none(),
-            required: expected.provider.to_string(),
-            summary,
-            diagnosis,
-        };
+        let verdict =
+            Verdict { ok: diagnosis.is_none(), required: required.to_string(), summary, diagnosis };
         let mut notes = notes(&chain, injected);
         if sdk.region().is_none() {
             notes
@@ -149,42 +133,14 @@ impl Report {
         Self { injected, chain, notes, principal, access: None, verdict }
     }
 
-    /// Adds what the probe showed.
-    pub(crate) fn with_access(self, access: Access) -> Self {
-        Self { access: Some(access), ..self }
+    /// Adds what the probe showed: the key of the object that it stored, or why it stored none. There
+    /// is neither if there was no request, because the credentials were gone.
+    pub(crate) fn add_access(&mut self, key: Option<String>, diagnosis: Option<Diagnosis>) {
+        self.access = Some(Access { allowed: key.is_some(), key, diagnosis });
     }
 
-    /// Whether the identity is the expected one.
     pub(crate) fn is_ok(&self) -> bool {
         self.verdict.ok
-    }
-
-    /// The report as one JSON document.
-    pub(crate) fn json(&self) -> serde_json::Result<String> {
-        serde_json::to_string_pretty(self)
-    }
-}
-
-impl Access {
-    /// The object was stored under this key.
-    pub(crate) fn allowed(key: String) -> Self {
-        Self { allowed: true, key: Some(key), diagnosis: None }
-    }
-
-    /// S3 refused the object, or there was no request because the credentials were gone.
-    pub(crate) async fn refused(
-        failure: Option<Box<S3Failure>>,
-        credentials: &RefreshingCredentials,
-    ) -> Self {
-        let diagnosis = match failure {
-            Some(failure) => {
-                let (injected, principal) = (credentials.injected(), credentials.principal());
-                let failure = Failure::S3(failure);
-                Some(diagnose(&Evidence::gather(failure, injected, principal).await))
-            }
-            None => None,
-        };
-        Self { allowed: false, key: None, diagnosis }
     }
 }
 

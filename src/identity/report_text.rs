@@ -31,12 +31,8 @@ impl fmt::Display for Report {
                 State::NotConfigured => "not configured",
                 State::Failed => "fails",
             };
-            write!(f, "  {:<13} {state}", link.provider.name())?;
-            writeln!(
-                f,
-                "{}",
-                link.detail.as_ref().map_or(String::new(), |why| format!(": {why}"))
-            )?;
+            let why = link.detail.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            writeln!(f, "  {:<13} {state}{why}", link.provider.name())?;
         }
         for note in &self.notes {
             writeln!(f, "  note: {note}")?;

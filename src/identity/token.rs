@@ -26,13 +26,11 @@ pub(super) struct Token {
     pub(super) content: Content,
 }
 
-/// What was found in a token's file.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Content {
     /// A token's claims, which are decoded and not verified.
     Claims(Box<Claims>),
-    /// There is no such file.
     Missing,
     /// The process may not read the file: the error, and the file's mode and owner.
     Unreadable(String),

@@ -3,9 +3,7 @@
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::identity::{
-    Diagnosis, Evidence, Failure, NoCredentials, RefreshingCredentials, ResolvedBy, diagnose,
-};
+use crate::identity::{Diagnosis, Failure, NoCredentials, RefreshingCredentials, ResolvedBy};
 use crate::source::Source;
 use crate::status::Outcome;
 use crate::upload::{UploadError, Uploader, without_secrets};
@@ -58,6 +56,6 @@ impl Attempt {
     }
 
     async fn diagnose(&self, failure: Failure) -> Diagnosis {
-        diagnose(&Evidence::gather_for_job(failure, &self.credentials, self.started).await)
+        Diagnosis::of(failure, &self.credentials, Some(self.started)).await
     }
 }

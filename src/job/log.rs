@@ -1,10 +1,45 @@
-//! One line in the log for each attempt.
+//! The lines of the log: what the job will do, then one line for each attempt.
 
 use std::time::Duration;
 
-use crate::identity::Diagnosis;
+use crate::config::Config;
+use crate::identity::{Diagnosis, Principal};
 use crate::status::Outcome;
-use crate::upload::{UploadError, Uploaded};
+use crate::upload::{Destination, UploadError, Uploaded, without_secrets};
+
+/// Logs what the job will do, and whose credentials there are, or why there are none yet.
+pub(super) fn announce(
+    config: &Config,
+    to: &Destination,
+    identity: Result<&Principal, &Diagnosis>,
+) {
+    let sources: Vec<_> = config.image_urls.iter().map(without_secrets).collect();
+    let sources = sources.join(" ");
+    let destination = format!("s3://{}/{}{}/", to.bucket, to.prefix, to.pod);
+    let at = to.endpoint.as_ref().unwrap_or(&to.region);
+    let interval = humantime::format_duration(config.interval);
+    let (principal, diagnosis) = (identity.ok(), identity.err());
+    let identity = match principal {
+        Some(principal) => format!("with {principal}"),
+        None => "but there are no credentials yet".to_owned(),
+    };
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        commit = env!("GIT_COMMIT"),
+        sources,
+        destination,
+        at,
+        %interval,
+        count = config.count,
+        provider = principal.map(|principal| principal.provider.name()),
+        account = principal.and_then(|principal| principal.account.as_deref()),
+        access_key_ending = principal.map(|principal| principal.access_key_ending.as_str()),
+        diagnosis = diagnosis.map(|diagnosis| diagnosis.id),
+        cause = diagnosis.map(|diagnosis| diagnosis.cause.as_str()),
+        fix = diagnosis.map(|diagnosis| diagnosis.fix.as_str()),
+        "uploading a picture every {interval} from {sources} to {destination} at {at}, {identity}"
+    );
+}
 
 pub(super) fn log(outcome: &Outcome) {
     match outcome {

@@ -1,11 +1,9 @@
 //! The job: a picture at each tick, until the count is reached or the program is told to end.
 
-mod announcement;
 mod attempt;
 mod log;
 mod run;
 mod ticks;
 
-pub(crate) use announcement::Plan;
 pub(crate) use attempt::Attempt;
 pub(crate) use run::Job;

@@ -6,22 +6,20 @@ use std::time::Duration;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::announcement::Plan;
 use super::attempt::Attempt;
-use super::log::log;
+use super::log::{announce, log};
 use super::ticks::{Grace, Ticks};
-use crate::exit::Exit;
+use crate::config::Config;
+use crate::exit::{Exit, Signals};
 use crate::identity::{Diagnosis, NoCredentials, Principal, ResolvedBy};
 use crate::sdk::longest_picture;
-use crate::shutdown::Signal;
 use crate::status::{Outcome, Status};
 
 /// How long the credential chain may take to answer, with all its providers and retries.
 const CHAIN_TIME: Duration = Duration::from_mins(3);
 
-/// Uploads pictures as planned.
 pub(crate) struct Job {
-    pub(crate) plan: Plan,
+    pub(crate) config: Config,
     pub(crate) attempt: Attempt,
     pub(crate) status: Status,
 }
@@ -29,30 +27,30 @@ pub(crate) struct Job {
 type Pictures = JoinSet<Outcome>;
 
 impl Job {
-    /// Runs until the count is reached, `shutdown` returns, or the identity makes it impossible.
+    /// Runs until the count is reached, a signal arrives, or the identity makes it impossible.
     ///
-    /// `shutdown` returns at each signal. After the first, pictures in flight may finish within the
-    /// grace period; the second cuts that short. In either case nothing incomplete stays in S3.
-    pub(crate) async fn run(&self, mut shutdown: impl AsyncFnMut() -> Signal) -> Exit {
+    /// After the first signal, pictures in flight may finish within the grace period; the second cuts
+    /// that short. In either case nothing incomplete stays in S3.
+    pub(crate) async fn run(&self, signals: &mut Signals) -> Exit {
         let start = tokio::select! {
             start = self.await_credentials() => start,
-            signal = shutdown() => Err(Exit::Signalled(signal)),
+            signal = signals.next() => Err(Exit::Signalled(signal)),
         };
         if let Err(exit) = start {
             return exit;
         }
         let mut pictures = JoinSet::new();
-        let exit = self.upload_at_each_tick(&mut pictures, &mut shutdown).await;
+        let exit = self.upload_at_each_tick(&mut pictures, signals).await;
         self.status.ending();
-        self.status.alive_until(Instant::now() + self.plan.config.shutdown_grace);
+        self.status.alive_until(Instant::now() + self.config.shutdown_grace);
         if let Exit::Signalled(signal) = exit
             && !pictures.is_empty()
         {
-            let grace = self.plan.config.shutdown_grace;
+            let grace = self.config.shutdown_grace;
             tracing::info!(?signal, ?grace, "ending: pictures in flight may finish");
             tokio::select! {
                 _ = timeout(grace, self.finish(&mut pictures)) => {}
-                _ = shutdown() => {}
+                _ = signals.next() => {}
             }
         }
         self.attempt.cancel.cancel();
@@ -63,7 +61,7 @@ impl Job {
 
     /// Announces the job and gets credentials, with backoff while they may still become available.
     async fn await_credentials(&self) -> Result<(), Exit> {
-        let mut grace = Grace::new(self.plan.config.startup_grace);
+        let mut grace = Grace::new(self.config.startup_grace);
         let mut announced = false;
         loop {
             self.status.alive_until(Instant::now() + CHAIN_TIME);
@@ -75,23 +73,22 @@ impl Job {
             let diagnosis = self.attempt.explain(&error).await;
             self.status.waiting(&diagnosis);
             if !announced {
-                self.plan.announce(Err(&diagnosis));
+                self.announce(Err(&diagnosis));
                 announced = true;
             }
-            let exit = match diagnosis.resolved_by {
-                ResolvedBy::Never => Exit::WrongIdentity,
-                ResolvedBy::Wait | ResolvedBy::FreshCredentials => match grace.next_pause() {
-                    Some(pause) => {
-                        sleep(pause).await;
-                        continue;
-                    }
-                    None => Exit::NotReady,
-                },
-            };
-            let Diagnosis { id, cause, fix, .. } = diagnosis;
+            if let Some(pause) = grace.pause_after(&diagnosis) {
+                sleep(pause).await;
+                continue;
+            }
+            let Diagnosis { id, cause, fix, resolved_by } = diagnosis;
             tracing::error!(diagnosis = id, cause, fix, "no usable credentials");
-            return Err(exit);
+            let hopeless = resolved_by == ResolvedBy::Never;
+            return Err(if hopeless { Exit::WrongIdentity } else { Exit::NotReady });
         }
+    }
+
+    fn announce(&self, identity: Result<&Principal, &Diagnosis>) {
+        announce(&self.config, &self.attempt.uploader.to, identity);
     }
 
     fn announce_identity(&self, announced: bool) {
@@ -100,19 +97,15 @@ impl Job {
                 let Principal { provider, account, .. } = &principal;
                 tracing::info!(provider = provider.name(), account, "with {principal}");
             }
-            Some(principal) => self.plan.announce(Ok(&principal)),
+            Some(principal) => self.announce(Ok(&principal)),
             None => {}
         }
     }
 
     /// Starts a picture at each tick, until there is a reason to end.
-    async fn upload_at_each_tick(
-        &self,
-        pictures: &mut Pictures,
-        shutdown: &mut impl AsyncFnMut() -> Signal,
-    ) -> Exit {
-        let Self { plan: Plan { config, .. }, attempt, status } = self;
-        let mut signal = pin!(shutdown());
+    async fn upload_at_each_tick(&self, pictures: &mut Pictures, signals: &mut Signals) -> Exit {
+        let Self { config, attempt, status } = self;
+        let mut signal = pin!(signals.next());
         let mut refused = pin!(attempt.credentials.refused());
         let mut ticks = Ticks::new(config.interval, config.concurrency, config.count);
         // Until the first success, S3 may refuse because a policy has not propagated yet.
@@ -138,24 +131,12 @@ impl Job {
                             ticks.uploaded();
                         }
                         (Outcome::NotStored { diagnosis, .. }, Some(grace)) => {
-                            let pause = match diagnosis.resolved_by {
-                                ResolvedBy::Never => None,
-                                ResolvedBy::Wait | ResolvedBy::FreshCredentials => {
-                                    grace.next_pause()
-                                }
-                            };
-                            match pause {
+                            match grace.pause_after(&diagnosis) {
                                 Some(pause) => ticks.retry_in(pause),
                                 None => return Exit::NotReady,
                             }
                         }
-                        (
-                            Outcome::NotFetched(_)
-                            | Outcome::NotStored { .. }
-                            | Outcome::Cancelled
-                            | Outcome::Panicked(_),
-                            _,
-                        ) => ticks.failed(),
+                        _ => ticks.failed(),
                     }
                 }
                 () = sleep_until(ticks.due), if ticks.awaited(pictures.len()) => {

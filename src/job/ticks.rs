@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use backon::BackoffBuilder;
 use tokio::time::Instant;
 
-use crate::backoff::{Backoff, Pauses};
+use crate::backoff::{Pauses, pauses};
+use crate::identity::{Diagnosis, ResolvedBy};
 
 /// The shortest pause after a failed picture, if the interval is shorter: no setting makes the job
 /// loop without a pause.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// Between attempts while credentials and policies propagate.
-const BACKOFF: Backoff =
-    Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(10) };
+/// The pauses between attempts while credentials and policies propagate.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// When the next picture is due, and whether one may start.
 pub(super) struct Ticks {
@@ -78,11 +78,14 @@ pub(super) struct Grace {
 
 impl Grace {
     pub(super) fn new(grace: Duration) -> Self {
-        Self { until: Instant::now() + grace, pauses: BACKOFF.build() }
+        Self { until: Instant::now() + grace, pauses: pauses(FIRST_PAUSE, LONGEST_PAUSE) }
     }
 
-    /// The pause before the next attempt, if there is time for one.
-    pub(super) fn next_pause(&mut self) -> Option<Duration> {
+    /// The pause before the next attempt, if another may succeed and there is time for it.
+    pub(super) fn pause_after(&mut self, failure: &Diagnosis) -> Option<Duration> {
+        if failure.resolved_by == ResolvedBy::Never {
+            return None;
+        }
         self.pauses.next().filter(|pause| Instant::now() + *pause < self.until)
     }
 }

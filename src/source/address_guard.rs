@@ -14,21 +14,8 @@ use url::{Host, Url};
 
 /// Why an image host's address is refused.
 #[derive(Clone, Debug, thiserror::Error)]
-pub(crate) enum AddressRefused {
-    /// It is, or resolves to, an address that is not public.
-    #[error("{host} is {address}, a {class} address (--allow-private-source permits such hosts)")]
-    Range {
-        /// As the URL spells it.
-        host: String,
-        /// What it resolved to.
-        address: IpAddr,
-        /// The kind of range that the address is in.
-        class: &'static str,
-    },
-    /// It is a proxy of this environment.
-    #[error("{0} is this environment's proxy, not an image host")]
-    Proxy(String),
-}
+#[error("{0}")]
+pub(crate) struct AddressRefused(String);
 
 /// The class of address that an untrusted host may not use, or `None` for a public address.
 ///
@@ -116,7 +103,8 @@ impl AddressGuard {
             Some(Host::Ipv4(v4)) => (v4.to_string(), IpAddr::V4(v4)),
             Some(Host::Ipv6(v6)) => (v6.to_string(), IpAddr::V6(v6)),
             Some(Host::Domain(name)) if self.proxies.contains(name) && !self.allow_private => {
-                return Err(AddressRefused::Proxy(name.to_owned()));
+                let why = format!("{name} is this environment's proxy, not an image host");
+                return Err(AddressRefused(why));
             }
             _ => return Ok(()),
         };
@@ -125,9 +113,9 @@ impl AddressGuard {
 
     fn check_address(&self, host: &str, address: IpAddr) -> Result<(), AddressRefused> {
         match refused_class(address) {
-            Some(class) if !self.allow_private => {
-                Err(AddressRefused::Range { host: host.to_owned(), address, class })
-            }
+            Some(class) if !self.allow_private => Err(AddressRefused(format!(
+                "{host} is {address}, a {class} address (--allow-private-source permits such hosts)"
+            ))),
             _ => Ok(()),
         }
     }

@@ -69,10 +69,11 @@ pub(super) struct Download {
     /// body that declares a length as well is held to it.
     pub(super) declared: Option<u64>,
     pub(super) limits: Limits,
-    pub(super) deadline: Instant,
+    deadline: Instant,
     body: reqwest::Body,
     received: u64,
-    ended: Option<Instant>,
+    /// When the last byte arrived, if it has.
+    pub(super) ended: Option<Instant>,
 }
 
 impl Download {
@@ -141,9 +142,5 @@ impl Download {
                 Err(FetchError::Broken { received, cause: "it was not read to its end".to_owned() })
             }
         }
-    }
-
-    pub(super) fn has_ended(&self) -> bool {
-        self.ended.is_some()
     }
 }

@@ -9,45 +9,30 @@ use super::address_guard::AddressRefused;
 /// Why the image host gave no whole picture.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum FetchError {
-    /// The host answered with a status other than 2xx.
     #[error("the image host answered {status}")]
     Status {
         status: StatusCode,
         /// The pause that its `Retry-After` header asks for.
         retry_after: Option<Duration>,
     },
-    /// There was no connection, or it broke before the answer.
     #[error("no answer from the image host: {0}")]
     Connect(String),
-    /// It took longer than a setting allows.
     #[error("the image host was too slow: more than {setting} {limit:?}")]
-    Timeout {
-        /// The option's name.
-        setting: &'static str,
-        limit: Duration,
-    },
+    Timeout { setting: &'static str, limit: Duration },
     /// The URL, a redirect or a DNS answer leads to an address that an image host may not use.
     #[error("address refused: {0}")]
     Address(#[from] AddressRefused),
-    /// A redirect that is not followed.
     #[error("redirect refused: {0}")]
     Redirect(&'static str),
     /// A 2xx without a body.
     #[error("the answer is empty")]
     Empty,
-    /// The first bytes are those of something else.
     #[error("not an image: the first bytes say {0}")]
     NotAnImage(&'static str),
-    /// Larger than `--max-image-size`.
     #[error("larger than --max-image-size, {limit} bytes")]
-    TooLarge {
-        /// In bytes.
-        limit: u64,
-    },
-    /// The body's length is not what was declared.
+    TooLarge { limit: u64 },
     #[error("{received} bytes arrived, but Content-Length declared {declared}")]
     Length { received: u64, declared: u64 },
-    /// All declared bytes arrived, but the picture's end is missing.
     #[error(
         "the {kind} is incomplete after {received} bytes, although as many arrived as declared"
     )]
@@ -56,7 +41,6 @@ pub(crate) enum FetchError {
         /// The media type.
         kind: &'static str,
     },
-    /// The connection broke in the middle of the body.
     #[error("the connection broke after {received} bytes: {cause}")]
     Broken { received: u64, cause: String },
 }

@@ -12,14 +12,14 @@ use super::address_guard::AddressGuard;
 use super::download::Limits;
 use super::error::FetchError;
 use super::picture::Picture;
-use crate::backoff::Backoff;
+use crate::backoff::pauses;
 
 /// Redirects that are followed for one picture.
 const MAX_REDIRECTS: usize = 5;
 
-/// Between attempts.
-const BACKOFF: Backoff =
-    Backoff { first: Duration::from_millis(200), longest: Duration::from_secs(10) };
+/// The pauses between attempts.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// The image hosts, and the HTTP client that asks them. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -66,7 +66,7 @@ impl Source {
             self.attempt(url, attempts, deadline)
         };
         attempt
-            .retry(BACKOFF)
+            .retry(pauses(FIRST_PAUSE, LONGEST_PAUSE))
             .when(FetchError::is_transient)
             .adjust(|error, backoff| {
                 let pause = error.retry_after().max(backoff)?;

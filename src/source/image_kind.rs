@@ -11,9 +11,7 @@ pub(crate) const SNIFF_LENGTH: usize = 512;
 /// A picture's format: media type (IANA) and file extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ImageKind {
-    /// The media type, for `Content-Type`.
     pub(crate) media_type: &'static str,
-    /// The file extension, without a dot.
     pub(crate) extension: &'static str,
 }
 
@@ -64,7 +62,6 @@ impl EndWatch {
         Self { mark, seen: mark.is_empty(), before: Vec::new(), least }
     }
 
-    /// Looks at the next bytes.
     pub(crate) fn see(&mut self, chunk: &[u8]) {
         if self.seen {
             return;

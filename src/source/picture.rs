@@ -22,7 +22,6 @@ use super::image_kind::{EndWatch, ImageKind, SNIFF_LENGTH};
 pub(crate) struct Picture {
     /// Where it came from, after redirects.
     pub(crate) url: Url,
-    /// What its first bytes say it is.
     pub(crate) kind: ImageKind,
     /// How often the host was asked for it.
     pub(crate) attempts: u32,
@@ -62,7 +61,7 @@ impl Picture {
         }
         let started = deadline - limits.fetch;
         let picture = Self { url, kind, attempts, started, beginning, rest, end };
-        if picture.rest.has_ended() {
+        if picture.rest.ended.is_some() {
             // All of a small picture has arrived: if it is not whole, no upload needs to begin.
             picture.finish()?;
         }

@@ -1,15 +1,15 @@
 //! Whether the job is alive and does what it is for.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::metrics::Metrics;
 use super::outcome::Outcome;
-use super::scrape::IdentityCollector;
 use crate::identity::{Diagnosis, RefreshingCredentials};
+use crate::lock::lock;
 
 /// How late the job may be before it counts as stuck: far more than a busy machine delays it.
 const SLACK: Duration = Duration::from_secs(30);
@@ -30,28 +30,21 @@ struct Inner {
 struct State {
     /// When the loop will next show that it is alive.
     due: Instant,
-    phase: Phase,
+    /// Why the job is not running, if it is not: it is starting or ending.
+    not_running: Option<String>,
     /// Why the last picture did not become an object, if it did not.
     failure: Option<String>,
-}
-
-#[derive(Debug)]
-enum Phase {
-    /// There are no credentials yet, and why.
-    Starting(Option<String>),
-    Running,
-    Ending,
 }
 
 impl Status {
     /// The status of a job that begins now, with its time from tick to tick.
     pub(crate) fn new(credentials: RefreshingCredentials, interval: Duration) -> Self {
         Self(Arc::new(Inner {
-            metrics: Metrics::new(interval, IdentityCollector(credentials.clone())),
+            metrics: Metrics::new(interval, credentials.clone()),
             credentials,
             state: Mutex::new(State {
                 due: Instant::now() + SLACK,
-                phase: Phase::Starting(None),
+                not_running: Some("no credentials yet".to_owned()),
                 failure: None,
             }),
         }))
@@ -59,25 +52,24 @@ impl Status {
 
     /// The job is alive, and will report again by then.
     pub(crate) fn alive_until(&self, due: Instant) {
-        self.0.state().due = due + SLACK;
+        lock(&self.0.state).due = due + SLACK;
     }
 
     /// There are no credentials yet.
     pub(crate) fn waiting(&self, diagnosis: &Diagnosis) {
-        self.0.state().phase = Phase::Starting(Some(diagnosis.in_short()));
+        let why = format!("no credentials yet: {}", diagnosis.in_short());
+        lock(&self.0.state).not_running = Some(why);
     }
 
     /// There are credentials.
     pub(crate) fn running(&self) {
-        self.0.state().phase = Phase::Running;
+        lock(&self.0.state).not_running = None;
     }
 
-    /// The job is ending.
     pub(crate) fn ending(&self) {
-        self.0.state().phase = Phase::Ending;
+        lock(&self.0.state).not_running = Some("ending".to_owned());
     }
 
-    /// So many pictures are in flight.
     pub(crate) fn in_flight(&self, pictures: usize) {
         self.0.metrics.in_flight.set(i64::try_from(pictures).unwrap_or(i64::MAX));
     }
@@ -87,18 +79,17 @@ impl Status {
         self.0.metrics.skipped_ticks.inc();
     }
 
-    /// An attempt has ended.
     pub(crate) fn record(&self, outcome: &Outcome) {
         self.0.metrics.record(outcome);
         if !matches!(outcome, Outcome::Cancelled) {
-            self.0.state().failure = outcome.failure();
+            lock(&self.0.state).failure = outcome.failure();
         }
     }
 
     /// Whether the loop is alive, which means no later than the settings allow. An error says how
     /// late it is.
     pub(super) fn is_alive(&self) -> Result<(), String> {
-        let late = Instant::now().saturating_duration_since(self.0.state().due);
+        let late = Instant::now().saturating_duration_since(lock(&self.0.state).due);
         if late.is_zero() {
             Ok(())
         } else {
@@ -110,29 +101,20 @@ impl Status {
     /// Whether the job does what it is for: there are credentials, and the last picture did not
     /// fail. An error says why not.
     pub(super) fn is_ready(&self) -> Result<(), String> {
-        let state = self.0.state();
-        match (&state.phase, &state.failure) {
-            (Phase::Starting(None), _) => Err("no credentials yet".to_owned()),
-            (Phase::Starting(Some(why)), _) => Err(format!("no credentials yet: {why}")),
-            (Phase::Ending, _) => Err("ending".to_owned()),
-            (Phase::Running, Some(why)) => Err(format!("the last picture failed: {why}")),
-            (Phase::Running, None) if !self.0.credentials.standing().usable => {
-                Err("the credentials have expired, and no others are available".to_owned())
-            }
-            (Phase::Running, None) => Ok(()),
+        let state = lock(&self.0.state);
+        if let Some(why) = &state.not_running {
+            Err(why.clone())
+        } else if let Some(why) = &state.failure {
+            Err(format!("the last picture failed: {why}"))
+        } else if !self.0.credentials.standing().usable {
+            Err("the credentials have expired, and no others are available".to_owned())
+        } else {
+            Ok(())
         }
     }
 
-    /// All metrics, in the format of [`super::metrics::CONTENT_TYPE`].
     pub(super) fn metrics(&self) -> Result<String, fmt::Error> {
         self.0.metrics.text()
-    }
-}
-
-impl Inner {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing in here can panic in the middle of a change.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

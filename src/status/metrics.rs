@@ -14,11 +14,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::{Metric, Registry, Unit};
 
 use super::outcome::Outcome;
 #[cfg(target_os = "linux")]
-use super::process::Process;
+use super::scrape::Process;
 use super::scrape::unix;
 use crate::source::FetchError;
 
@@ -31,17 +31,16 @@ const PREFIX: &str = "pod_identity_demo";
 /// Upper bounds in seconds: from a picture on this machine to one that takes its whole timeout.
 const BUCKETS: [f64; 12] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
-/// One label.
-type Label = [(&'static str, &'static str); 1];
+/// A counter for each value of one label.
+type Counters = Family<[(&'static str, &'static str); 1], Counter>;
 type Seconds = Gauge<f64, AtomicU64>;
 
-/// Counters, gauges and histograms of the job.
 #[derive(Debug)]
 pub(super) struct Metrics {
     registry: Registry,
-    uploads: Family<Label, Counter>,
-    fetch_failures: Family<Label, Counter>,
-    upload_failures: Family<Label, Counter>,
+    uploads: Counters,
+    fetch_failures: Counters,
+    upload_failures: Counters,
     pub(super) skipped_ticks: Counter,
     pub(super) bytes_uploaded: Counter,
     fetch: Histogram,
@@ -59,75 +58,47 @@ impl Metrics {
         registry.register_collector(Box::new(Process));
         let own = registry.sub_registry_with_prefix(PREFIX);
 
-        let uploads: Family<Label, Counter> = Family::default();
-        for result in Outcome::RESULTS {
-            drop(uploads.get_or_create(&[("result", result)]));
-        }
-        let fetch_failures: Family<Label, Counter> = Family::default();
-        for reason in FetchError::REASONS {
-            drop(fetch_failures.get_or_create(&[("reason", reason)]));
-        }
-        let seconds = Seconds::default();
-        seconds.set(interval.as_secs_f64());
         let build = [("version", env!("CARGO_PKG_VERSION")), ("commit", env!("GIT_COMMIT"))];
         own.register("build", "Version and commit of the program", Info::new(build));
-        own.register_with_unit(
+        add_seconds(
+            own,
             "interval",
             "Configured time from one tick to the next",
-            Unit::Seconds,
-            seconds,
-        );
+            Seconds::default(),
+        )
+        .set(interval.as_secs_f64());
         own.register_collector(Box::new(identity));
-        let histogram = || Histogram::new(BUCKETS);
-        Self {
-            uploads: add(
-                own,
-                "uploads",
-                "Number of attempts to upload a picture, by result",
-                uploads,
-            ),
+        let metrics = Self {
+            uploads: add(own, "uploads", "Number of attempts to upload a picture, by result"),
             fetch_failures: add(
                 own,
                 "fetch_failures",
                 "Number of pictures that the image host did not deliver whole, by reason",
-                fetch_failures,
             ),
             upload_failures: add(
                 own,
                 "upload_failures",
                 "Number of pictures that S3 did not store, or that had no credentials, by diagnosis",
-                Family::default(),
             ),
             skipped_ticks: add(
                 own,
                 "skipped_ticks",
                 "Number of ticks that were skipped because too many pictures were in flight",
-                Counter::default(),
             ),
-            bytes_uploaded: add(
-                own,
-                "bytes_uploaded",
-                "Total size of all stored objects",
-                Counter::default(),
-            ),
+            bytes_uploaded: add(own, "bytes_uploaded", "Total size of all stored objects"),
             fetch: add_seconds(
                 own,
                 "fetch",
                 "Time from the first request for a stored picture to its last byte",
-                histogram(),
+                Histogram::new(BUCKETS),
             ),
             upload: add_seconds(
                 own,
                 "upload",
                 "Time from the first byte of a stored picture to S3's last answer",
-                histogram(),
+                Histogram::new(BUCKETS),
             ),
-            in_flight: add(
-                own,
-                "in_flight",
-                "Number of pictures that are in flight",
-                Gauge::default(),
-            ),
+            in_flight: add(own, "in_flight", "Number of pictures that are in flight"),
             last_success: add_seconds(
                 own,
                 "last_success_timestamp",
@@ -138,13 +109,19 @@ impl Metrics {
                 own,
                 "consecutive_failures",
                 "Number of failed attempts since the last stored object",
-                Gauge::default(),
             ),
             registry,
+        };
+        // Known label values are there from the start, so that a first failure is an increase.
+        for result in Outcome::RESULTS {
+            drop(metrics.uploads.get_or_create(&[("result", result)]));
         }
+        for reason in FetchError::REASONS {
+            drop(metrics.fetch_failures.get_or_create(&[("reason", reason)]));
+        }
+        metrics
     }
 
-    /// Counts what an attempt came to.
     pub(super) fn record(&self, outcome: &Outcome) {
         self.uploads.get_or_create(&[("result", outcome.result())]).inc();
         match outcome {
@@ -177,18 +154,13 @@ impl Metrics {
 }
 
 /// Registers a metric and returns the handle that counts.
-fn add<M>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M
-where
-    M: prometheus_client::registry::Metric + Clone,
-{
+fn add<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
     registry.register(name, help, metric.clone());
     metric
 }
 
-fn add_seconds<M>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M
-where
-    M: prometheus_client::registry::Metric + Clone,
-{
+fn add_seconds<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
     registry.register_with_unit(name, help, Unit::Seconds, metric.clone());
     metric
 }

@@ -4,11 +4,9 @@
 mod health;
 mod metrics;
 mod outcome;
-#[cfg(target_os = "linux")]
-mod process;
 mod scrape;
 mod server;
 
 pub(crate) use health::Status;
 pub(crate) use outcome::Outcome;
-pub(crate) use server::Server;
+pub(crate) use server::serve;

@@ -18,69 +18,65 @@ pub(super) fn unix(time: SystemTime) -> f64 {
 }
 
 /// The identity and its credentials as metrics.
-#[derive(Debug)]
-pub(super) struct IdentityCollector(pub(super) RefreshingCredentials);
-
-impl Collector for IdentityCollector {
-    fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
-        let Standing { principal, refreshes, .. } = self.0.standing();
-        let mut scrape = Scrape(encoder);
-        scrape.counts(
-            "credentials_refreshes",
-            "Number of times that the credential chain was asked for credentials, by result",
-            "result",
-            &[("success", refreshes.succeeded), ("failure", refreshes.failed)],
-        )?;
+impl Collector for RefreshingCredentials {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let Standing { principal, refreshes, .. } = self.standing();
+        let help = "Number of times that the credential chain was asked for credentials, by result";
+        let mut family =
+            encoder.encode_descriptor("credentials_refreshes", help, None, MetricType::Counter)?;
+        for (result, count) in [("success", refreshes.succeeded), ("failure", refreshes.failed)] {
+            ConstCounter::new(count).encode(family.encode_family(&[("result", result)])?)?;
+        }
         let Some(principal) = principal else {
             return Ok(());
         };
         if let Some(expiry) = principal.expiry {
             let help = "Unix time at which the credentials in use expire";
-            scrape.seconds("credentials_expiry_timestamp", help, unix(expiry))?;
+            let expiry = ConstGauge::new(unix(expiry));
+            write(&mut encoder, "credentials_expiry_timestamp", help, &Unit::Seconds, &expiry)?;
         }
-        scrape.info(
-            "identity",
-            "Identity of the credentials in use; the role is empty until STS has told it",
-            &[
-                ("provider", principal.provider.name()),
-                ("role", principal.role.as_deref().unwrap_or_default()),
-                ("account", principal.account.as_deref().unwrap_or_default()),
-            ],
-        )
+        let help = "Identity of the credentials in use; the role is empty until STS has told it";
+        let labels = [
+            ("provider", principal.provider.name()),
+            ("role", principal.role.as_deref().unwrap_or_default()),
+            ("account", principal.account.as_deref().unwrap_or_default()),
+        ];
+        encoder.encode_descriptor("identity", help, None, MetricType::Info)?.encode_info(&labels)
     }
 }
 
-/// Writes one metric at a time.
-struct Scrape<'a>(DescriptorEncoder<'a>);
+/// The process's own memory and CPU time, under the names that all Prometheus clients use.
+///
+/// cAdvisor has such figures for containers in a cluster. These are there for runs without one, and
+/// without access to the kubelet's metrics.
+#[cfg(target_os = "linux")]
+#[derive(Debug)]
+pub(super) struct Process;
 
-impl Scrape<'_> {
-    fn seconds(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
-        let gauge = ConstGauge::new(value);
-        gauge.encode(self.0.encode_descriptor(
-            name,
-            help,
-            Some(&Unit::Seconds),
-            gauge.metric_type(),
-        )?)
+#[cfg(target_os = "linux")]
+impl Collector for Process {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let Ok(stat) = procfs::process::Process::myself().and_then(|process| process.stat()) else {
+            return Ok(());
+        };
+        #[expect(clippy::cast_precision_loss, reason = "exact for 2^53 ticks, or bytes")]
+        let number = |whole: u64| whole as f64;
+        let cpu = number(stat.utime + stat.stime) / number(procfs::ticks_per_second());
+        let cpu = ConstCounter::new(cpu);
+        let help = "User and system CPU time spent";
+        write(&mut encoder, "process_cpu", help, &Unit::Seconds, &cpu)?;
+        let resident = ConstGauge::new(number(stat.rss * procfs::page_size()));
+        let help = "Resident memory size";
+        write(&mut encoder, "process_resident_memory", help, &Unit::Bytes, &resident)
     }
+}
 
-    fn info(&mut self, name: &str, help: &str, labels: &[(&str, &str)]) -> fmt::Result {
-        self.0.encode_descriptor(name, help, None, MetricType::Info)?.encode_info(&labels)
-    }
-
-    /// A counter with one label, and its value for each of the label's values.
-    fn counts(
-        &mut self,
-        name: &str,
-        help: &str,
-        label: &str,
-        values: &[(&str, u64)],
-    ) -> fmt::Result {
-        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for (value, count) in values {
-            let labels = [(label, *value)];
-            ConstCounter::new(*count).encode(family.encode_family(&labels)?)?;
-        }
-        Ok(())
-    }
+fn write(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    unit: &Unit,
+    metric: &impl EncodeMetric,
+) -> fmt::Result {
+    metric.encode(encoder.encode_descriptor(name, help, Some(unit), metric.metric_type())?)
 }

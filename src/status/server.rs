@@ -8,8 +8,8 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::thread::{self, JoinHandle};
+use std::net::TcpListener;
+use std::thread;
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -21,7 +21,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
 
 use super::health::Status;
 use super::metrics;
@@ -29,7 +28,6 @@ use super::metrics;
 /// Connections at the same time.
 const CONNECTIONS: usize = 32;
 
-/// How long a connection may last.
 const CONNECTION_TIME: Duration = Duration::from_secs(5);
 
 /// Limits for a request's headers, of which a kubelet and Prometheus send about ten.
@@ -39,53 +37,22 @@ const HEADER_BYTES: usize = 8 << 10;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// An address that the program listens on but does not serve yet.
-#[derive(Debug)]
-pub(crate) struct Server(TcpListener);
-
-/// A server that runs until this is dropped.
-#[derive(Debug)]
-pub(crate) struct Serving {
-    end: CancellationToken,
-    thread: Option<JoinHandle<()>>,
+/// Serves this status as long as the process runs. Fails if the system has no more threads or file
+/// descriptors.
+pub(crate) fn serve(listener: TcpListener, status: Status) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    tracing::info!(address = %listener.local_addr()?, "health and metrics are served");
+    listener.set_nonblocking(true)?;
+    let listener = {
+        let _inside = runtime.enter();
+        tokio::net::TcpListener::from_std(listener)?
+    };
+    let serve = move || runtime.block_on(accept(&listener, &status));
+    thread::Builder::new().name("server".to_owned()).spawn(serve)?;
+    Ok(())
 }
 
-impl Server {
-    /// Listens on an address. Fails if it is in use, or not an address of this machine.
-    pub(crate) fn bind(address: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        Ok(Self(listener))
-    }
-
-    /// Serves this status. Fails if the system has no more threads or file descriptors.
-    pub(crate) fn serve(self, status: Status) -> io::Result<Serving> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        tracing::info!(address = %self.0.local_addr()?, "health and metrics are served");
-        let listener = {
-            let _inside = runtime.enter();
-            tokio::net::TcpListener::from_std(self.0)?
-        };
-        let end = CancellationToken::new();
-        let ended = end.clone();
-        let thread = thread::Builder::new().name("server".to_owned()).spawn(move || {
-            runtime.block_on(ended.run_until_cancelled(accept(&listener, &status)));
-        })?;
-        Ok(Serving { end, thread: Some(thread) })
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        self.end.cancel();
-        if let Some(thread) = self.thread.take() {
-            // A panic there no longer matters.
-            let _ = thread.join();
-        }
-    }
-}
-
-async fn accept(listener: &tokio::net::TcpListener, status: &Status) {
+async fn accept(listener: &tokio::net::TcpListener, status: &Status) -> ! {
     let mut connections: VecDeque<AbortHandle> = VecDeque::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else {
@@ -121,38 +88,38 @@ async fn converse(stream: TcpStream, status: Status) {
 }
 
 fn respond<B>(request: &Request<B>, status: &Status) -> Response<String> {
-    let (code, kind, body) = match request.uri().path() {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let refusal = "only GET and HEAD are allowed\n".to_owned();
+        let mut response = response(StatusCode::METHOD_NOT_ALLOWED, TEXT, refusal);
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    match request.uri().path() {
         "/livez" | "/healthz" => state(status.is_alive(), "alive"),
         "/readyz" => state(status.is_ready(), "ready"),
         "/metrics" => match status.metrics() {
-            Ok(text) => (StatusCode::OK, metrics::CONTENT_TYPE, text),
-            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("{error}\n")),
+            Ok(text) => response(StatusCode::OK, metrics::CONTENT_TYPE, text),
+            Err(error) => response(StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("{error}\n")),
         },
         _ => {
             let paths = "not found: the paths are /livez, /healthz, /readyz and /metrics\n";
-            (StatusCode::NOT_FOUND, TEXT, paths.to_owned())
+            response(StatusCode::NOT_FOUND, TEXT, paths.to_owned())
         }
-    };
-    let read = matches!(*request.method(), Method::GET | Method::HEAD);
-    let (code, kind, body) = if read {
-        (code, kind, body)
-    } else {
-        (StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD are allowed\n".to_owned())
-    };
-    let mut response = Response::new(body);
-    *response.status_mut() = code;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if !read {
-        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
     }
-    response
 }
 
-fn state(state: Result<(), String>, good: &str) -> (StatusCode, &'static str, String) {
+fn state(state: Result<(), String>, good: &str) -> Response<String> {
     match state {
-        Ok(()) => (StatusCode::OK, TEXT, format!("{good}\n")),
-        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("not {good}: {why}\n")),
+        Ok(()) => response(StatusCode::OK, TEXT, format!("{good}\n")),
+        Err(why) => response(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("not {good}: {why}\n")),
     }
+}
+
+fn response(status: StatusCode, content_type: &'static str, body: String) -> Response<String> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }

@@ -1,10 +1,11 @@
 //! Where objects go, and how they are named.
 
+use std::time::SystemTime;
+
 use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{IdentityCache, RequestChecksumCalculation};
 use aws_types::service_config::ServiceConfigKey;
-use time::OffsetDateTime;
 use url::Url;
 use uuid::Uuid;
 
@@ -24,7 +25,7 @@ pub(crate) struct Destination {
 }
 
 impl Destination {
-    pub(crate) fn new(bucket: &str, prefix: &str, sdk: &SdkConfig) -> Self {
+    pub(super) fn new(bucket: &str, prefix: &str, sdk: &SdkConfig) -> Self {
         Self {
             bucket: bucket.to_owned(),
             prefix: prefix.to_owned(),
@@ -37,20 +38,10 @@ impl Destination {
     /// `<prefix><pod>/<yyyy>/<mm>/<dd>/<UUIDv7>.<extension>`, in UTC: sorts by time, never collides.
     pub(super) fn key(&self, extension: &str) -> String {
         let id = Uuid::now_v7();
-        let seconds = id.get_timestamp().map_or(0, |stamp| stamp.to_unix().0);
-        let date = i64::try_from(seconds)
-            .ok()
-            .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
-            .unwrap_or(OffsetDateTime::UNIX_EPOCH)
-            .date();
-        format!(
-            "{}{}/{:04}/{:02}/{:02}/{id}.{extension}",
-            self.prefix,
-            self.pod,
-            date.year(),
-            u8::from(date.month()),
-            date.day(),
-        )
+        let time = id.get_timestamp().map_or(SystemTime::UNIX_EPOCH, SystemTime::from);
+        let day = humantime::format_rfc3339_seconds(time).to_string();
+        let day = day[..10].replace('-', "/");
+        format!("{}{}/{day}/{id}.{extension}", self.prefix, self.pod)
     }
 
     /// The key of the object that `identity --probe` uploads.
@@ -60,7 +51,7 @@ impl Destination {
 }
 
 /// The S3 client, which signs with these credentials.
-pub(crate) fn client(sdk: &SdkConfig, credentials: RefreshingCredentials) -> Client {
+pub(super) fn client(sdk: &SdkConfig, credentials: RefreshingCredentials) -> Client {
     Client::from_conf(
         aws_sdk_s3::config::Builder::from(sdk)
             .credentials_provider(credentials)
@@ -98,13 +89,9 @@ fn endpoint(sdk: &SdkConfig) -> Option<String> {
 /// Whether an endpoint is Amazon's own (VPC endpoints included), where each bucket has a DNS name.
 /// An emulator or another store has none, so that the bucket must be in the path.
 fn is_amazons(endpoint: &str) -> bool {
-    Url::parse(endpoint).is_ok_and(|url| {
-        url.host_str().is_some_and(|host| {
-            [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"]
-                .iter()
-                .any(|domain| host.ends_with(domain))
-        })
-    })
+    let url = Url::parse(endpoint);
+    let host = url.as_ref().ok().and_then(Url::host_str).unwrap_or_default();
+    [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"].iter().any(|domain| host.ends_with(domain))
 }
 
 /// A URL's scheme, host and path: the rest may contain secrets. It is cut to fit S3's limit of 2 KB

@@ -10,7 +10,6 @@ use crate::source::FetchError;
 /// Why there is no object.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UploadError {
-    /// The image host gave no whole picture.
     #[error(transparent)]
     Fetch(#[from] FetchError),
     /// There were no credentials to sign the request with.
@@ -19,7 +18,6 @@ pub(crate) enum UploadError {
     /// S3 refused the request or could not be reached.
     #[error("{} failed: {}", .0.operation, .0.text)]
     S3(Box<S3Failure>),
-    /// The program is ending.
     #[error("cancelled: the program is ending")]
     Cancelled,
 }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::chunks::Chunks;
 use super::error::UploadError;
 use super::replay::Replay;
-use super::uploader::{Object, Sent, unless_cancelled};
+use super::uploader::{Object, Uploaded, Uploader, unless_cancelled};
 use crate::errors::explain;
 use crate::source::{FetchError, Picture};
 
@@ -43,13 +43,11 @@ impl Object<'_> {
         picture: Picture,
         chunks: Chunks,
         cancel: &CancellationToken,
-    ) -> Result<Sent, UploadError> {
+    ) -> Result<Uploaded, UploadError> {
+        let Uploader { client, to } = self.uploader;
         // Not to be cancelled: the answer has the identifier without which the upload cannot be
         // aborted.
-        let to = &self.uploader.to;
-        let created = self
-            .uploader
-            .client
+        let created = client
             .create_multipart_upload()
             .bucket(&to.bucket)
             .key(&self.key)
@@ -79,7 +77,7 @@ impl Object<'_> {
         mut picture: Picture,
         mut chunks: Chunks,
         in_flight: &mut PartsInFlight<'t>,
-    ) -> Result<Sent, UploadError> {
+    ) -> Result<Uploaded, UploadError> {
         let part_size = part_size(picture.declared_length().unwrap_or(picture.largest()));
         let mut stored = Vec::new();
         let mut size = 0;
@@ -103,17 +101,27 @@ impl Object<'_> {
             stored.push(part?);
         }
         let attempts = stored.iter().map(|(_, attempts)| *attempts).max().unwrap_or(0);
-        self.complete(id, stored.into_iter().map(|(part, _)| part).collect()).await?;
-        Ok(Sent { size, fetch_time, attempts })
+        let mut parts: Vec<_> = stored.into_iter().map(|(part, _)| part).collect();
+        parts.sort_by_key(CompletedPart::part_number);
+        let Uploader { client, to } = self.uploader;
+        client
+            .complete_multipart_upload()
+            .bucket(&to.bucket)
+            .key(&self.key)
+            .upload_id(id)
+            .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts)).build())
+            .send()
+            .await
+            .map_err(|error| UploadError::of("CompleteMultipartUpload", to, &error))?;
+        Ok(self.stored(size, fetch_time, attempts))
     }
 
     async fn part(&self, id: &str, number: i32, body: Replay) -> Result<StoredPart, UploadError> {
         let crc32 = body.crc32();
-        let sent = self
-            .uploader
-            .client
+        let Uploader { client, to } = self.uploader;
+        let sent = client
             .upload_part()
-            .bucket(&self.uploader.to.bucket)
+            .bucket(&to.bucket)
             .key(&self.key)
             .upload_id(id)
             .part_number(number)
@@ -123,7 +131,7 @@ impl Object<'_> {
             .body(body.plain())
             .send()
             .await
-            .map_err(|error| UploadError::of("UploadPart", &self.uploader.to, &error))?;
+            .map_err(|error| UploadError::of("UploadPart", to, &error))?;
         let part = CompletedPart::builder()
             .part_number(number)
             .checksum_crc32(crc32)
@@ -132,33 +140,11 @@ impl Object<'_> {
         Ok((part, body.attempts()))
     }
 
-    async fn complete(&self, id: &str, mut parts: Vec<CompletedPart>) -> Result<(), UploadError> {
-        parts.sort_by_key(CompletedPart::part_number);
-        self.uploader
-            .client
-            .complete_multipart_upload()
-            .bucket(&self.uploader.to.bucket)
-            .key(&self.key)
-            .upload_id(id)
-            .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts)).build())
-            .send()
-            .await
-            .map_err(|error| {
-                UploadError::of("CompleteMultipartUpload", &self.uploader.to, &error)
-            })?;
-        Ok(())
-    }
-
     /// Removes the upload and its parts, or logs that they could not be removed.
     async fn abort(&self, id: &str) {
-        let aborted = self
-            .uploader
-            .client
-            .abort_multipart_upload()
-            .bucket(&self.uploader.to.bucket)
-            .key(&self.key)
-            .upload_id(id)
-            .send();
+        let Uploader { client, to } = self.uploader;
+        let aborted =
+            client.abort_multipart_upload().bucket(&to.bucket).key(&self.key).upload_id(id).send();
         let why = match timeout(ABORT_TIMEOUT, aborted).await {
             Ok(Ok(_)) => return,
             Ok(Err(error)) => explain(&error),

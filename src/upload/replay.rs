@@ -6,7 +6,7 @@
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::checksum_trailer;
+use crate::lock::lock;
 use crate::source::{FetchError, Picture};
 
 /// The bytes of one object or of one part, of known length. Cheap to clone.
@@ -93,7 +94,7 @@ impl Replay {
 
     /// Whether all bytes are here.
     pub(super) fn has_arrived(&self) -> bool {
-        matches!(self.0.state().rest, Rest::Complete { .. })
+        matches!(lock(&self.0.state).rest, Rest::Complete { .. })
     }
 
     /// How many attempts began to send the bytes.
@@ -104,12 +105,12 @@ impl Replay {
     /// The CRC-32 of the bytes that have arrived, as `x-amz-checksum-crc32` has it: big-endian, in
     /// base64.
     pub(super) fn crc32(&self) -> String {
-        self.0.state().crc32()
+        lock(&self.0.state).crc32()
     }
 
     /// How long the picture took to arrive; an error if it has not arrived whole.
     pub(super) fn finish(&self) -> Result<Duration, FetchError> {
-        match &self.0.state().rest {
+        match &lock(&self.0.state).rest {
             Rest::Arriving(picture) => picture.finish(),
             Rest::Complete { fetch_time } => Ok(*fetch_time),
             Rest::Failed(error) => Err(error.clone()),
@@ -118,17 +119,10 @@ impl Replay {
 
     /// The error with which the picture broke off, if it did.
     pub(super) fn failure(&self) -> Option<FetchError> {
-        match &self.0.state().rest {
+        match &lock(&self.0.state).rest {
             Rest::Failed(error) => Some(error.clone()),
             _ => None,
         }
-    }
-}
-
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing in here can panic in the middle of a change.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -203,7 +197,7 @@ impl Body for Reader {
             Place::Chunk(index) => index,
             Place::End => return Poll::Ready(None),
         };
-        let mut state = self.shared.state();
+        let mut state = lock(&self.shared.state);
         let chunk = ready!(state.poll_chunk(index, context)).transpose()?;
         // The tail follows only if the picture is whole: without it, S3 stores nothing.
         let tail = chunk.is_none().then(|| checksum_trailer::tail(&state.crc32()));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::ChecksumAlgorithm;
 use bytes::Bytes;
@@ -10,9 +11,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::checksum_trailer::ChecksumTrailer;
 use super::chunks::Chunks;
-use super::destination::{Destination, without_secrets};
+use super::destination::{Destination, client, without_secrets};
 use super::error::UploadError;
 use super::replay::Replay;
+use crate::identity::RefreshingCredentials;
 use crate::source::Picture;
 
 /// Up to this size in bytes, one `PutObject` carries the picture.
@@ -39,14 +41,7 @@ pub(crate) struct Uploaded {
 #[derive(Clone, Debug)]
 pub(crate) struct Uploader {
     pub(super) client: Client,
-    pub(super) to: Arc<Destination>,
-}
-
-/// What it took to store an object.
-pub(super) struct Sent {
-    pub(super) size: u64,
-    pub(super) fetch_time: Duration,
-    pub(super) attempts: u32,
+    pub(crate) to: Arc<Destination>,
 }
 
 /// The object that a picture will become.
@@ -56,28 +51,35 @@ pub(super) struct Object<'a> {
     pub(super) content_type: &'static str,
     /// Where the picture came from, without secrets.
     pub(super) source: String,
+    started: Instant,
 }
 
 impl Uploader {
-    pub(crate) fn new(client: Client, to: Destination) -> Self {
-        Self { client, to: Arc::new(to) }
+    pub(crate) fn new(
+        sdk: &SdkConfig,
+        credentials: RefreshingCredentials,
+        bucket: &str,
+        prefix: &str,
+    ) -> Self {
+        let to = Arc::new(Destination::new(bucket, prefix, sdk));
+        Self { client: client(sdk, credentials), to }
     }
 
     /// Stores the picture as one object. If that fails, nothing of it stays in S3: neither an object
     /// nor a multipart upload.
     pub(crate) async fn upload(
         &self,
-        picture: Picture,
+        mut picture: Picture,
         cancel: &CancellationToken,
     ) -> Result<Uploaded, UploadError> {
-        let started = Instant::now();
         let object = Object {
             uploader: self,
             key: self.to.key(picture.kind.extension),
             content_type: picture.kind.media_type,
             source: without_secrets(&picture.url),
+            started: Instant::now(),
         };
-        let sent = match picture.declared_length() {
+        match picture.declared_length() {
             Some(length) if length > SINGLE_LIMIT => {
                 object.put_in_parts(picture, Chunks::default(), cancel).await
             }
@@ -85,15 +87,16 @@ impl Uploader {
                 let body = Replay::arriving(picture, length);
                 unless_cancelled(cancel, object.put(body)).await
             }
-            None => object.put_of_unknown_length(picture, cancel).await,
-        }?;
-        Ok(Uploaded {
-            key: object.key,
-            size: sent.size,
-            fetch_time: sent.fetch_time,
-            upload_time: started.elapsed(),
-            attempts: sent.attempts,
-        })
+            None => {
+                let mut chunks = Chunks::default();
+                let fill = chunks.fill_beyond(&mut picture, SINGLE_LIMIT);
+                if unless_cancelled(cancel, fill).await? {
+                    return object.put_in_parts(picture, chunks, cancel).await;
+                }
+                let body = Replay::arrived(chunks.take(SINGLE_LIMIT), picture.finish()?);
+                unless_cancelled(cancel, object.put(body)).await
+            }
+        }
     }
 
     /// Puts a small object where pictures go, to see whether that is allowed. Returns its key.
@@ -116,27 +119,10 @@ impl Uploader {
 }
 
 impl Object<'_> {
-    async fn put_of_unknown_length(
-        &self,
-        mut picture: Picture,
-        cancel: &CancellationToken,
-    ) -> Result<Sent, UploadError> {
-        let mut chunks = Chunks::default();
-        let is_large =
-            unless_cancelled(cancel, chunks.fill_beyond(&mut picture, SINGLE_LIMIT)).await?;
-        if is_large {
-            return self.put_in_parts(picture, chunks, cancel).await;
-        }
-        let body = Replay::arrived(chunks.take(SINGLE_LIMIT), picture.finish()?);
-        unless_cancelled(cancel, self.put(body)).await
-    }
-
     /// One request. Its checksum is a header if all bytes have arrived, otherwise a trailer.
-    async fn put(&self, body: Replay) -> Result<Sent, UploadError> {
-        let to = &self.uploader.to;
-        let request = self
-            .uploader
-            .client
+    async fn put(&self, body: Replay) -> Result<Uploaded, UploadError> {
+        let Uploader { client, to } = self.uploader;
+        let request = client
             .put_object()
             .bucket(&to.bucket)
             .key(&self.key)
@@ -160,7 +146,12 @@ impl Object<'_> {
             });
         }
         let fetch_time = body.finish()?;
-        Ok(Sent { size: body.length(), fetch_time, attempts: body.attempts() })
+        Ok(self.stored(body.length(), fetch_time, body.attempts()))
+    }
+
+    pub(super) fn stored(&self, size: u64, fetch_time: Duration, attempts: u32) -> Uploaded {
+        let key = self.key.clone();
+        Uploaded { key, size, fetch_time, upload_time: self.started.elapsed(), attempts }
     }
 }
 

@@ -13,18 +13,18 @@ pub(super) const CAUSES: &[Cause] = &[
         e.chain()?;
         (e.proxied && e.injected.has_pod_identity()).then_some(())?;
         Some(explanation(
-            "the proxy variables send requests for the Pod Identity Agent through a proxy, \
-                 which cannot reach it",
+            "the proxy variables send requests for the Pod Identity Agent through a proxy, which \
+             cannot reach it",
             "add 169.254.170.23 and [fd00:ec2::23] to NO_PROXY",
         ))
     }),
     Cause::new("agent_starting", Wait, |e| {
         answered(e, &Answer::ConnectionRefused).filter(|()| e.agent_may_be_starting)?;
         Some(explanation(
-            "the Pod Identity Agent refuses connections: on a fresh node it may start after \
-                 this pod",
+            "the Pod Identity Agent refuses connections: on a fresh node it may start after this \
+             pod",
             "nothing: the request is repeated; if the agent does not start within two minutes, \
-                 check the DaemonSet eks-pod-identity-agent in kube-system",
+             check the DaemonSet eks-pod-identity-agent in kube-system",
         ))
     }),
     Cause::new("agent_not_running", Wait, |e| {
@@ -32,15 +32,15 @@ pub(super) const CAUSES: &[Cause] = &[
         Some(explanation(
             "the Pod Identity Agent refuses connections: it is not running on this node",
             "check that the add-on is installed, and the DaemonSet eks-pod-identity-agent in \
-                 kube-system",
+             kube-system",
         ))
     }),
     Cause::new("agent_timeout", Wait, |e| {
         answered(e, &Answer::Timeout)?;
         Some(explanation(
             "the Pod Identity Agent does not answer in time",
-            "allow egress to 169.254.170.23 port 80 in the network policies, and check the \
-                 agent's log",
+            "allow egress to 169.254.170.23 port 80 in the network policies, and check the agent's \
+             log",
         ))
     }),
     Cause::new("agent_unreachable", Wait, |e| {
@@ -48,7 +48,7 @@ pub(super) const CAUSES: &[Cause] = &[
         Some(explanation(
             format!("the Pod Identity Agent cannot be reached: {why}"),
             "check the node's network, and whether the agent listens on the address family in \
-                 AWS_CONTAINER_CREDENTIALS_FULL_URI",
+             AWS_CONTAINER_CREDENTIALS_FULL_URI",
         ))
     }),
     Cause::new("no_association", Wait, |e| {
@@ -56,7 +56,7 @@ pub(super) const CAUSES: &[Cause] = &[
         Some(explanation(
             format!("there is no association for {} in this cluster", e.subject()),
             "create it with `eksctl create podidentityassociation` or `aws eks \
-                 create-pod-identity-association`",
+             create-pod-identity-association`",
         ))
     }),
     Cause::new("target_role", Wait, target_role),
@@ -67,7 +67,7 @@ pub(super) const CAUSES: &[Cause] = &[
         Some(explanation(
             format!("the node's role may not ask EKS Auth for this pod's credentials: {caller}"),
             "allow eks-auth:AssumeRoleForPodIdentity in the node's role, for example with the \
-                 policy AmazonEKSWorkerNodePolicy",
+             policy AmazonEKSWorkerNodePolicy",
         ))
     }),
     Cause::new("trust_policy", Wait, |e| {
@@ -75,17 +75,17 @@ pub(super) const CAUSES: &[Cause] = &[
         text.contains("permissions to assume the associated role").then_some(())?;
         Some(explanation(
             format!("EKS may not assume the role that is associated with {}", e.subject()),
-            "allow sts:AssumeRole and sts:TagSession to pods.eks.amazonaws.com in the role's \
-                 trust policy; if that is right, check whether the pod uses hostNetwork, for which \
-                 this was reported too (issue 139 of the agent)",
+            "allow sts:AssumeRole and sts:TagSession to pods.eks.amazonaws.com in the role's trust \
+             policy; if that is right, check whether the pod uses hostNetwork, for which this was \
+             reported too (issue 139 of the agent)",
         ))
     }),
     Cause::new("token_rejected", Wait, |e| {
         let text = relayed(e, &["ExpiredTokenException", "InvalidTokenException"])?;
         Some(explanation(
             format!("EKS Auth rejects this pod's token: {text}"),
-            "check that the token is this cluster's and that the node's clock is right, and \
-                 delete the pod to get a new token",
+            "check that the token is this cluster's and that the node's clock is right, and delete \
+             the pod to get a new token",
         ))
     }),
     Cause::new("agent_throttled", Wait, |e| {
@@ -98,8 +98,8 @@ pub(super) const CAUSES: &[Cause] = &[
     Cause::new("agent_busy", Wait, |e| {
         e.refusal().filter(|(status, _)| *status == 429)?;
         Some(explanation(
-            "the Pod Identity Agent's own rate limiter answered 429: many pods start on this \
-                 node at the same time",
+            "the Pod Identity Agent's own rate limiter answered 429: many pods start on this node \
+             at the same time",
             "nothing: the request is repeated",
         ))
     }),
@@ -108,7 +108,7 @@ pub(super) const CAUSES: &[Cause] = &[
         Some(explanation(
             format!("the agent answered {status}: it was not called by its own address"),
             "set AWS_CONTAINER_CREDENTIALS_FULL_URI to http://169.254.170.23/v1/credentials or \
-                 http://[fd00:ec2::23]/v1/credentials",
+             http://[fd00:ec2::23]/v1/credentials",
         ))
     }),
     Cause::new("agent_refuses_token", Wait, |e| {
@@ -124,7 +124,7 @@ pub(super) const CAUSES: &[Cause] = &[
         Some(explanation(
             format!("the agent answered {status}: {text}"),
             "nothing: the request is repeated; in a private cluster, add the VPC endpoint for \
-                 eks-auth",
+             eks-auth",
         ))
     }),
     Cause::new("irsa_provider", Wait, |e| {
@@ -132,15 +132,15 @@ pub(super) const CAUSES: &[Cause] = &[
         Some(explanation(
             format!("STS rejects IRSA's token: {text}"),
             "associate the cluster's OIDC provider with IAM: `eksctl utils \
-                 associate-iam-oidc-provider`",
+             associate-iam-oidc-provider`",
         ))
     }),
     Cause::new("irsa_trust_policy", Wait, |e| {
         irsa(e, "AccessDenied")?;
         Some(explanation(
             format!("STS does not let {} assume the role of IRSA", e.subject()),
-            "name this cluster's OIDC provider, namespace and service account in the role's \
-                 trust policy",
+            "name this cluster's OIDC provider, namespace and service account in the role's trust \
+             policy",
         ))
     }),
 ];

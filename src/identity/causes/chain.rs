@@ -28,9 +28,8 @@ pub(super) const CAUSES: &[Cause] = &[
 
 fn shadowed(e: &Evidence, by: Provider, fix: &str) -> Option<Explanation> {
     let Failure::Refused(required, found) = &e.failure else { return None };
-    if !required.wants_pod_identity() || found.provider != by || !e.injected.has_pod_identity() {
-        return None;
-    }
+    let is_injected = required.wants_pod_identity() && e.injected.has_pod_identity();
+    (is_injected && found.provider == by).then_some(())?;
     Some(explanation(
         format!("Pod Identity is injected, but {by} comes earlier in the chain and answered"),
         format!("{fix}, {NEW_POD}"),
@@ -64,21 +63,18 @@ fn container_skipped(e: &Evidence) -> Option<Explanation> {
 }
 
 fn node_role_fallback(e: &Evidence) -> Option<Explanation> {
-    match &e.failure {
-        Failure::Refused(required, found) if found.provider == Provider::Instance => {
-            Some(explanation(
-                format!(
-                    "only the node's role answered: {required} was not injected into this pod (there \
-                 was no association when it was created, or the webhook missed it)"
-                ),
-                format!(
-                    "check that the association exists (aws eks list-pod-identity-associations) and \
-                 that no annotation skips this container, {NEW_POD}"
-                ),
-            ))
-        }
-        _ => None,
-    }
+    let Failure::Refused(required, found) = &e.failure else { return None };
+    (found.provider == Provider::Instance).then_some(())?;
+    Some(explanation(
+        format!(
+            "only the node's role answered: {required} was not injected into this pod (there was \
+             no association when it was created, or the webhook missed it)"
+        ),
+        format!(
+            "check that the association exists (aws eks list-pod-identity-associations) and that \
+             no annotation skips this container, {NEW_POD}"
+        ),
+    ))
 }
 
 fn not_injected(e: &Evidence) -> Option<Explanation> {
@@ -120,20 +116,14 @@ fn stale_role(e: &Evidence) -> Option<Explanation> {
 }
 
 fn no_identity(e: &Evidence) -> Option<Explanation> {
-    match &e.failure {
-        Failure::Chain { none: true, .. }
-            if !e.injected.has_pod_identity() && !e.injected.has_irsa() =>
-        {
-            Some(explanation(
-                "no provider of the chain has credentials: there are no keys, no profile, no IRSA, \
-                 no Pod Identity and no node role",
-                format!(
-                    "on EKS, create an association for this namespace and service account, \
-                     {NEW_POD}; elsewhere, set AWS_PROFILE, or AWS_ACCESS_KEY_ID and \
-                     AWS_SECRET_ACCESS_KEY"
-                ),
-            ))
-        }
-        _ => None,
-    }
+    let Failure::Chain { none: true, .. } = &e.failure else { return None };
+    (!e.injected.has_pod_identity() && !e.injected.has_irsa()).then_some(())?;
+    Some(explanation(
+        "no provider of the chain has credentials: there are no keys, no profile, no IRSA, no Pod \
+         Identity and no node role",
+        format!(
+            "on EKS, create an association for this namespace and service account, {NEW_POD}; \
+             elsewhere, set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        ),
+    ))
 }

@@ -15,14 +15,14 @@ pub(super) const CAUSES: &[Cause] = &[
         ))
     }),
     Cause::new("session_policy", Wait, |e| {
-        let (s3, action) = denied(e)?;
+        let s3 = denied(e)?;
         let reason = reason(s3).filter(|reason| reason.contains("session policy"))?;
         Some(explanation(
-            format!("{action} on bucket {} is denied {reason}", s3.bucket),
+            format!("s3:PutObject on bucket {} is denied {reason}", s3.bucket),
             format!(
-                "allow {action} on {}/* in the session policy of the association too: it and \
-                     the role's policy must both allow it",
-                arn(s3)
+                "allow s3:PutObject on arn:aws:s3:::{}/* in the session policy of the association \
+                 too: it and the role's policy must both allow it",
+                s3.bucket
             ),
         ))
     }),
@@ -31,8 +31,8 @@ pub(super) const CAUSES: &[Cause] = &[
         let s3 = e.s3(&["NoSuchBucket"])?;
         Some(explanation(
             format!("there is no bucket {}", s3.bucket),
-            "create the bucket, or correct S3_BUCKET_NAME; a new bucket takes a moment to \
-                 become available",
+            "create the bucket, or correct S3_BUCKET_NAME; a new bucket takes a moment to become \
+             available",
         ))
     }),
     Cause::new("wrong_region", Never, |e| {
@@ -72,10 +72,10 @@ pub(super) const CAUSES: &[Cause] = &[
             format!("S3 does not accept {}: {code}", e.identity()),
             if s3.endpoint.is_some() {
                 "nothing: new credentials are asked for; if it continues, check whether these \
-                     credentials are meant for this endpoint"
+                 credentials are meant for this endpoint"
             } else {
-                "nothing: new credentials are asked for; if it continues, check the node's \
-                     clock and the role"
+                "nothing: new credentials are asked for; if it continues, check the node's clock \
+                 and the role"
             },
         ))
     }),
@@ -90,8 +90,8 @@ pub(super) const CAUSES: &[Cause] = &[
         ])?;
         Some(explanation(
             format!("S3 cannot serve the request at the moment: {}", s3.text),
-            "nothing: the upload is tried again; if SlowDown continues, spread the load over \
-                 more key prefixes",
+            "nothing: the upload is tried again; if SlowDown continues, spread the load over more \
+             key prefixes",
         ))
     }),
     Cause::new("endpoint_unreachable", Wait, |e| {
@@ -104,22 +104,16 @@ pub(super) const CAUSES: &[Cause] = &[
             )),
             None => Some(explanation(
                 format!("S3 in {} cannot be reached: {}", s3.region, s3.text),
-                "allow egress to S3 (port 443) or add a VPC endpoint, and check that the \
-                     region exists",
+                "allow egress to S3 (port 443) or add a VPC endpoint, and check that the region \
+                 exists",
             )),
         }
     }),
 ];
 
-/// A request that S3 denied, and the IAM action that it needs.
-fn denied(e: &Evidence) -> Option<(&S3Failure, &'static str)> {
-    let s3 = e.s3(&["AccessDenied", "Forbidden", "403"])?;
-    let abort = s3.operation == "AbortMultipartUpload";
-    Some((s3, if abort { "s3:AbortMultipartUpload" } else { "s3:PutObject" }))
-}
-
-fn arn(s3: &S3Failure) -> String {
-    format!("arn:aws:s3:::{}", s3.bucket)
+/// A request that S3 denied. All requests that store an object need the action `s3:PutObject`.
+fn denied(e: &Evidence) -> Option<&S3Failure> {
+    e.s3(&["AccessDenied", "Forbidden", "403"])
 }
 
 /// S3's own reason in its text: which kind of policy denied the request, or did not allow it.
@@ -131,8 +125,8 @@ fn reason(s3: &S3Failure) -> Option<&str> {
 }
 
 fn s3_access_denied(e: &Evidence) -> Option<Explanation> {
-    let (s3, action) = denied(e)?;
-    let arn = arn(s3);
+    let s3 = denied(e)?;
+    let bucket = &s3.bucket;
     let reason = reason(s3);
     let kinds = [
         ("resource-based policy", "change the bucket's policy, which denies it explicitly"),
@@ -148,15 +142,15 @@ fn s3_access_denied(e: &Evidence) -> Option<Explanation> {
         ("VPC endpoint policy", "allow it in the policy of the VPC endpoint for S3"),
     ];
     let kind = kinds.iter().find(|(kind, _)| reason.is_some_and(|text| text.contains(kind)));
-    let cause = format!("{action} on bucket {} is denied to {}", s3.bucket, e.identity());
+    let cause = format!("s3:PutObject on bucket {bucket} is denied to {}", e.identity());
     Some(explanation(
         reason.map_or_else(|| cause.clone(), |reason| format!("{cause}; S3 says: {reason}")),
         match kind {
-            Some((_, fix)) => format!("{action} on {arn}/*: {fix}"),
+            Some((_, fix)) => format!("s3:PutObject on arn:aws:s3:::{bucket}/*: {fix}"),
             None => format!(
-                "allow {action} on {arn}/* in the role's policy, and check the bucket's policy; if \
-                 the policy asks for session tags (aws:PrincipalTag), check that the association's \
-                 disableSessionTags is off"
+                "allow s3:PutObject on arn:aws:s3:::{bucket}/* in the role's policy, and check the \
+                 bucket's policy; if the policy asks for session tags (aws:PrincipalTag), check \
+                 that the association's disableSessionTags is off"
             ),
         },
     ))

@@ -46,8 +46,7 @@ pub(super) const CAUSES: &[Cause] = &[
         Some(explanation(
             format!("the token's audience is {}, not {wanted}", found.join(", ")),
             format!(
-                "set the audience of the projected token to {wanted}, or let the webhook \
-                     inject it"
+                "set the audience of the projected token to {wanted}, or let the webhook inject it"
             ),
         ))
     }),
