@@ -87,7 +87,7 @@ associate_provider() {
     say "already exists: the OIDC provider of the cluster, in IAM"
     return
   fi
-  change eksctl utils associate-iam-oidc-provider "${eksctl_cluster[@]}" --approve
+  change "${associate[@]}"
   # eksctl has no option for tags in this command. In a cluster of ours, its own tag is enough.
   if ! capture owner cluster_owner || ! capture provider provider_arn; then die "the cluster $CLUSTER_NAME was deleted"; fi
   [[ $owner == "$TAG_VALUE" ]] ||
@@ -102,8 +102,7 @@ create_account() {
   fi
   found NoSuchEntity aws iam get-policy --policy-arn "$IRSA_POLICY_ARN" --query Policy.DefaultVersionId --output text >/dev/null ||
     [[ -n $dry_run ]] || die "the policy $IRSA_POLICY_NAME does not exist: create it with scripts/steps/policy.sh"
-  change eksctl create iamserviceaccount "${eksctl_cluster[@]}" --namespace "$NAMESPACE" --name "$IRSA_SERVICE_ACCOUNT" \
-    --attach-policy-arn "$IRSA_POLICY_ARN" --tags "$tag_map" --approve
+  change "${create_irsa_account[@]}"
 }
 
 # side_by_side: prints the service accounts, trust policies and identities of both.
@@ -170,11 +169,17 @@ EOF
 }
 
 create() {
-  need_tool eksctl
+  local pods folder
   settle ACCOUNT_ID PARTITION BUCKET IMAGE IRSA_POLICY_ARN
-  local pods
+  need_tool eksctl
+  associate=(eksctl utils associate-iam-oidc-provider "${eksctl_cluster[@]}" --approve)
+  create_irsa_account=(eksctl create iamserviceaccount "${eksctl_cluster[@]}" --namespace "$NAMESPACE" --name "$IRSA_SERVICE_ACCOUNT"
+    --attach-policy-arn "$IRSA_POLICY_ARN" --tags "$tag_map" --approve)
   if ! reach_cluster; then
-    say "the cluster does not exist yet, so the dry run cannot show more detail than:"
+    change "${associate[@]}"
+    change "${create_irsa_account[@]}"
+    folder=$(scripts/steps/manifests.sh irsa) || exit
+    change kubectl apply --kustomize "$folder"
     differences
     return
   fi
