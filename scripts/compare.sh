@@ -6,7 +6,7 @@
 #
 # Associates the cluster's OIDC provider, creates the IRSA service account with its
 # role, and deploys the job under it. With delete, deletes the Job, the service
-# account and the role, and the OIDC provider if it has our tag and no other service
+# account and the role, and the OIDC provider if it is ours and no other service
 # account uses it. Requires eksctl, the AWS CLI, jq, kubectl, and the job of
 # scripts/steps/deploy.sh. Only S3 requests cost money.
 
@@ -32,14 +32,43 @@ provider_arn() {
   echo "arn:$PARTITION:iam::$ACCOUNT_ID:oidc-provider/${issuer#*://}"
 }
 
-# find_provider: prints the ARN of the OIDC provider, and our tag or None; false when
-# IAM does not have it.
+# provider_is_ours PROVIDER OWNER: prints the ARN, and `ours` or `theirs`; false when IAM
+# does not have the provider. eksctl tags it with the cluster's name, and cannot add our
+# tag. OWNER is our tag on the cluster: in a cluster of ours, the name is enough. In any
+# other cluster, the provider must have our tag.
+provider_is_ours() {
+  local tags name tag
+  capture tags found NoSuchEntity aws iam get-open-id-connect-provider --open-id-connect-provider-arn "$1" \
+    --query "[Tags[?Key=='alpha.eksctl.io/cluster-name'].Value | [0], Tags[?Key=='$TAG_KEY'].Value | [0]]" --output text || return 1
+  read -r name tag <<<"$tags"
+  if [[ $tag == "$TAG_VALUE" || ($name == "$CLUSTER_NAME" && $2 == "$TAG_VALUE") ]]; then echo "$1 ours"; else echo "$1 theirs"; fi
+}
+
+# cluster_owner: prints our tag on the cluster, or None; false when there is no cluster.
+cluster_owner() {
+  local state
+  capture state find_cluster || return 1
+  echo "${state##*[[:space:]]}"
+}
+
+# find_provider: prints the ARN of the cluster's OIDC provider, and whose it is; false
+# when the cluster or the provider does not exist.
 find_provider() {
-  local provider tag
-  capture provider provider_arn || return 1
-  capture tag found NoSuchEntity aws iam get-open-id-connect-provider --open-id-connect-provider-arn "$provider" \
-    --query "Tags[?Key=='$TAG_KEY'].Value | [0]" --output text || return 1
-  echo "$provider $tag"
+  local provider owner
+  capture owner cluster_owner && capture provider provider_arn || return 1
+  provider_is_ours "$provider" "$owner"
+}
+
+# orphans: prints the ARNs of the OIDC providers of a cluster of this name that does
+# not exist any more.
+orphans() {
+  local arns arn state
+  capture arns found '^$' aws iam list-open-id-connect-providers --query 'OpenIDConnectProviderList[].[Arn]' --output text || return 0
+  for arn in $arns; do
+    [[ $arn == arn:*:oidc-provider/* ]] || continue
+    [[ $arn != *:oidc-provider/oidc.eks.* || $arn == *:oidc-provider/oidc.eks."$AWS_REGION".* ]] || continue
+    if capture state provider_is_ours "$arn" "$TAG_VALUE" && [[ $state == *ours ]]; then echo "$arn"; fi
+  done
 }
 
 # annotated_role: prints the role in the annotation of the IRSA service account; false
@@ -53,15 +82,16 @@ annotated_role() {
 }
 
 associate_provider() {
-  local provider
+  local provider owner
   if find_provider >/dev/null; then
     say "already exists: the OIDC provider of the cluster, in IAM"
     return
   fi
-  change eksctl utils associate-iam-oidc-provider "${eksctl_cluster[@]}" --approve
-  # eksctl has no option for tags in this command.
-  capture provider provider_arn || die "the cluster $CLUSTER_NAME was deleted"
-  change aws iam tag-open-id-connect-provider --open-id-connect-provider-arn "$provider" --tags "$tag_pair"
+  change "${associate[@]}"
+  # eksctl has no option for tags in this command. In a cluster of ours, its own tag is enough.
+  if ! capture owner cluster_owner || ! capture provider provider_arn; then die "the cluster $CLUSTER_NAME was deleted"; fi
+  [[ $owner == "$TAG_VALUE" ]] ||
+    change aws iam tag-open-id-connect-provider --open-id-connect-provider-arn "$provider" --tags "$tag_pair"
 }
 
 create_account() {
@@ -72,8 +102,7 @@ create_account() {
   fi
   found NoSuchEntity aws iam get-policy --policy-arn "$IRSA_POLICY_ARN" --query Policy.DefaultVersionId --output text >/dev/null ||
     [[ -n $dry_run ]] || die "the policy $IRSA_POLICY_NAME does not exist: create it with scripts/steps/policy.sh"
-  change eksctl create iamserviceaccount "${eksctl_cluster[@]}" --namespace "$NAMESPACE" --name "$IRSA_SERVICE_ACCOUNT" \
-    --attach-policy-arn "$IRSA_POLICY_ARN" --tags "$tag_map" --approve
+  change "${create_irsa_account[@]}"
 }
 
 # side_by_side: prints the service accounts, trust policies and identities of both.
@@ -140,11 +169,17 @@ EOF
 }
 
 create() {
-  need_tool eksctl
+  local pods folder
   settle ACCOUNT_ID PARTITION BUCKET IMAGE IRSA_POLICY_ARN
-  local pods
+  need_tool eksctl
+  associate=(eksctl utils associate-iam-oidc-provider "${eksctl_cluster[@]}" --approve)
+  create_irsa_account=(eksctl create iamserviceaccount "${eksctl_cluster[@]}" --namespace "$NAMESPACE" --name "$IRSA_SERVICE_ACCOUNT"
+    --attach-policy-arn "$IRSA_POLICY_ARN" --tags "$tag_map" --approve)
   if ! reach_cluster; then
-    say "the cluster does not exist yet, so the dry run cannot show more detail than:"
+    change "${associate[@]}"
+    change "${create_irsa_account[@]}"
+    folder=$(scripts/steps/manifests.sh irsa) || exit
+    change kubectl apply --kustomize "$folder"
     differences
     return
   fi
@@ -167,13 +202,13 @@ other_users() {
 }
 
 delete_provider() {
-  local state provider tag users
+  local state provider whose users
   if ! capture state find_provider; then
     say "already deleted: the OIDC provider of the cluster"
     return
   fi
-  read -r provider tag <<<"$state"
-  if [[ $tag != "$TAG_VALUE" ]]; then
+  read -r provider whose <<<"$state"
+  if [[ $whose != ours ]]; then
     say "left alone: the OIDC provider, which these scripts did not create"
   elif users=$(other_users) && [[ -n $users ]]; then
     say "left alone: the OIDC provider, because other service accounts use it: ${users//$'\n'/, }"
@@ -183,7 +218,7 @@ delete_provider() {
 }
 
 delete() {
-  local state tag cluster_exists=''
+  local state tag cluster_exists='' arns arn
   settle ACCOUNT_ID PARTITION
   if find_cluster >/dev/null; then
     cluster_exists=yes
@@ -203,14 +238,26 @@ delete() {
     # Without the cluster and its provider, eksctl cannot delete the stack.
     if [[ -z $dry_run ]] && find_stack "$stack" >/dev/null; then delete_stack "$stack"; fi
   fi
-  if [[ -n $cluster_exists ]]; then delete_provider; fi
+  if [[ -n $cluster_exists ]]; then
+    delete_provider
+  else
+    capture arns orphans
+    for arn in $arns; do
+      say "left incomplete by an earlier run: the OIDC provider of the cluster, which does not exist any more"
+      change aws iam delete-open-id-connect-provider --open-id-connect-provider-arn "$arn"
+    done
+  fi
 }
 
 left() {
   settle ACCOUNT_ID PARTITION
-  local state
-  if find_stack "$stack" >/dev/null; then echo "the stack $stack"; fi
-  if find_cluster >/dev/null && capture state find_provider && [[ ${state#* } == "$TAG_VALUE" ]]; then echo "the OIDC provider ${state%% *}"; fi
+  local state arns arn
+  if find_cluster >/dev/null; then
+    if capture state find_provider && [[ $state == *ours ]]; then echo "the OIDC provider ${state%% *}"; fi
+    return
+  fi
+  capture arns orphans
+  for arn in $arns; do echo "the OIDC provider $arn"; done
 }
 
 begin_step "$@"

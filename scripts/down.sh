@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Deletes what scripts/up.sh created: job, association, IRSA service account, add-on,
 # policies, bucket with its contents, image repository and cluster. Deletes only
-# resources that have our tag. Then checks again, and lists what still exists.
+# resources that have our tag. Then asks each service again, and lists what still exists.
 #
 #   scripts/down.sh [--dry-run]
 #
@@ -41,18 +41,53 @@ undo_in_cluster() {
   fi
 }
 
-# tagged: prints the ARNs that the tagging API lists with our tag. It lists instances
-# and NAT gateways for an hour after their deletion, so leave them out: they belong to
-# stacks, which look_again checks.
+# still_there ARN: asks the service to which the resource belongs. True also when this
+# script does not know how to ask.
+still_there() {
+  local resource=${1#*:*:*:*:*:} region parent id answer
+  region=$(cut -d : -f 4 <<<"$1")
+  IFS=/ read -r _ parent id _ <<<"$resource"
+  case $1 in
+    arn:*:s3:*) set -- '\(404\)|Not Found' s3api head-bucket --bucket "$resource" ;;
+    arn:*:eks:*:cluster/*) set -- ResourceNotFoundException eks describe-cluster --name "$parent" ;;
+    arn:*:eks:*:nodegroup/*) set -- ResourceNotFoundException eks describe-nodegroup --cluster-name "$parent" --nodegroup-name "$id" ;;
+    arn:*:eks:*:addon/*) set -- ResourceNotFoundException eks describe-addon --cluster-name "$parent" --addon-name "$id" ;;
+    arn:*:eks:*:podidentityassociation/*) set -- ResourceNotFoundException eks describe-pod-identity-association --cluster-name "$parent" --association-id "$id" ;;
+    arn:*:ecr:*) set -- RepositoryNotFoundException ecr describe-repositories --repository-names "${resource#repository/}" ;;
+    arn:*:iam:*:policy/*) set -- NoSuchEntity iam get-policy --policy-arn "$1" ;;
+    arn:*:iam:*:oidc-provider/*) set -- NoSuchEntity iam get-open-id-connect-provider --open-id-connect-provider-arn "$1" ;;
+    # By its ARN, CloudFormation would also describe a stack that is deleted.
+    arn:*:cloudformation:*:stack/*) set -- 'does not exist' cloudformation describe-stacks --stack-name "$parent" ;;
+    # EC2 shows instances and NAT gateways for an hour after their deletion. They belong to
+    # stacks, which look_again checks.
+    arn:*:ec2:*:instance/* | arn:*:ec2:*:natgateway/*) return 1 ;;
+    arn:*:ec2:*) set -- '^$' ec2 describe-tags --filters "Name=resource-id,Values=$parent" --query 'Tags[].Key' ;;
+    *) return ;;
+  esac
+  capture answer found "$1" aws "${@:2}" --region "${region:-$AWS_REGION}" --output text || return 1
+  # Of all these, only EC2 answers with nothing when there is nothing.
+  [[ $3 != describe-tags || (-n $answer && $answer != None) ]]
+}
+
+# tagged: prints the ARNs that the tagging API lists with our tag. It lists resources for
+# a while after their deletion, so tagged_and_there asks their services.
 tagged() {
   local arns
   capture arns found 'AccessDenied' aws resourcegroupstaggingapi get-resources --region "$AWS_REGION" --output text \
     --tag-filters "Key=$TAG_KEY,Values=$TAG_VALUE" --query 'ResourceTagMappingList[].[ResourceARN]' || arns=''
-  grep -Ev '^(None)?$|:ec2:.*:(instance|natgateway)/' <<<"$arns" || true
+  grep -Ev '^(None)?$' <<<"$arns" || true
 }
 
-none_tagged() {
-  tagged >"$scratch/left"
+tagged_and_there() {
+  local arns arn
+  capture arns tagged
+  for arn in $arns; do
+    if still_there "$arn"; then echo "$arn"; fi
+  done
+}
+
+none_there() {
+  tagged_and_there >"$scratch/left"
   [[ ! -s $scratch/left ]]
 }
 
@@ -62,6 +97,7 @@ look_again() {
   for step in association addon policy bucket registry cluster; do
     "scripts/steps/$step.sh" left
   done
+  scripts/compare.sh left
   # The tagging API does not list roles. They are in stacks, so list these as well.
   capture stacks found '^$' aws cloudformation describe-stacks --region "$AWS_REGION" --output text \
     --query "Stacks[?Tags[?Key=='$TAG_KEY' && Value=='$TAG_VALUE']].[StackName]" || die "the stacks cannot be listed"
@@ -78,7 +114,7 @@ if capture cluster find_cluster; then cluster=${cluster##*[[:space:]]}; fi
 
 undo_in_cluster deploy
 undo association
-undo_in_cluster compare
+if [[ $KUBERNETES == none ]]; then undo_in_cluster compare; else undo compare; fi
 if [[ $cluster == "$TAG_VALUE" ]]; then
   step_heading addon
   say "the add-on goes with the cluster $CLUSTER_NAME: until then, other pods may use it"
@@ -94,7 +130,7 @@ undo cluster
 step_heading "what still exists"
 look_again >"$scratch/left"
 if [[ ! -s $scratch/left ]]; then
-  poll "${LAG:-120}" "the tagging API to list no resource with our tag" none_tagged || true
+  poll "${LAG:-120}" "the deletion of all resources with our tag" none_there || true
 fi
 ((${#failed_steps[@]} == 0)) || say "these steps failed (see above): ${failed_steps[*]}"
 if [[ -s $scratch/left ]]; then

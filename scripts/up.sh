@@ -4,7 +4,8 @@
 #
 #   scripts/up.sh [--dry-run]
 #
-# Requires the AWS CLI, jq, eksctl (unless the cluster exists), kubectl, and docker,
+# --dry-run works without an AWS account: it then prints the commands that an empty
+# account would get. Requires the AWS CLI, jq, eksctl (unless the cluster exists), kubectl, and docker,
 # podman or buildah (unless IMAGE is set). With a new cluster this takes 20 minutes,
 # and costs $0.23 an hour until you run scripts/down.sh. After an interruption or an
 # error, run it again: it continues with what is missing.
@@ -29,14 +30,16 @@ publish_image() {
     say "already exists: the image $IMAGE"
     return
   fi
-  change scripts/steps/image.sh build
-  change scripts/steps/image.sh push
+  # For a dry run, push also prints the commands of build.
+  [[ -n $dry_run ]] || scripts/steps/image.sh build
+  scripts/steps/image.sh push >&2
 }
 
 begin_step "$@"
 [[ $action == create ]] || die "to delete everything, run scripts/down.sh"
 # Report missing and old tools before anything is created.
 need_jq
+[[ -z $dry_run ]] || plan_without_aws
 need_tool aws
 need_tool kubectl
 [[ $WITH == aws ]] || need_tool eksctl ", or set WITH=aws"

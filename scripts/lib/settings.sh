@@ -6,6 +6,9 @@
 
 : "${root:?is set by common.sh, which must be sourced first}"
 
+# Only a dry run can have a plan (plan_without_aws).
+[[ -n ${DRY_RUN-} ]] || unset PLAN
+
 # A pager would stop a script.
 export AWS_PAGER=''
 
@@ -48,7 +51,7 @@ export FILLED=${FILLED:-k8s/filled}
 #   kubectl 1.27.0          contains kustomize 5
 need_tool() {
   local tool=$1 hint=${2-} said version='' minimum
-  [[ " ${TOOLS-} " != *" $tool "* ]] || return 0
+  [[ -z ${PLAN-} && " ${TOOLS-} " != *" $tool "* ]] || return 0
   case $tool in
     aws) minimum=2.15.0 hint="install the AWS CLI, version 2: https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html" ;;
     eksctl) minimum=0.215.0 hint="https://eksctl.io/installation/$hint" ;;
@@ -79,10 +82,14 @@ aws_caller() {
   echo "$account $arn"
 }
 
-account_id() {
-  local who
-  who=$(aws_caller)
-  echo "${who%% *}"
+# plan_without_aws: for a dry run. If AWS cannot be asked, says so, and sets PLAN: the
+# scripts then ask nothing of AWS, and print what they would do in an empty account. Does
+# so once for a script and the scripts that it calls.
+plan_without_aws() {
+  [[ -z ${PLAN-}${CHECKED-} ]] || return 0
+  ! AWS_MAX_ATTEMPTS=1 aws sts get-caller-identity --region "$AWS_REGION" --cli-connect-timeout 5 --cli-read-timeout 10 >/dev/null 2>&1 || return 0
+  export PLAN=yes ACCOUNT_ID=${ACCOUNT_ID:-111122223333}
+  say "AWS cannot be asked (no AWS CLI, no credentials, or no connection): this is the plan from nothing, as for account $ACCOUNT_ID"
 }
 
 # image_tag: prints the tag of the image: the program's version and the commit.
@@ -109,8 +116,9 @@ settle() {
     [[ $name != ACCOUNT_ID || ${CHECKED-} == "${ACCOUNT_ID-} in $AWS_REGION" ]] || settled=''
   done
   [[ -z $settled ]] || return 0
+  [[ -z ${DRY_RUN-} ]] || plan_without_aws
   need_tool aws
-  who=$(aws_caller)
+  if [[ -n ${PLAN-} ]]; then who="$ACCOUNT_ID arn:aws:"; else who=$(aws_caller); fi
   ACCOUNT_ID=${who%% *} arn=${who#* }
   PARTITION=$(cut -d : -f 2 <<<"$arn")
   [[ $PARTITION != aws-cn ]] || domain=amazonaws.com.cn

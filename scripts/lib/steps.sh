@@ -68,6 +68,7 @@ found() {
   local pattern=$1 failure
   shift
   [[ -n $quiet ]] || show "$@"
+  [[ -z ${PLAN-} ]] || return 1
   if "$@" 2>"$scratch/failure"; then return; fi
   failure=$(<"$scratch/failure")
   [[ ! $failure =~ $pattern ]] || return 1
@@ -151,6 +152,7 @@ need_cluster() {
 # Returns false only in a dry run, where the cluster may not exist yet.
 need_kubernetes() {
   local endpoint server
+  [[ -z ${PLAN-} ]] || return 1
   need_tool kubectl
   capture endpoint need_cluster || return 1
   server=$(kubectl config view --minify --output 'jsonpath={.clusters[0].cluster.server}' 2>/dev/null || true)

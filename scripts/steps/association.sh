@@ -187,6 +187,6 @@ left() {
 
 begin_step "$@"
 [[ $WITH =~ ^(eksctl|aws)$ ]] || die "WITH must be eksctl or aws, not '$WITH'"
-[[ $WITH == aws || $action != create ]] || need_tool eksctl ", or set WITH=aws"
 settle ACCOUNT_ID POLICY_ARN
+[[ $WITH == aws || $action != create ]] || need_tool eksctl ", or set WITH=aws"
 "$action"

@@ -20,6 +20,7 @@
 find_bucket() {
   local refusal
   show aws s3api head-bucket "${at[@]}"
+  [[ -z ${PLAN-} ]] || return 1
   if ! refusal=$(aws s3api head-bucket "${at[@]}" 2>&1 >/dev/null); then
     case $refusal in
       *'(404)'*) return 1 ;;

@@ -40,11 +40,12 @@ namespace_is_ours() {
 }
 
 create() {
-  local namespace
+  local namespace folder
   settle BUCKET IMAGE
   if ! reach_cluster; then
-    say "the cluster does not exist yet, so the dry run cannot show more detail than:"
-    change kubectl apply --kustomize "$FILLED/eks"
+    # shellcheck disable=SC2086 # COMPONENTS is a list of names
+    folder=$(scripts/steps/manifests.sh eks ${COMPONENTS-}) || exit
+    change kubectl apply --kustomize "$folder"
     return
   fi
   if capture namespace find_namespace && ! namespace_is_ours "$namespace"; then

@@ -37,6 +37,8 @@ find_tool() {
     [[ ${tool##*/} != docker ]] || docker version >/dev/null 2>&1 || continue
     echo "$tool" && return
   done
+  # A dry run only prints the commands.
+  if [[ -n $dry_run ]]; then echo docker && return; fi
   die "no ${CONTAINER_TOOL-docker (with its daemon running), podman or buildah} is available: install one, or set CONTAINER_TOOL to yours"
 }
 

@@ -12,6 +12,7 @@ expression; the first call whose line matches gets it, and the file goes:
     lose     the connection closes after the emulator has done what was asked
     hang     no answer at all, until the caller goes away; the emulator sees nothing
 
+While there is a file FOLDER/tagged, the tagging API lists the ARNs in it: it lags behind the services.
 While there is a file FOLDER/auto-mode, clusters use EKS Auto Mode, which the emulator does not know.
 """
 
@@ -104,6 +105,16 @@ class Proxy(BaseHTTPRequestHandler):
             if kind == "hang":
                 self.rfile.read(1)
             self.close_connection = True
+            return
+        tagged = os.path.join(folder, "tagged")
+        if line == "read tagging GetResources" and os.path.exists(tagged):
+            with open(tagged, encoding="utf-8") as file:
+                content = json.dumps({"ResourceTagMappingList": [{"ResourceARN": arn.strip(), "Tags": []} for arn in file]}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/x-amz-json-1.1")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
             return
         connection = http.client.HTTPSConnection(upstream.hostname, upstream.port, timeout=60, context=trusted)
         try:

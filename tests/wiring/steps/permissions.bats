@@ -25,7 +25,7 @@ admin() {
 # the request and so asks for all (`extract_resource_arn`). They are in the policy, for
 # the resource that AWS finds.
 documented() {
-  local without_resource='["iam:CreatePolicy", "ecr:DescribeRepositories", "ecr:ListTagsForResource"]'
+  local without_resource='["iam:CreatePolicy", "ecr:DescribeRepositories", "ecr:ListTagsForResource", "iam:GetOpenIDConnectProvider"]'
   awk '/^```/ {inside = ($0 == "```json"); next} inside' "$repository/docs/permissions.md" |
     jq --argjson actions "$without_resource" 'if $actions - [.Statement[].Action[]] == []
       then .Statement += [{Effect: "Allow", Action: $actions, Resource: "*"}] else error("not in the policy") end'

@@ -61,14 +61,50 @@ as_before() {
   fail_on hang 'write s3 DELETE'
   interrupted down
   ((status == 130))
+  # The tagging API goes on listing what is deleted, so down asks the services.
+  admin resourcegroupstaggingapi get-resources --tag-filters Key=pod-identity-demo,Values=story \
+    --query 'ResourceTagMappingList[].[ResourceARN]' >"$BATS_FILE_TMPDIR/tagged"
+  printf 'arn:aws:%s\n' s3:::story-pictures eks:us-east-1:123456789012:cluster/story ec2:us-east-1:123456789012:subnet/subnet-gone eks:us-east-1:123456789012:addon/story/eks-pod-identity-agent/1 \
+    ecr:us-east-1:123456789012:repository/pod-identity-demo iam::123456789012:policy/story-us-east-1 >>"$BATS_FILE_TMPDIR/tagged"
   step down
   ((status == 0))
+  grep -qx 'read tagging GetResources' "$BATS_FILE_TMPDIR/calls"
+  rm "$BATS_FILE_TMPDIR/tagged"
   [[ $stderr == *"nothing is left"* ]]
   as_before
 
   step down
   ((status == 0))
   [[ -z $(writes) ]]
+}
+
+@test "what has our tag under another name is listed, and so is the OIDC provider of a cluster that is gone" {
+  local provider
+  admin s3api create-bucket --bucket another-story
+  admin s3api put-bucket-tagging --bucket another-story --tagging 'TagSet=[{Key=pod-identity-demo,Value=story}]'
+  echo arn:aws:s3:::another-story >"$BATS_FILE_TMPDIR/tagged"
+  step down
+  ((status == 1))
+  [[ $output == "left: arn:aws:s3:::another-story" ]]
+  rm "$BATS_FILE_TMPDIR/tagged"
+  admin s3api delete-bucket --bucket another-story
+
+  provider=$(admin iam create-open-id-connect-provider --url https://oidc.eks.us-east-1.amazonaws.com/id/0 --thumbprint-list 0000000000000000000000000000000000000000 \
+    --tags Key=alpha.eksctl.io/cluster-name,Value=story --query OpenIDConnectProviderArn)
+  admin iam create-open-id-connect-provider --url https://oidc.eks.us-east-1.amazonaws.com/id/1 --thumbprint-list 0000000000000000000000000000000000000000 \
+    --tags Key=alpha.eksctl.io/cluster-name,Value=history
+  admin iam create-open-id-connect-provider --url https://oidc.eks.eu-west-1.amazonaws.com/id/2 --thumbprint-list 0000000000000000000000000000000000000000 \
+    --tags Key=alpha.eksctl.io/cluster-name,Value=story
+  fail_on refuse DeleteOpenIDConnectProvider
+  step down
+  ((status == 1))
+  [[ $output == "left: the OIDC provider $provider" ]]
+  step down
+  ((status == 0))
+  [[ $(writes) == "write iam DeleteOpenIDConnectProvider" ]]
+  admin iam delete-open-id-connect-provider --open-id-connect-provider-arn "${provider/%0/1}"
+  admin iam delete-open-id-connect-provider --open-id-connect-provider-arn arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/2
+  as_before
 }
 
 @test "what down cannot remove it lists, and says so by its exit code" {

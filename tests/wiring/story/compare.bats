@@ -33,6 +33,8 @@ teardown_file() { stop_story; }
   [[ $output == *"ok: credentials from EKS Pod Identity"*"ok: credentials from IRSA"* ]]
   [[ $output == *"podidentityassociation/story/"*"what differs"* ]]
   [[ $stderr == *"injected for irsa, has uploaded s3://story-pictures/"* ]]
+  # eksctl tags the provider with the cluster's name, which is enough in a cluster of ours.
+  [[ $stderr != *tag-open-id-connect-provider* ]]
 
   step compare
   ((status == 0))
@@ -64,8 +66,22 @@ teardown_file() { stop_story; }
   ((status == 0))
   [[ $stderr == *"already deleted: the service account story/pod-identity-demo-irsa"*"already deleted: the OIDC provider"* ]]
 
+}
+
+@test "in a cluster that is not ours, the provider is ours only with our tag" {
+  export TAG_VALUE=another # and the cluster's is story
   AWS_ENDPOINT_URL=$MINISTACK eksctl utils associate-iam-oidc-provider --cluster story --region us-east-1 --approve
   step compare delete
   ((status == 0))
   [[ $stderr == *"left alone: the OIDC provider, which these scripts did not create"* ]]
+  step compare left
+  [[ -z $output ]]
+  admin iam delete-open-id-connect-provider --open-id-connect-provider-arn "$(admin iam list-open-id-connect-providers --query 'OpenIDConnectProviderList[0].Arn')"
+
+  step compare
+  ((status == 0))
+  [[ $stderr == *'$ aws iam tag-open-id-connect-provider'* ]]
+  step compare delete
+  ((status == 0))
+  [[ -z $(admin iam list-open-id-connect-providers --query 'OpenIDConnectProviderList[].Arn') ]]
 }

@@ -1,0 +1,57 @@
+#!/usr/bin/env bats
+# A dry run without an AWS account prints every command, and asks nothing of AWS.
+
+# shellcheck disable=SC2154 # status, output and stderr are of bats' run
+# shellcheck source-path=SCRIPTDIR source=../lib/wiring.sh
+load ../lib/wiring.sh
+
+setup_file() {
+  start_aws "$BATS_FILE_TMPDIR"
+  unset AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_ENDPOINT_URL ACCOUNT_ID CHECKED CLUSTER_NAME \
+    BUCKET IMAGE REPOSITORY WITH DRY_RUN TAG_VALUE NAMESPACE SERVICE_ACCOUNT TOOLS
+  export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_EC2_METADATA_DISABLED=true AWS_REGION=eu-west-1
+  export FILLED=$BATS_FILE_TMPDIR/filled WITH=eksctl
+}
+
+teardown_file() { stop_cloud; }
+
+announced="AWS cannot be asked "
+
+# the_plan: a dry run of all steps says so once, and prints all that up.sh would do.
+the_plan() {
+  run --separate-stderr "$(script_path up)" --dry-run
+  echo "$stderr"
+  ((status == 0))
+  (($(grep -c "^$announced" <<<"$stderr") == 1))
+  [[ $stderr == *'$ aws s3api create-bucket --region eu-west-1 --bucket pod-identity-demo-111122223333-eu-west-1 '*'$ aws s3api put-bucket-policy '* ]]
+  [[ $stderr == *'$ aws iam create-policy --policy-name pod-identity-demo-eu-west-1 '*'$ aws iam create-policy --policy-name pod-identity-demo-irsa-eu-west-1 '* ]]
+  [[ $stderr == *'$ eksctl create cluster '*'$ eksctl create nodegroup '*'$ aws eks create-addon '*'$ eksctl create podidentityassociation '* ]]
+  [[ $stderr == *'$ aws ecr create-repository '*' build --tag 111122223333.dkr.ecr.eu-west-1.amazonaws.com/pod-identity-demo:'*' push 111122223333.dkr.ecr'* ]]
+  [[ $stderr == *'$ kubectl apply --kustomize '* ]]
+  grep -q 'bucket-111122223333\|pod-identity-demo-111122223333-eu-west-1' "$FILLED/eks/kustomization.yaml"
+}
+
+@test "without the AWS CLI, eksctl, kubectl and an engine for images" {
+  toolbox cp
+  the_plan
+}
+
+@test "without credentials" {
+  toolbox aws
+  the_plan
+}
+
+@test "without a connection" {
+  toolbox aws
+  AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_ENDPOINT_URL=http://127.0.0.1:1 the_plan
+}
+
+@test "the comparison with IRSA is planned too, and without --dry-run missing credentials are an error" {
+  toolbox aws
+  run --separate-stderr "$(script_path compare)" --dry-run
+  echo "$stderr"
+  ((status == 0))
+  [[ $stderr == "$announced"*'$ eksctl utils associate-iam-oidc-provider '*'$ eksctl create iamserviceaccount '*'$ kubectl apply '* ]]
+  run --separate-stderr "$(script_path bucket)"
+  [[ $status == 1 && $stderr == *"no usable AWS credentials"* ]]
+}
