@@ -22,7 +22,7 @@ class ControlPlane:
         retries = botocore.config.Config(retries={"max_attempts": 0})
         self.eks = session.create_client(
             "eks", region_name="us-east-1", endpoint_url=emulator, verify=os.environ["SSL_CERT_FILE"], config=retries)
-        self.identities, self.addons = None, {}
+        self.identities, self.addons, self.groups = None, {}, []
 
     def reconcile(self):
         clusters = self.eks.list_clusters()["clusters"]
@@ -31,6 +31,10 @@ class ControlPlane:
         if not os.path.exists(os.path.join(self.state, "jwks.json")):
             return  # the API server is not there yet
         there = set(self.eks.list_addons(clusterName=cluster)["addons"]) if cluster else set()
+        groups = self.eks.list_nodegroups(clusterName=cluster)["nodegroups"] if cluster else []
+        if groups != self.groups:
+            self.label_node(groups)
+            self.groups = groups
         for addon, manifest in ADDONS.items():
             wanted = cluster if addon in there else None
             if self.addons.get(addon) != wanted:
@@ -52,6 +56,15 @@ class ControlPlane:
         os.rename(path + ".new", path)
         self.identities = identities
 
+    def label_node(self, groups):
+        """The only node becomes a node of the first node group, by the labels that EKS and eksctl give."""
+        name = groups[0] if groups else None
+        labels = ("eks.amazonaws.com/nodegroup", "alpha.eksctl.io/nodegroup-name")
+        self.kubectl("label", "node/node", "--overwrite", *(f"{label}={name}" if name else f"{label}-" for label in labels))
+
+    def kubectl(self, *words, text=None):
+        subprocess.run([KUBECTL, "--kubeconfig", os.path.join(self.state, "admin.conf"), *words], input=text, text=True, check=True)
+
     def apply(self, manifest, cluster, delete):
         with open(os.path.join(HERE, "addons", manifest), encoding="utf-8") as file:
             text = file.read()
@@ -60,5 +73,4 @@ class ControlPlane:
         for key, value in {"STATE": self.state, "CLUSTER": cluster, "EMULATOR": self.endpoint, "ISSUER": issuer}.items():
             text = text.replace("${%s}" % key, value)
         command = ["delete", "--ignore-not-found", "--wait=false"] if delete else ["apply"]
-        subprocess.run([KUBECTL, "--kubeconfig", os.path.join(self.state, "admin.conf"), *command, "--filename", "-"],
-                       input=text, text=True, check=True)
+        self.kubectl(*command, "--filename", "-", text=text)
