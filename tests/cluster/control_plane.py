@@ -22,15 +22,19 @@ class ControlPlane:
         retries = botocore.config.Config(retries={"max_attempts": 0})
         self.eks = session.create_client(
             "eks", region_name="us-east-1", endpoint_url=emulator, verify=os.environ["SSL_CERT_FILE"], config=retries)
-        self.identities, self.addons, self.groups = None, {}, []
+        self.listed = set()
+        self.cluster, self.identities, self.addons, self.groups = None, None, {}, []
 
     def reconcile(self):
         clusters = self.eks.list_clusters()["clusters"]
         cluster = clusters[0] if clusters else None
+        if self.cluster and self.cluster not in clusters:
+            self.forget(self.cluster)
+        self.cluster = cluster
         self.write_identities(self.associations(cluster) if cluster else [])
         if not os.path.exists(os.path.join(self.state, "jwks.json")):
             return  # the API server is not there yet
-        there = set(self.eks.list_addons(clusterName=cluster)["addons"]) if cluster else set()
+        there = self.listed = set(self.eks.list_addons(clusterName=cluster)["addons"]) if cluster else set()
         groups = self.eks.list_nodegroups(clusterName=cluster)["nodegroups"] if cluster else []
         if groups != self.groups:
             self.label_node(groups)
@@ -40,6 +44,11 @@ class ControlPlane:
             if self.addons.get(addon) != wanted:
                 self.apply(manifest, cluster or self.addons[addon], delete=wanted is None)
                 self.addons[addon] = wanted
+
+    def forget(self, cluster):
+        """EKS deletes the add-ons and associations of a cluster with it; the emulator keeps them."""
+        for addon in self.listed:
+            self.eks.delete_addon(clusterName=cluster, addonName=addon)
 
     def associations(self, cluster):
         """Each with the keys that the webhook reads (pkg/containercredentials in its source)."""
