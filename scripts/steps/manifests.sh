@@ -4,10 +4,11 @@
 #   scripts/steps/manifests.sh OVERLAY [COMPONENT...]
 #
 # Overlays: eks (Pod Identity), irsa, fleet (FLEET_SIZE pods, 10 by default), and
-# localstack (any cluster, no AWS). Components: require-pod-identity,
-# network-policy, monitoring. Writes k8s/filled/OVERLAY/kustomization.yaml, which
-# builds on k8s/overlays/OVERLAY and sets namespace, service account, bucket, region
-# and image from scripts/lib/settings.sh. Prints that folder; changes nothing else.
+# localstack (any cluster, no AWS). Components: require-pod-identity, monitoring, and
+# network-policy or, with Cilium, network-policy-cilium. Writes
+# k8s/filled/OVERLAY/kustomization.yaml, which builds on k8s/overlays/OVERLAY and sets
+# namespace, service account, bucket, region and image from scripts/lib/settings.sh.
+# Prints that folder; changes nothing else.
 #
 # SETTINGS adds settings of the program to the ConfigMap, such as
 # "INTERVAL=10s IMAGE_URL=https://example.com/photo.jpg"; README.md lists them.
@@ -122,9 +123,12 @@ for component in "$@"; do
   case $overlay/$component in
     */monitoring | eks/require-pod-identity | fleet/require-pod-identity) ;;
     */require-pod-identity) die "require-pod-identity is for eks and fleet: the pods of $overlay have no Pod Identity" ;;
-    localstack/network-policy) die "network-policy would block the traffic to LocalStack: omit it, or choose another overlay" ;;
-    */network-policy) ;;
-    *) die "unknown component '$component': choose from require-pod-identity, network-policy and monitoring" ;;
+    localstack/network-policy*) die "network-policy would block the traffic to LocalStack: omit it, or choose another overlay" ;;
+    */network-policy | */network-policy-cilium)
+      [[ " $* " != *" network-policy "* || " $* " != *" network-policy-cilium "* ]] ||
+        die "network-policy-cilium contains network-policy: omit one of them"
+      ;;
+    *) die "unknown component '$component': choose from require-pod-identity, network-policy, network-policy-cilium and monitoring" ;;
   esac
 done
 

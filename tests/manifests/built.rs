@@ -59,6 +59,7 @@ fn combinations() -> Vec<(&'static str, Option<Vec<&'static str>>)> {
         let chosen = (0..all.len()).filter(|bit| set & (1 << bit) != 0).map(|bit| all[bit]);
         combinations.push(("eks", Some(chosen.collect())));
     }
+    combinations.push(("eks", Some(vec!["network-policy-cilium"])));
     combinations.push(("irsa", Some(vec!["network-policy", "monitoring"])));
     combinations.push(("fleet", Some(all.to_vec())));
     combinations

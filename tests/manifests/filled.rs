@@ -86,6 +86,9 @@ fn invalid_input_is_rejected_in_one_line_before_anything_is_written() {
         (&["irsa", "require-pod-identity"], "is for eks and fleet"),
         (&["localstack", "require-pod-identity"], "is for eks and fleet"),
         (&["localstack", "network-policy"], "block the traffic to LocalStack"),
+        (&["localstack", "network-policy-cilium"], "block the traffic to LocalStack"),
+        (&["eks", "network-policy", "network-policy-cilium"], "omit one of them"),
+        (&["eks", "network-policy-cilium", "network-policy"], "omit one of them"),
     ] {
         let said = refusal(arguments, &SETTINGS);
         assert!(said.contains(expected), "{arguments:?}: {said}");
