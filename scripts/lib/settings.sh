@@ -38,6 +38,9 @@ if [[ -z ${WITH-} ]]; then
   if command -v eksctl >/dev/null; then WITH=eksctl; else WITH=aws; fi
 fi
 export WITH
+# The architecture of the nodes: amd64, as those of k8s/nodes.yaml, or arm64. The image
+# contains it, and the pods run on no other nodes. `any` is for an image of both.
+export ARCHITECTURE=${ARCHITECTURE:-amd64}
 # Set this to `none` if kubectl cannot reach the cluster. The scripts then tell what you
 # must check or do inside the cluster yourself.
 export KUBERNETES=${KUBERNETES:-kubectl}

@@ -10,6 +10,9 @@
 # namespace, service account, bucket, region and image from scripts/lib/settings.sh.
 # Prints that folder; changes nothing else.
 #
+# The pods run only on nodes of the architecture that ARCHITECTURE names: amd64 by
+# default, arm64, or any. In the overlay localstack they run on all nodes.
+#
 # SETTINGS adds settings of the program to the ConfigMap, such as
 # "INTERVAL=10s IMAGE_URL=https://example.com/photo.jpg"; README.md lists them.
 #
@@ -60,6 +63,13 @@ settings() {
   done
 }
 
+# node_architecture: prints a patch that selects the nodes whose architecture the image has.
+node_architecture() {
+  [[ $ARCHITECTURE != any && $overlay != localstack ]] || return 0
+  printf '  - target: {kind: Job, name: pod-identity-demo.*}\n    patch: |\n      - {op: add, path: /spec/template/spec/nodeSelector/kubernetes.io~1arch, value: %s}\n' \
+    "$ARCHITECTURE"
+}
+
 # way_up PATH: prints the relative path from PATH up to its first folder.
 way_up() {
   sed 's,/[^/][^/]*,/..,g; s,^/,,' <<<"$1"
@@ -79,6 +89,7 @@ kustomization() {
   replace ConfigMap /data/S3_BUCKET_NAME "\"$BUCKET\"" /data/AWS_REGION "\"$AWS_REGION\""
   settings
   replace Job /spec/template/spec/serviceAccountName "\"$account\""
+  node_architecture
   case $overlay in
     irsa) ;; # eksctl creates its service account
     *) replace ServiceAccount /metadata/name "\"$account\"" ;;
@@ -150,6 +161,7 @@ matches IRSA_SERVICE_ACCOUNT "$label(\\.$label)*" pod-identity-demo-irsa
 matches BUCKET '[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]|arn:[a-z0-9:/._-]+' my-bucket
 matches AWS_REGION '[a-z]+(-[a-z]+)+-[0-9]+' us-east-1
 matches IMAGE '[A-Za-z0-9._:/-]+(@sha256:[0-9a-f]{64})?' registry.example/pod-identity-demo:0.1.0
+matches ARCHITECTURE 'amd64|arm64|any' "amd64, arm64 or any"
 matches FLEET_SIZE '[1-9][0-9]{0,4}' 10
 
 cd "$root"

@@ -12,13 +12,14 @@ use serde_json::Value;
 /// The name of the program, its container, its `ConfigMap` and its namespace.
 pub const NAME: &str = "pod-identity-demo";
 /// The settings that the tests fill in.
-pub const SETTINGS: [(&str, &str); 9] = [
+pub const SETTINGS: [(&str, &str); 10] = [
     ("NAMESPACE", "pictures"),
     ("SERVICE_ACCOUNT", "uploader"),
     ("IRSA_SERVICE_ACCOUNT", "uploader-irsa"),
     ("BUCKET", "my-bucket"),
     ("AWS_REGION", "eu-west-1"),
     ("IMAGE", "registry.example:5000/team/pod-identity-demo:0.1.0-abc"),
+    ("ARCHITECTURE", "arm64"),
     ("FLEET_SIZE", "7"),
     ("CLUSTER_NAME", "demo"),
     ("WITH", "aws"),

@@ -1,6 +1,6 @@
 //! Tests which settings `scripts/steps/manifests.sh` fills in, and which it rejects.
 
-use crate::built::{SETTINGS, all, fill, kustomize, text};
+use crate::built::{SETTINGS, all, fill, kustomize, project, text};
 
 /// The settings, with one of them changed.
 fn with<'v>(name: &'v str, value: &'v str) -> Vec<(&'v str, &'v str)> {
@@ -62,6 +62,21 @@ fn the_localstack_overlay_has_a_default_bucket_and_image() {
 }
 
 #[test]
+fn the_architecture_is_that_of_the_clusters_nodes_and_any_selects_none() {
+    let filled_with = |settings: &[(&str, &str)]| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let output = fill(folder.path(), &["eks"], settings);
+        kustomize(text(&output.stdout).trim().as_ref())
+    };
+    let default: Vec<_> =
+        SETTINGS.into_iter().filter(|(name, _)| *name != "ARCHITECTURE").collect();
+    assert!(filled_with(&default).contains("kubernetes.io/arch: amd64\n"));
+    let nodes = std::fs::read_to_string(project("k8s/nodes.yaml")).expect("it is there");
+    assert!(nodes.contains("instanceType: t3."), "the default is for other nodes");
+    assert!(!filled_with(&with("ARCHITECTURE", "any")).contains("kubernetes.io/arch"));
+}
+
+#[test]
 fn a_second_run_replaces_the_files_of_the_first() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("eks/kustomization.yaml");
@@ -102,6 +117,7 @@ fn invalid_input_is_rejected_in_one_line_before_anything_is_written() {
         ("IMAGE", "a:1 b"),
         ("IMAGE", "a@sha256:123"),
         ("FLEET_SIZE", "0"),
+        ("ARCHITECTURE", "x86_64"),
     ] {
         let said = refusal(&["fleet"], &with(name, value));
         let expected = [format!("{name} is "), "it must be similar to".to_owned()];
