@@ -6,7 +6,8 @@
 #
 # Prints the object's URL to stdout. If there is no object within DEPLOY_TIMEOUT
 # (240 s), shows the pod's events, the end of its log and the program's own
-# diagnosis, and fails. COMPONENTS adds components from k8s/components, such as
+# diagnosis, and fails. Fails earlier if waiting longer cannot help: for example if the
+# image could not be pulled for PULL_GRACE (60 s). COMPONENTS adds components from k8s/components, such as
 # "network-policy monitoring". With delete, deletes the Jobs, then the namespace
 # with its contents if these scripts created it. Requires the AWS CLI, jq, kubectl,
 # and the resources of the earlier steps. Only S3 requests and storage cost money.

@@ -90,11 +90,18 @@ teardown_file() { stop_story; }
 }
 
 @test "an image that cannot be pulled is named" {
-  KUBECTL_MISSING_IMAGES=registry.example/gone:1 IMAGE=registry.example/gone:1 step deploy
+  PULL_GRACE=1 KUBECTL_MISSING_IMAGES=registry.example/gone:1 IMAGE=registry.example/gone:1 step deploy
   ((status == 1))
   [[ $stderr == *"replacing the Job pod-identity-demo: it has ended (Failed)"* ]]
   [[ $stderr == *"Failed to pull image"* ]]
   [[ ${stderr_lines[-1]} == "deploy.sh: ErrImagePull: the image registry.example/gone:1 cannot be pulled: "* ]]
+}
+
+@test "an image that can be pulled only at the second attempt is waited for" {
+  KUBECTL_LATE_IMAGES=registry.example/late:1 IMAGE=registry.example/late:1 step deploy
+  ((status == 0))
+  [[ $stderr == *": ErrImagePull"*": ImagePullBackOff"* ]]
+  [[ $output == s3://story-pictures/* ]]
 }
 
 @test "a bucket that the role may not write to is explained by the program's diagnosis" {
