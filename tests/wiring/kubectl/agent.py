@@ -56,8 +56,9 @@ def log(store, agent):
         if pod["spec"].get("nodeName") != agent["spec"]["nodeName"] or "AWS_CONTAINER_CREDENTIALS_FULL_URI" not in env:
             continue
         status, metadata = pod["status"], pod["metadata"]
+        address = status.get("podIP", "")
         lines.append(json.dumps({
-            "client-addr": f"{status.get('podIP', '')}:40000", "cluster-name": aws.cluster(), "level": "info",
+            "client-addr": f"[{address}]:40000" if ":" in address else f"{address}:40000", "cluster-name": aws.cluster(), "level": "info",
             "msg": "Calling EKS Auth to fetch credentials", "time": metadata["creationTimestamp"]},
             separators=(",", ":")))
     return lines

@@ -148,7 +148,7 @@ class Controller:
                 self.sleep(self.backoff)
         number = len(store.list("pods", self.namespace)) + 20
         pod["spec"]["nodeName"] = store.list("nodes")[number % 2]["metadata"]["name"]
-        self.address = f"10.0.1.{number}"
+        self.address = f"{os.environ.get('KUBECTL_POD_NETWORK', '10.0.1.')}{number}"
         pod["spec"].setdefault("restartPolicy", "Never")
         container = pod["spec"]["containers"][0]
         pod = self.pod = store.put("pods", {**pod, "status": {"phase": "Pending"}})

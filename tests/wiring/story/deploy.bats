@@ -81,6 +81,17 @@ teardown_file() { stop_story; }
   [[ -z $(writes) && $(objects) == "$before" ]]
 }
 
+@test "inspect finds what the agent logged for a pod with an IPv6 address" {
+  local address
+  KUBECTL_POD_NETWORK=2001:db8:: IMAGE=registry.example/pod-identity-demo:6 step deploy
+  ((status == 0))
+  step inspect
+  ((status == 0))
+  address=$(kubectl --namespace story get pods --output json | jq -r '.items[-1].status.podIP')
+  [[ $address == 2001:db8::* ]]
+  [[ $output == *"\"client-addr\":\"[$address]:40000\""*"Calling EKS Auth"* ]]
+}
+
 @test "settings that the program refuses fail at once, with its own line" {
   KUBECTL_POD_ENV=INTERVAL=often IMAGE=registry.example/pod-identity-demo:3 step deploy
   ((status == 1))
