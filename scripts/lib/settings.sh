@@ -24,6 +24,7 @@ export AWS_DEFAULT_REGION=$AWS_REGION # version 1 of the AWS CLI reads only this
 
 # If a cluster of this name exists already, the scripts use it and do not change it.
 export CLUSTER_NAME=${CLUSTER_NAME:-pod-identity-demo}
+# The scripts create the namespace, and delete it, unless it is `default`.
 export NAMESPACE=${NAMESPACE:-pod-identity-demo}
 export SERVICE_ACCOUNT=${SERVICE_ACCOUNT:-pod-identity-demo}
 export IRSA_SERVICE_ACCOUNT=${IRSA_SERVICE_ACCOUNT:-pod-identity-demo-irsa}

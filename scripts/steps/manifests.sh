@@ -97,8 +97,21 @@ kustomization() {
   case $overlay in
     fleet) replace Job /spec/completions "$FLEET_SIZE" /spec/parallelism "$FLEET_SIZE" ;;
   esac
+  [[ $NAMESPACE != default ]] || in_default "$@"
   case " $* " in
     *" require-pod-identity "*) cluster_scoped ;;
+  esac
+}
+
+# in_default COMPONENT...: prints the patches for the namespace `default`. It is not
+# ours, so the manifests neither contain it nor set its labels.
+in_default() {
+  # shellcheck disable=SC2016 # kustomize's directive
+  printf '  - target: {kind: Namespace}\n    patch: |\n      %s\n' '{$patch: delete, apiVersion: v1, kind: Namespace, metadata: {name: default}}'
+  case " $* " in
+    *" require-pod-identity "*)
+      replace ValidatingAdmissionPolicyBinding /spec/matchResources/namespaceSelector/matchLabels '{kubernetes.io/metadata.name: default}'
+      ;;
   esac
 }
 

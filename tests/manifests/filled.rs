@@ -1,5 +1,7 @@
 //! Tests which settings `scripts/steps/manifests.sh` fills in, and which it rejects.
 
+use serde_json::{Value, json};
+
 use crate::built::{SETTINGS, all, fill, kustomize, project, text};
 
 /// The settings, with one of them changed.
@@ -74,6 +76,24 @@ fn the_architecture_is_that_of_the_clusters_nodes_and_any_selects_none() {
     let nodes = std::fs::read_to_string(project("k8s/nodes.yaml")).expect("it is there");
     assert!(nodes.contains("instanceType: t3."), "the default is for other nodes");
     assert!(!filled_with(&with("ARCHITECTURE", "any")).contains("kubernetes.io/arch"));
+}
+
+#[test]
+fn the_namespace_default_is_not_changed_and_the_policy_holds_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let arguments = ["eks", "require-pod-identity", "network-policy"];
+    let output = fill(folder.path(), &arguments, &with("NAMESPACE", "default"));
+    let yaml = kustomize(text(&output.stdout).trim().as_ref());
+    let objects: Vec<Value> = serde_saphyr::from_multiple(&yaml).expect("YAML");
+    let of_kind = |kind: &str| objects.iter().filter(|object| object["kind"] == kind).collect();
+    let namespaces: Vec<&Value> = of_kind("Namespace");
+    assert!(namespaces.is_empty(), "{yaml}");
+    let jobs: Vec<&Value> = of_kind("Job");
+    assert_eq!(jobs[0]["metadata"]["namespace"], "default");
+    let bindings: Vec<&Value> = of_kind("ValidatingAdmissionPolicyBinding");
+    let selected = &bindings[0]["spec"]["matchResources"]["namespaceSelector"]["matchLabels"];
+    assert_eq!(*selected, json!({ "kubernetes.io/metadata.name": "default" }));
+    assert!(bindings[0]["metadata"]["namespace"].is_null());
 }
 
 #[test]
