@@ -35,7 +35,7 @@ show_association() {
 
 show_agent() {
   local other
-  section "the agent: on each node, at 169.254.170.23"
+  section "the agent: on each node, at 169.254.170.23 and fd00:ec2::23"
   run kubectl --namespace kube-system get daemonset eks-pod-identity-agent && return
   if capture other agent_without_addon; then
     say "the cluster has $other"
@@ -81,16 +81,21 @@ compare_injection() {
 }
 
 # agent_log PODS: prints what the agent on the pod's node logged for the pod. The log
-# names a caller by its IP address, and a session by the pod.
+# names a caller by IP address and port (an IPv6 address is in brackets), and a session
+# by the pod.
 agent_log() {
-  local pods=$1 line node address
+  local pods=$1 line node
   section "what the agent on the pod's node logged for it"
-  node=$(of_pod "$pods" .spec.nodeName) address=$(of_pod "$pods" .status.podIP)
+  node=$(of_pod "$pods" .spec.nodeName)
+  {
+    of_pod "$pods" '.status | .podIPs // [{ip: .podIP}] | .[].ip // empty | if contains(":") then "\"[\(.)]:" else "\"\(.):" end'
+    name_of "$pods"
+  } >"$scratch/names"
   kubectl --namespace kube-system get pods --selector "$agent" --output json |
     jq -r --arg node "$node" '.items[] | select(.spec.nodeName == $node).metadata.name' >"$scratch/agents"
   while IFS= read -r line; do
     show kubectl --namespace kube-system logs "$line" --tail=5000
-    kubectl --namespace kube-system logs "$line" --tail=5000 </dev/null | grep -F -e "\"$address:" -e "$(name_of "$pods")" | tail -n 10 ||
+    kubectl --namespace kube-system logs "$line" --tail=5000 </dev/null | grep -F -f "$scratch/names" | tail -n 10 ||
       say "the last 5000 lines of $line do not mention the pod"
   done <"$scratch/agents"
 }

@@ -91,10 +91,18 @@ first_time() {
   printf '%s\n' "$1" >>"$scratch/said"
 }
 
+# waited POD SECONDS: true when this many seconds have passed since the first call for
+# the pod.
+waited() {
+  local file=$scratch/waited-$1
+  [[ -e $file ]] || printf '%s\n' "$SECONDS" >"$file"
+  ((SECONDS - $(<"$file") >= $2))
+}
+
 # upload_state JOB ACCOUNT: looks at a Job once, and prints one line: `uploaded KEY`,
 # `waiting REASON`, or `failed REASON` when waiting longer cannot help.
 upload_state() {
-  local job=$1 account=$2 pods pod key waiting code failed
+  local job=$1 account=$2 pods pod key waiting code failed cannot_pull
   capture pods pods_of "$job" || {
     echo "waiting the Job $job has no pod"
     return
@@ -113,9 +121,13 @@ upload_state() {
   [[ -z $code ]] || waiting="ended with exit code $code: $(meaning "$code")"
   if first_time "$pod: $waiting"; then say "$pod: $waiting"; fi
   failed=$(ended "$job")
+  cannot_pull="$waiting: the image $IMAGE cannot be pulled: push it with scripts/steps/image.sh, or set IMAGE to another"
   case $waiting in
-    ErrImagePull | ImagePullBackOff | InvalidImageName)
-      failed="$waiting: the image $IMAGE cannot be pulled: push it with scripts/steps/image.sh, or set IMAGE to another"
+    InvalidImageName) failed=$cannot_pull ;;
+    # The kubelet tries again, which helps when the image was pushed a moment ago, or
+    # the registry is busy.
+    ErrImagePull | ImagePullBackOff)
+      if waited "$pod" "${PULL_GRACE:-60}"; then failed=$cannot_pull; fi
       ;;
     CreateContainerConfigError | CreateContainerError) failed=$waiting ;;
   esac
@@ -162,7 +174,7 @@ await_upload() {
   local limit=${DEPLOY_TIMEOUT:-240} deadline state size pods quiet=$quiet
   deadline=$((SECONDS + limit))
   say "waiting for the first object of the Job $1"
-  rm -f "$scratch/said"
+  rm -f "$scratch"/said "$scratch"/waited-*
   while capture state upload_state "$@" && [[ $state == waiting* ]] && ((SECONDS < deadline)); do
     quiet=yes
     sleep "${POLL_PAUSE:-5}"

@@ -24,6 +24,7 @@ export AWS_DEFAULT_REGION=$AWS_REGION # version 1 of the AWS CLI reads only this
 
 # If a cluster of this name exists already, the scripts use it and do not change it.
 export CLUSTER_NAME=${CLUSTER_NAME:-pod-identity-demo}
+# The scripts create the namespace, and delete it, unless it is `default`.
 export NAMESPACE=${NAMESPACE:-pod-identity-demo}
 export SERVICE_ACCOUNT=${SERVICE_ACCOUNT:-pod-identity-demo}
 export IRSA_SERVICE_ACCOUNT=${IRSA_SERVICE_ACCOUNT:-pod-identity-demo-irsa}
@@ -40,6 +41,9 @@ if [[ -z ${WITH-} ]]; then
   if command -v eksctl >/dev/null; then WITH=eksctl; else WITH=aws; fi
 fi
 export WITH
+# The architecture of the nodes: amd64, as those of k8s/nodes.yaml, or arm64. The image
+# contains it, and the pods run on no other nodes. `any` is for an image of both.
+export ARCHITECTURE=${ARCHITECTURE:-amd64}
 # Set this to `none` if kubectl cannot reach the cluster. The scripts then tell what you
 # must check or do inside the cluster yourself.
 export KUBERNETES=${KUBERNETES:-kubectl}

@@ -6,9 +6,11 @@
 #
 # Prints the object's URL to stdout. If there is no object within DEPLOY_TIMEOUT
 # (240 s), shows the pod's events, the end of its log and the program's own
-# diagnosis, and fails. COMPONENTS adds components from k8s/components, such as
+# diagnosis, and fails. Fails earlier if waiting longer cannot help: for example if the
+# image could not be pulled for PULL_GRACE (60 s). COMPONENTS adds components from k8s/components, such as
 # "network-policy monitoring". With delete, deletes the Jobs, then the namespace
-# with its contents if these scripts created it. Requires the AWS CLI, jq, kubectl,
+# with its contents if these scripts created it; in the namespace `default`, only
+# what these scripts created there. Requires the AWS CLI, jq, kubectl,
 # and the resources of the earlier steps. Only S3 requests and storage cost money.
 
 # shellcheck source-path=SCRIPTDIR source=../lib/common.sh
@@ -39,6 +41,32 @@ namespace_is_ours() {
     <<<"$objects" >"$scratch/ours"
 }
 
+# refuse_others_objects: ends the script if objects that are not ours have the names of
+# ours. Only the namespace `default` may contain such objects.
+refuse_others_objects() {
+  local name object
+  for name in "serviceaccount/$SERVICE_ACCOUNT" configmap/pod-identity-demo; do
+    object=$("${kube[@]}" get "$name" --ignore-not-found --output json) || die "cannot read $name: see the message of kubectl above"
+    [[ -z $object ]] || is_ours "$object" ||
+      die "there is a $name in the namespace $NAMESPACE that these scripts did not create: set $([[ $name != serviceaccount/* ]] || echo 'SERVICE_ACCOUNT or ')NAMESPACE to another name"
+  done
+}
+
+# our_kinds: prints the kinds of objects that the manifests have in a namespace, those
+# of operators only if the cluster has them.
+our_kinds() {
+  local kind kinds=jobs,configmaps,serviceaccounts,networkpolicies
+  for kind in podmonitors.monitoring.coreos.com prometheusrules.monitoring.coreos.com ciliumnetworkpolicies.cilium.io; do
+    [[ -z $(kubectl get "customresourcedefinition/$kind" --ignore-not-found --output name) ]] || kinds+=,$kind
+  done
+  echo "$kinds"
+}
+
+# our_objects: prints the names of our objects in the namespace.
+our_objects() {
+  "${kube[@]}" get "$(our_kinds)" --selector "$ours_label" --output name || die "cannot read the objects in the namespace $NAMESPACE: see the message of kubectl above"
+}
+
 create() {
   local namespace folder
   settle BUCKET IMAGE
@@ -48,7 +76,9 @@ create() {
     change kubectl apply --kustomize "$folder"
     return
   fi
-  if capture namespace find_namespace && ! namespace_is_ours "$namespace"; then
+  if [[ $NAMESPACE == default ]]; then
+    refuse_others_objects
+  elif capture namespace find_namespace && ! namespace_is_ours "$namespace"; then
     die "there is a namespace $NAMESPACE that these scripts did not create: set NAMESPACE to another name"
   fi
   found 'NoSuchBucket|Not Found|404' aws s3api head-bucket --region "$AWS_REGION" --bucket "$BUCKET" >/dev/null ||
@@ -67,7 +97,13 @@ delete() {
     return
   fi
   need_kubernetes
-  if ! capture namespace find_namespace; then
+  if [[ $NAMESPACE == default ]]; then
+    if [[ -n $(our_objects) ]]; then
+      change "${kube[@]}" delete "$(our_kinds)" --selector "$ours_label" --wait --timeout=120s
+    else
+      say "already deleted: the job, its settings and its service account in the namespace default"
+    fi
+  elif ! capture namespace find_namespace; then
     say "already deleted: the namespace $NAMESPACE, together with the job"
   elif ! namespace_is_ours "$namespace"; then
     say "left alone: the namespace $NAMESPACE, which these scripts did not create"
@@ -82,7 +118,9 @@ delete() {
 
 left() {
   local namespace
-  if find_cluster >/dev/null && capture namespace find_namespace && namespace_is_ours "$namespace"; then echo "the namespace $NAMESPACE"; fi
+  if [[ $NAMESPACE == default ]]; then
+    if find_cluster >/dev/null && [[ -n $(our_objects) ]]; then echo "objects of the job in the namespace default"; fi
+  elif find_cluster >/dev/null && capture namespace find_namespace && namespace_is_ours "$namespace"; then echo "the namespace $NAMESPACE"; fi
 }
 
 begin_step "$@"

@@ -6,9 +6,9 @@
 #   scripts/steps/image.sh push [OPTION...] [-- ARGUMENT...]
 #   scripts/steps/image.sh load [kind|k3d|minikube] [OPTION...] [-- ARGUMENT...]
 #
-#   --platform OS/ARCH   build for this platform instead of this machine's
-#   --dry-run            print the commands, but do not run them
-#   -- ARGUMENT...       pass these arguments to the build command
+#   --platform OS/ARCH[,OS/ARCH]   build for these platforms (or set IMAGE_PLATFORM)
+#   --dry-run                      print the commands, but do not run them
+#   -- ARGUMENT...                 pass these arguments to the build command
 #
 # build tags the image REPOSITORY:VERSION-COMMIT and REPOSITORY:VERSION, and prints
 # the first of these names to stdout. push pushes only that name, because tags of a
@@ -17,10 +17,16 @@
 # current kubectl context, or into a cluster of the given kind that CLUSTER_NAME
 # names. push and load build the image first if it does not exist.
 #
+# An image for ECR, and each that push builds, is for the nodes: for amd64 and arm64 if
+# the builder is able to build both, otherwise for ARCHITECTURE (amd64 by default). All
+# others are for this machine.
+#
 # Set REPOSITORY, IMAGE (repository and tag) or CONTAINER_TOOL to override these.
 # Building requires no AWS account. ECR costs $0.10 per GB and month, which is $0.001
 # for this image. Building for another platform requires QEMU's binfmt handlers and
-# takes half an hour; building on a machine of that platform is faster.
+# takes half an hour; building on a machine of that platform is faster. docker builds
+# for two platforms with its containerd image store, or with the builder that
+# BUILDX_BUILDER names.
 
 # shellcheck source-path=SCRIPTDIR source=../lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
@@ -59,21 +65,86 @@ created() {
   TZ=UTC git -C "$root" log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null || true
 }
 
+# emulates ARCH: true when Linux runs programs of this architecture on a machine of
+# another one.
+emulates() {
+  case $1 in
+    amd64) [[ -e /proc/sys/fs/binfmt_misc/qemu-x86_64 || -e /proc/sys/fs/binfmt_misc/rosetta ]] ;;
+    arm64) [[ -e /proc/sys/fs/binfmt_misc/qemu-aarch64 ]] ;;
+  esac
+}
+
+# platforms: prints the platforms that the builder can build for at once, separated by
+# commas. Prints nothing if that is only one, or unknown.
+platforms() {
+  local arch
+  case ${tool##*/} in
+    docker)
+      "$tool" buildx inspect "${BUILDX_BUILDER:-$("$tool" context show)}" >"$scratch/builder" || return 0
+      # With docker's older image store, the docker driver builds for one platform.
+      ! grep -Eq '^Driver: *docker$' "$scratch/builder" || [[ $("$tool" info --format '{{.DriverStatus}}') == *io.containerd.snapshotter* ]] || return 0
+      sed -n 's/^ *Platforms: *//p' "$scratch/builder" | tr -d ' *'
+      ;;
+    *)
+      "$tool" info --format '{{range .Host.EmulatedArchitectures}}{{.}},{{end}}' || true # since podman 4.8
+      for arch in amd64 arm64; do
+        if [[ $(machine) == "$arch" ]] || emulates "$arch"; then echo "linux/$arch"; fi
+      done
+      ;;
+  esac 2>/dev/null | tr '\n' ,
+}
+
+# machine: prints this machine's architecture as images name it.
+machine() {
+  case $(uname -m) in
+    x86_64) echo amd64 ;;
+    aarch64 | arm64) echo arm64 ;;
+    *) uname -m ;;
+  esac
+}
+
+# for_nodes: sets platform, unless it was given, to what an image for the nodes needs.
+for_nodes() {
+  local able
+  [[ -z $platform ]] || return 0
+  able=,$(platforms),
+  if [[ $able == *,linux/amd64,* && $able == *,linux/arm64,* ]]; then
+    platform=linux/amd64,linux/arm64
+    say "building for amd64 and arm64, which takes half an hour where one is emulated; --platform or IMAGE_PLATFORM restricts it"
+  elif [[ $ARCHITECTURE == any ]]; then
+    die "$tool cannot build for both amd64 and arm64 here: set ARCHITECTURE to the architecture of the nodes, or see --help"
+  else
+    platform=linux/$ARCHITECTURE
+  fi
+}
+
 build() {
   local version=${tag%-*} options=(--tag "$IMAGE")
   [[ $IMAGE != *:"$tag" ]] || options+=(--tag "$repository:$version")
+  case $platform/${tool##*/} in
+    # The builder may have nowhere else to put an image of several platforms.
+    *,*/docker) [[ $chosen != push ]] || options=(--tag "$IMAGE" --push) ;;
+    *,*)
+      options=(--manifest "$IMAGE")
+      # A build adds to a manifest that exists.
+      ! "$tool" manifest exists "$IMAGE" 2>/dev/null || run_tool "$tool" manifest rm "$IMAGE"
+      ;;
+  esac
   [[ -z $platform ]] || options+=(--platform "$platform")
   [[ ${tool##*/} != buildah ]] || options+=(--layers) # the other tools cache layers by default
   run_tool "$tool" build "${options[@]}" --build-arg "VERSION=$version" --build-arg "GIT_COMMIT=${tag##*-}" \
     --build-arg "CREATED=$(created)" --build-arg "SOURCE=$(source_url)" ${build_arguments[@]+"${build_arguments[@]}"} "$root"
 }
 
-# have_image: true when the image is in the tool's local storage.
+# have_image: true when the image is in the tool's local storage, for the platform.
 have_image() {
-  case ${tool##*/} in
-    buildah) "$tool" inspect --type image "$IMAGE" ;;
-    *) "$tool" image inspect "$IMAGE" ;;
-  esac >/dev/null 2>&1
+  local found arch=${platform#*/}
+  case $platform/${tool##*/} in
+    *,*/docker) return 1 ;;
+    *,*) "$tool" manifest exists "$IMAGE" 2>/dev/null && return ;;
+    */buildah) found=$("$tool" inspect --type image --format '{{.OCIv1.Architecture}}' "$IMAGE" 2>/dev/null) ;;
+    *) found=$("$tool" image inspect --format '{{.Architecture}}' "$IMAGE" 2>/dev/null) ;;
+  esac && [[ -z $platform || $found == "${arch%%/*}" ]]
 }
 
 # prepare_ecr: creates the repository and logs in. Other registries create a repository
@@ -88,10 +159,26 @@ prepare_ecr() {
     die "$tool could not log in to $host: see above"
 }
 
+# is_ecr: true when the image's repository is in ECR.
+is_ecr() {
+  [[ $repository == *.dkr.ecr.*.amazonaws.com*/* ]]
+}
+
 push() {
-  have_image || build
-  [[ $repository != *.dkr.ecr.*.amazonaws.com*/* ]] || prepare_ecr
-  run_tool "$tool" push "$IMAGE"
+  case $platform/${tool##*/} in
+    *,*/docker)
+      ! is_ecr || prepare_ecr
+      build
+      ;;
+    *)
+      have_image || build
+      ! is_ecr || prepare_ecr
+      case $platform in
+        *,*) run_tool "$tool" manifest push --all "$IMAGE" "docker://$IMAGE" ;;
+        *) run_tool "$tool" push "$IMAGE" ;;
+      esac
+      ;;
+  esac
 }
 
 # load: uses an archive, because each kind of cluster accepts one from any tool.
@@ -120,7 +207,7 @@ load() {
   esac
 }
 
-action='' kind='' platform='' build_arguments=() step_arguments=()
+action='' kind='' platform=${IMAGE_PLATFORM-} build_arguments=() step_arguments=()
 while (($# > 0)); do
   case $1 in
     -h | --help) usage && exit ;;
@@ -132,13 +219,14 @@ while (($# > 0)); do
       ;;
     --dry-run) step_arguments=(--dry-run) ;;
     --) shift && build_arguments=("$@") && break ;;
-    *) die "unknown argument $1; usage: image.sh build|push|load [kind|k3d|minikube] [--platform OS/ARCH] [--dry-run] [-- ARGUMENT...]" ;;
+    *) die "unknown argument $1; usage: image.sh build|push|load [kind|k3d|minikube] [--platform OS/ARCH[,OS/ARCH]] [--dry-run] [-- ARGUMENT...]" ;;
   esac
   shift
 done
 [[ -n $action ]] || die "missing argument: build, push or load (see --help)"
 [[ -z $kind || $action == load ]] || die "only load accepts $kind"
 [[ -z $platform || $platform == */* ]] || die "--platform requires OS/ARCH, such as linux/arm64"
+[[ $action != load || $platform != *,* ]] || die "load accepts one platform, that of the cluster's nodes"
 
 chosen=$action
 begin_step ${step_arguments[@]+"${step_arguments[@]}"}
@@ -149,5 +237,6 @@ IMAGE=${IMAGE:-${REPOSITORY:-pod-identity-demo}:$tag}
 repository=${IMAGE%@*}
 [[ ${repository##*/} != *:* ]] || repository=${repository%:*}
 readonly tool tag repository
+if [[ $chosen == push ]] || { [[ $chosen == build ]] && is_ecr; }; then for_nodes; fi
 "$chosen"
 echo "$IMAGE"

@@ -4,10 +4,14 @@
 #   scripts/steps/manifests.sh OVERLAY [COMPONENT...]
 #
 # Overlays: eks (Pod Identity), irsa, fleet (FLEET_SIZE pods, 10 by default), and
-# localstack (any cluster, no AWS). Components: require-pod-identity,
-# network-policy, monitoring. Writes k8s/filled/OVERLAY/kustomization.yaml, which
-# builds on k8s/overlays/OVERLAY and sets namespace, service account, bucket, region
-# and image from scripts/lib/settings.sh. Prints that folder; changes nothing else.
+# localstack (any cluster, no AWS). Components: require-pod-identity, monitoring, and
+# network-policy or, with Cilium, network-policy-cilium. Writes
+# k8s/filled/OVERLAY/kustomization.yaml, which builds on k8s/overlays/OVERLAY and sets
+# namespace, service account, bucket, region and image from scripts/lib/settings.sh.
+# Prints that folder; changes nothing else.
+#
+# The pods run only on nodes of the architecture that ARCHITECTURE names: amd64 by
+# default, arm64, or any. In the overlay localstack they run on all nodes.
 #
 # SETTINGS adds settings of the program to the ConfigMap, such as
 # "INTERVAL=10s IMAGE_URL=https://example.com/photo.jpg"; README.md lists them.
@@ -59,6 +63,13 @@ settings() {
   done
 }
 
+# node_architecture: prints a patch that selects the nodes whose architecture the image has.
+node_architecture() {
+  [[ $ARCHITECTURE != any && $overlay != localstack ]] || return 0
+  printf '  - target: {kind: Job, name: pod-identity-demo.*}\n    patch: |\n      - {op: add, path: /spec/template/spec/nodeSelector/kubernetes.io~1arch, value: %s}\n' \
+    "$ARCHITECTURE"
+}
+
 # way_up PATH: prints the relative path from PATH up to its first folder.
 way_up() {
   sed 's,/[^/][^/]*,/..,g; s,^/,,' <<<"$1"
@@ -78,6 +89,7 @@ kustomization() {
   replace ConfigMap /data/S3_BUCKET_NAME "\"$BUCKET\"" /data/AWS_REGION "\"$AWS_REGION\""
   settings
   replace Job /spec/template/spec/serviceAccountName "\"$account\""
+  node_architecture
   case $overlay in
     irsa) ;; # eksctl creates its service account
     *) replace ServiceAccount /metadata/name "\"$account\"" ;;
@@ -85,8 +97,21 @@ kustomization() {
   case $overlay in
     fleet) replace Job /spec/completions "$FLEET_SIZE" /spec/parallelism "$FLEET_SIZE" ;;
   esac
+  [[ $NAMESPACE != default ]] || in_default "$@"
   case " $* " in
     *" require-pod-identity "*) cluster_scoped ;;
+  esac
+}
+
+# in_default COMPONENT...: prints the patches for the namespace `default`. It is not
+# ours, so the manifests neither contain it nor set its labels.
+in_default() {
+  # shellcheck disable=SC2016 # kustomize's directive
+  printf '  - target: {kind: Namespace}\n    patch: |\n      %s\n' '{$patch: delete, apiVersion: v1, kind: Namespace, metadata: {name: default}}'
+  case " $* " in
+    *" require-pod-identity "*)
+      replace ValidatingAdmissionPolicyBinding /spec/matchResources/namespaceSelector/matchLabels '{kubernetes.io/metadata.name: default}'
+      ;;
   esac
 }
 
@@ -122,9 +147,12 @@ for component in "$@"; do
   case $overlay/$component in
     */monitoring | eks/require-pod-identity | fleet/require-pod-identity) ;;
     */require-pod-identity) die "require-pod-identity is for eks and fleet: the pods of $overlay have no Pod Identity" ;;
-    localstack/network-policy) die "network-policy would block the traffic to LocalStack: omit it, or choose another overlay" ;;
-    */network-policy) ;;
-    *) die "unknown component '$component': choose from require-pod-identity, network-policy and monitoring" ;;
+    localstack/network-policy*) die "network-policy would block the traffic to LocalStack: omit it, or choose another overlay" ;;
+    */network-policy | */network-policy-cilium)
+      [[ " $* " != *" network-policy "* || " $* " != *" network-policy-cilium "* ]] ||
+        die "network-policy-cilium contains network-policy: omit one of them"
+      ;;
+    *) die "unknown component '$component': choose from require-pod-identity, network-policy, network-policy-cilium and monitoring" ;;
   esac
 done
 
@@ -146,6 +174,7 @@ matches IRSA_SERVICE_ACCOUNT "$label(\\.$label)*" pod-identity-demo-irsa
 matches BUCKET '[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]|arn:[a-z0-9:/._-]+' my-bucket
 matches AWS_REGION '[a-z]+(-[a-z]+)+-[0-9]+' us-east-1
 matches IMAGE '[A-Za-z0-9._:/-]+(@sha256:[0-9a-f]{64})?' registry.example/pod-identity-demo:0.1.0
+matches ARCHITECTURE 'amd64|arm64|any' "amd64, arm64 or any"
 matches FLEET_SIZE '[1-9][0-9]{0,4}' 10
 
 cd "$root"

@@ -7,6 +7,11 @@ project=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)
 state=$project/.tools/image-test
 export PATH=$project/.tools/containers/bin:$PATH
 export IMAGE=localhost/pod-identity-demo:test CONTAINER_TOOL=buildah
+# The image is for this machine, also when it is pushed.
+case $(uname -m) in
+  aarch64 | arm64) export IMAGE_PLATFORM=linux/arm64 ;;
+  *) export IMAGE_PLATFORM=linux/amd64 ;;
+esac
 # The tests have their own storage and keep it, so that a second run builds only what has changed.
 export CONTAINERS_STORAGE_CONF=$state/storage.conf
 

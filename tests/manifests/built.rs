@@ -12,13 +12,14 @@ use serde_json::Value;
 /// The name of the program, its container, its `ConfigMap` and its namespace.
 pub const NAME: &str = "pod-identity-demo";
 /// The settings that the tests fill in.
-pub const SETTINGS: [(&str, &str); 9] = [
+pub const SETTINGS: [(&str, &str); 10] = [
     ("NAMESPACE", "pictures"),
     ("SERVICE_ACCOUNT", "uploader"),
     ("IRSA_SERVICE_ACCOUNT", "uploader-irsa"),
     ("BUCKET", "my-bucket"),
     ("AWS_REGION", "eu-west-1"),
     ("IMAGE", "registry.example:5000/team/pod-identity-demo:0.1.0-abc"),
+    ("ARCHITECTURE", "arm64"),
     ("FLEET_SIZE", "7"),
     ("CLUSTER_NAME", "demo"),
     ("WITH", "aws"),
@@ -59,6 +60,7 @@ fn combinations() -> Vec<(&'static str, Option<Vec<&'static str>>)> {
         let chosen = (0..all.len()).filter(|bit| set & (1 << bit) != 0).map(|bit| all[bit]);
         combinations.push(("eks", Some(chosen.collect())));
     }
+    combinations.push(("eks", Some(vec!["network-policy-cilium"])));
     combinations.push(("irsa", Some(vec!["network-policy", "monitoring"])));
     combinations.push(("fleet", Some(all.to_vec())));
     combinations

@@ -1,6 +1,8 @@
 //! Tests which settings `scripts/steps/manifests.sh` fills in, and which it rejects.
 
-use crate::built::{SETTINGS, all, fill, kustomize, text};
+use serde_json::{Value, json};
+
+use crate::built::{SETTINGS, all, fill, kustomize, project, text};
 
 /// The settings, with one of them changed.
 fn with<'v>(name: &'v str, value: &'v str) -> Vec<(&'v str, &'v str)> {
@@ -62,6 +64,39 @@ fn the_localstack_overlay_has_a_default_bucket_and_image() {
 }
 
 #[test]
+fn the_architecture_is_that_of_the_clusters_nodes_and_any_selects_none() {
+    let filled_with = |settings: &[(&str, &str)]| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let output = fill(folder.path(), &["eks"], settings);
+        kustomize(text(&output.stdout).trim().as_ref())
+    };
+    let default: Vec<_> =
+        SETTINGS.into_iter().filter(|(name, _)| *name != "ARCHITECTURE").collect();
+    assert!(filled_with(&default).contains("kubernetes.io/arch: amd64\n"));
+    let nodes = std::fs::read_to_string(project("k8s/nodes.yaml")).expect("it is there");
+    assert!(nodes.contains("instanceType: t3."), "the default is for other nodes");
+    assert!(!filled_with(&with("ARCHITECTURE", "any")).contains("kubernetes.io/arch"));
+}
+
+#[test]
+fn the_namespace_default_is_not_changed_and_the_policy_holds_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let arguments = ["eks", "require-pod-identity", "network-policy"];
+    let output = fill(folder.path(), &arguments, &with("NAMESPACE", "default"));
+    let yaml = kustomize(text(&output.stdout).trim().as_ref());
+    let objects: Vec<Value> = serde_saphyr::from_multiple(&yaml).expect("YAML");
+    let of_kind = |kind: &str| objects.iter().filter(|object| object["kind"] == kind).collect();
+    let namespaces: Vec<&Value> = of_kind("Namespace");
+    assert!(namespaces.is_empty(), "{yaml}");
+    let jobs: Vec<&Value> = of_kind("Job");
+    assert_eq!(jobs[0]["metadata"]["namespace"], "default");
+    let bindings: Vec<&Value> = of_kind("ValidatingAdmissionPolicyBinding");
+    let selected = &bindings[0]["spec"]["matchResources"]["namespaceSelector"]["matchLabels"];
+    assert_eq!(*selected, json!({ "kubernetes.io/metadata.name": "default" }));
+    assert!(bindings[0]["metadata"]["namespace"].is_null());
+}
+
+#[test]
 fn a_second_run_replaces_the_files_of_the_first() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("eks/kustomization.yaml");
@@ -86,6 +121,9 @@ fn invalid_input_is_rejected_in_one_line_before_anything_is_written() {
         (&["irsa", "require-pod-identity"], "is for eks and fleet"),
         (&["localstack", "require-pod-identity"], "is for eks and fleet"),
         (&["localstack", "network-policy"], "block the traffic to LocalStack"),
+        (&["localstack", "network-policy-cilium"], "block the traffic to LocalStack"),
+        (&["eks", "network-policy", "network-policy-cilium"], "omit one of them"),
+        (&["eks", "network-policy-cilium", "network-policy"], "omit one of them"),
     ] {
         let said = refusal(arguments, &SETTINGS);
         assert!(said.contains(expected), "{arguments:?}: {said}");
@@ -99,6 +137,7 @@ fn invalid_input_is_rejected_in_one_line_before_anything_is_written() {
         ("IMAGE", "a:1 b"),
         ("IMAGE", "a@sha256:123"),
         ("FLEET_SIZE", "0"),
+        ("ARCHITECTURE", "x86_64"),
     ] {
         let said = refusal(&["fleet"], &with(name, value));
         let expected = [format!("{name} is "), "it must be similar to".to_owned()];

@@ -54,6 +54,18 @@ fn disruptions_do_not_count_as_failures_and_other_failures_lead_to_a_new_pod() {
 }
 
 #[test]
+fn the_pods_run_on_nodes_of_the_architecture_that_the_image_has() {
+    for built in all() {
+        let selector = &built.job_pod()["spec"]["nodeSelector"];
+        assert_eq!(selector["kubernetes.io/os"], "linux");
+        // A local cluster has the architecture of this machine, and so has its image.
+        let chosen = built.components.is_some() && built.overlay != "localstack";
+        let expected = if chosen { json!("arm64") } else { Value::Null };
+        assert_eq!(selector["kubernetes.io/arch"], expected, "{}", built.name());
+    }
+}
+
+#[test]
 fn the_webhook_does_not_replace_the_region() {
     // The webhook looks for AWS_REGION only in `env`, and would otherwise add the cluster's region.
     for built in all() {

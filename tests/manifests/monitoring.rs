@@ -15,6 +15,8 @@ use crate::harness::World;
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct PodMonitor {
     selector: Selector,
+    namespace_selector: Option<NamespaceSelector>,
+    #[serde(default)]
     pod_target_labels: Vec<String>,
     pod_metrics_endpoints: Vec<Endpoint>,
 }
@@ -26,11 +28,28 @@ struct Selector {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct NamespaceSelector {
+    match_names: Vec<String>,
+}
+
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Endpoint {
     port: String,
     path: String,
     interval: String,
+    #[serde(default)]
+    relabelings: Vec<Relabeling>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Relabeling {
+    source_labels: [String; 1],
+    regex: String,
+    target_label: String,
+    replacement: String,
 }
 
 #[derive(Deserialize)]
@@ -58,14 +77,15 @@ struct Rule {
     annotations: BTreeMap<String, String>,
 }
 
-fn spec<T: DeserializeOwned>(kind: &str) -> T {
-    let object = filled("eks").only(kind);
+fn spec<T: DeserializeOwned>(kind: &str, name: &str) -> T {
+    let mut objects = filled("eks").of_kind(kind);
+    let object = objects.find(|object| object["metadata"]["name"] == name).expect(name);
     assert_eq!(object["apiVersion"], "monitoring.coreos.com/v1");
     serde_json::from_value(object["spec"].clone()).expect(kind)
 }
 
 fn rules() -> Vec<Rule> {
-    let rule: PrometheusRule = spec("PrometheusRule");
+    let rule: PrometheusRule = spec("PrometheusRule", NAME);
     rule.groups.into_iter().flat_map(|group| group.rules).collect()
 }
 
@@ -82,15 +102,19 @@ fn parses(expressions: &[&str]) -> bool {
     command.status().expect("Python runs").success()
 }
 
-/// The program's metrics in a query.
+/// The metric that the agent counts its answers in (`pkg/handlers/eks_credential_handler.go`).
+const OF_AGENT: &str = "pod_identity_http_response";
+
+/// The program's metrics in a query, and the agent's.
 fn metrics(query: &str) -> impl Iterator<Item = &str> {
     let names = query.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'));
-    names.filter(|name| name.starts_with("pod_identity_demo_"))
+    names.filter(|name| name.starts_with("pod_identity_"))
 }
 
 #[test]
 fn the_job_of_every_overlay_is_scraped() {
-    let monitor: PodMonitor = spec("PodMonitor");
+    let monitor: PodMonitor = spec("PodMonitor", NAME);
+    assert!(monitor.namespace_selector.is_none(), "its own namespace");
     let [endpoint] = monitor.pod_metrics_endpoints.as_slice() else { panic!("one endpoint") };
     assert_eq!((endpoint.path.as_str(), endpoint.interval.as_str()), ("/metrics", "30s"));
     assert_eq!(monitor.pod_target_labels, ["app.kubernetes.io/instance"]);
@@ -102,6 +126,26 @@ fn the_job_of_every_overlay_is_scraped() {
         assert!(selector.iter().all(|(label, value)| labels[label] == *value), "{overlay}");
         assert_eq!(selector["app.kubernetes.io/name"], NAME);
     }
+}
+
+/// The labels and port names are those of the agent's chart.
+#[test]
+fn the_agent_is_scraped_on_its_metrics_port() {
+    let monitor: PodMonitor = spec("PodMonitor", "pod-identity-agent");
+    let labels = BTreeMap::from([("app.kubernetes.io/name", "eks-pod-identity-agent")]);
+    let selector = monitor.selector.match_labels;
+    assert!(selector.iter().map(|(name, value)| (name.as_str(), value.as_str())).eq(labels));
+    assert_eq!(monitor.namespace_selector.expect("a namespace").match_names, ["kube-system"]);
+    let [endpoint] = monitor.pod_metrics_endpoints.as_slice() else { panic!("one endpoint") };
+    assert_eq!((endpoint.port.as_str(), endpoint.path.as_str()), ("probes-port", "/metrics"));
+    let [v4, v6] = endpoint.relabelings.as_slice() else { panic!("two") };
+    for relabeling in [v4, v6] {
+        assert_eq!(relabeling.source_labels, ["__meta_kubernetes_pod_ip"]);
+        assert_eq!(relabeling.target_label, "__address__");
+    }
+    assert_eq!((v4.regex.as_str(), v4.replacement.as_str()), ("([0-9.]+)", "$1:2705"));
+    assert_eq!((v6.regex.as_str(), v6.replacement.as_str()), ("(.*:.*)", "[$1]:2705"));
+    assert!(rules().iter().any(|rule| metrics(&rule.expr).any(|metric| metric == OF_AGENT)));
 }
 
 #[test]
@@ -126,7 +170,7 @@ async fn the_queries_use_metrics_that_the_program_serves() {
     let served: BTreeSet<&str> = samples.filter_map(|line| line.split(['{', ' ']).next()).collect();
     for Rule { alert, expr, .. } in rules() {
         assert!(metrics(&expr).next().is_some(), "{alert}");
-        for metric in metrics(&expr) {
+        for metric in metrics(&expr).filter(|metric| *metric != OF_AGENT) {
             assert!(served.contains(metric), "{alert}: {metric} is not in\n{text}");
         }
     }
@@ -136,8 +180,9 @@ async fn the_queries_use_metrics_that_the_program_serves() {
 #[test]
 fn each_alert_has_a_severity_a_summary_and_a_description() {
     let names: BTreeSet<String> = rules().into_iter().map(|rule| rule.alert).collect();
-    let expected = ["CredentialsExpiring", "Down", "Failing", "NoUploads"];
-    assert_eq!(names, expected.map(|name| format!("PodIdentityDemo{name}")).into());
+    let expected =
+        ["AgentFailing", "DemoCredentialsExpiring", "DemoDown", "DemoFailing", "DemoNoUploads"];
+    assert_eq!(names, expected.map(|name| format!("PodIdentity{name}")).into());
     for rule in rules() {
         let severity = &rule.labels["severity"];
         assert!(["critical", "warning"].contains(&severity.as_str()), "{severity}");

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
-use crate::built::{NAME, filled, list};
+use crate::built::{NAME, all, filled, list};
 
 fn bits(address: IpAddr) -> (u128, u32) {
     match address {
@@ -90,4 +90,23 @@ fn the_network_policy_selects_the_job_of_every_overlay_that_supports_it() {
         assert_eq!(selector, &json!({ "matchLabels": { "app.kubernetes.io/name": NAME } }));
         assert_eq!(built.job_pod()["metadata"]["labels"]["app.kubernetes.io/name"], NAME);
     }
+}
+
+/// Cilium takes the agent for the node, and adds up what all policies allow.
+#[test]
+fn with_cilium_the_node_is_reached_on_the_agents_port_too() {
+    let cilium = ["network-policy-cilium"];
+    let mut builds = all().iter();
+    let built = builds.find(|built| built.components.as_deref() == Some(&cilium)).expect("built");
+    let policy = built.only("CiliumNetworkPolicy");
+    assert_eq!(policy["apiVersion"], "cilium.io/v2");
+    assert_eq!(
+        policy["metadata"]["namespace"],
+        built.only("NetworkPolicy")["metadata"]["namespace"]
+    );
+    let selector = json!({ "matchLabels": { "app.kubernetes.io/name": NAME } });
+    let ports = json!([{ "ports": [{ "port": "80", "protocol": "TCP" }] }]);
+    let egress = json!([{ "toEntities": ["host"], "toPorts": ports }]);
+    assert_eq!(policy["spec"], json!({ "endpointSelector": selector, "egress": egress }));
+    assert_eq!(built.only("NetworkPolicy")["spec"]["podSelector"], selector);
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use crate::built::{SETTINGS, all, fill, kustomize, project, text, tool};
 
 /// Kinds that are not part of Kubernetes. `monitoring.rs` checks them.
-const FOREIGN: [&str; 2] = ["PodMonitor", "PrometheusRule"];
+const FOREIGN: [&str; 3] = ["PodMonitor", "PrometheusRule", "CiliumNetworkPolicy"];
 
 /// Validates objects against the schemas of a Kubernetes version. An empty text means the newest.
 fn validate(version: &str, objects: impl IntoIterator<Item = String>) -> Output {

@@ -49,6 +49,7 @@ COMMANDS = {
         "--force": FLAG,
         "--disable-nodegroup-eviction": FLAG,
     },
+    "get clusters": {"--region": {}},
     "get cluster": {"--name": {"required": True}, "--region": {}, "--output": {"choices": ["table", "json"]}},
     "create podidentityassociation": {
         **ACCOUNT,
@@ -105,6 +106,11 @@ def act(command, words):
         config, cloud = from_config(words.config_file)
         make = {"cluster": cloud.create_cluster, "addon": cloud.create_addons, "nodegroup": cloud.create_nodegroups}
         make[command.split()[1]](config)
+        return
+    if command == "get clusters":
+        names = Cloud("all", words.region).eks.list_clusters()["clusters"]
+        rows = [{"Name": name, "Region": words.region, "Owned": "True"} for name in names]
+        show(rows, {"Name": "NAME", "Region": "REGION", "Owned": "EKSCTL CREATED"}, "table")
         return
     cloud = Cloud(words.name if command.endswith(" cluster") else words.cluster, words.region)
     if command == "delete cluster":

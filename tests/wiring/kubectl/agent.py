@@ -10,6 +10,26 @@ SPACE = "kube-system"
 LABELS = {"app.kubernetes.io/name": NAME, "app.kubernetes.io/instance": NAME}
 
 
+# The part of the DaemonSet that people look at, as the agent's Helm chart renders it (charts/eks-pod-identity-agent, 0.1.37).
+COMMAND = ["/go-runner", f"/{NAME}"]
+POD = {
+    "automountServiceAccountToken": False, "hostNetwork": True, "priorityClassName": "system-node-critical",
+    "initContainers": [{
+        "name": f"{NAME}-init", "image": NAME, "command": [*COMMAND, "initialize"], "securityContext": {"privileged": True}}],
+    "containers": [{
+        "name": NAME, "image": NAME, "command": [*COMMAND, "server"],
+        "ports": [{"name": "proxy", "containerPort": 80, "protocol": "TCP"},
+                  {"name": "probes-port", "containerPort": 2703, "protocol": "TCP"}],
+        "securityContext": {"capabilities": {"add": ["CAP_NET_BIND_SERVICE"]}}}]}
+
+
+def template():
+    """The DaemonSet's pod template, with the cluster's name in its arguments."""
+    [container] = POD["containers"]
+    arguments = ["--port", "80", "--cluster-name", aws.cluster(), "--probe-port", "2703"]
+    return {"metadata": {"labels": LABELS}, "spec": {**POD, "containers": [{**container, "args": arguments}]}}
+
+
 def coming(name):
     """Whether the add-on is there, and its DaemonSet may still be on its way."""
     return name == NAME and aws.has_addon(NAME)
@@ -30,7 +50,7 @@ def sync(store):
     count = len(nodes)
     store.put("daemonsets", {
         "x-addon": True, "metadata": {"name": NAME, "namespace": SPACE, "labels": LABELS},
-        "spec": {"selector": {"matchLabels": LABELS}},
+        "spec": {"selector": {"matchLabels": LABELS}, "template": template()},
         "status": {"desiredNumberScheduled": count, "currentNumberScheduled": count, "updatedNumberScheduled": count,
                    "numberReady": count, "numberAvailable": count, "numberMisscheduled": 0}})
     for number, node in enumerate(nodes):
@@ -56,8 +76,9 @@ def log(store, agent):
         if pod["spec"].get("nodeName") != agent["spec"]["nodeName"] or "AWS_CONTAINER_CREDENTIALS_FULL_URI" not in env:
             continue
         status, metadata = pod["status"], pod["metadata"]
+        address = status.get("podIP", "")
         lines.append(json.dumps({
-            "client-addr": f"{status.get('podIP', '')}:40000", "cluster-name": aws.cluster(), "level": "info",
+            "client-addr": f"[{address}]:40000" if ":" in address else f"{address}:40000", "cluster-name": aws.cluster(), "level": "info",
             "msg": "Calling EKS Auth to fetch credentials", "time": metadata["creationTimestamp"]},
             separators=(",", ":")))
     return lines

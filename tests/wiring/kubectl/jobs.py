@@ -148,21 +148,25 @@ class Controller:
                 self.sleep(self.backoff)
         number = len(store.list("pods", self.namespace)) + 20
         pod["spec"]["nodeName"] = store.list("nodes")[number % 2]["metadata"]["name"]
-        self.address = f"10.0.1.{number}"
+        self.address = f"{os.environ.get('KUBECTL_POD_NETWORK', '10.0.1.')}{number}"
         pod["spec"].setdefault("restartPolicy", "Never")
         container = pod["spec"]["containers"][0]
         pod = self.pod = store.put("pods", {**pod, "status": {"phase": "Pending"}})
         name, image = pod["metadata"]["name"], container["image"]
         store.event(job, "SuccessfulCreate", f"Created pod: {name}")
         store.event(pod, "Scheduled", f"Successfully assigned {self.namespace}/{name} to {pod['spec']['nodeName']}")
-        if image in os.environ.get("KUBECTL_MISSING_IMAGES", "").split():
+        if image in os.environ.get("KUBECTL_MISSING_IMAGES", "").split() or image in os.environ.get("KUBECTL_LATE_IMAGES", "").split():
             message = f'Failed to pull image "{image}": failed to resolve reference "{image}": not found'
             store.event(pod, "Pulling", f'Pulling image "{image}"')
             store.event(pod, "Failed", message, "Warning")
             store.event(pod, "Failed", "Error: ErrImagePull", "Warning")
             self.pod_status("Pending", {"waiting": {"reason": "ErrImagePull", "message": message}})
-            while True:
+            while image in os.environ.get("KUBECTL_MISSING_IMAGES", "").split():
                 self.sleep(3600)
+            # Late images can be pulled at the second attempt.
+            self.sleep(1)
+            self.pod_status("Pending", {"waiting": {"reason": "ImagePullBackOff", "message": f'Back-off pulling image "{image}"'}})
+            self.sleep(1)
         store.event(pod, "Pulled", f'Container image "{image}" already present on machine')
         store.event(pod, "Created", f"Created container: {container['name']}")
         store.event(pod, "Started", f"Started container {container['name']}")

@@ -27,6 +27,7 @@ KINDS = {
     "validatingadmissionpolicies": ("ValidatingAdmissionPolicy", "admissionregistration.k8s.io/v1", False, ()),
     "validatingadmissionpolicybindings": (
         "ValidatingAdmissionPolicyBinding", "admissionregistration.k8s.io/v1", False, ()),
+    "customresourcedefinitions": ("CustomResourceDefinition", "apiextensions.k8s.io/v1", False, ("crd",)),
 }
 
 

@@ -1,20 +1,44 @@
 #!/usr/bin/env bats
-# What scripts/steps/image.sh and the workflow that publishes the image ask of docker:
-# a stand-in notes each call, and nothing is built.
+# For which platforms scripts/steps/image.sh builds, and what the workflow that publishes
+# the image asks of docker: stand-ins for the tools note each call, and nothing is built.
 
+# shellcheck disable=SC2030,SC2031 # each test is a process of its own
 # shellcheck disable=SC2154 # status, output and stderr are of bats' run
 bats_require_minimum_version 1.5.0
 repository=$(CDPATH='' cd -- "$BATS_TEST_DIRNAME/../../.." && pwd -P)
 
 setup() {
-  unset IMAGE REPOSITORY
+  unset IMAGE REPOSITORY ARCHITECTURE IMAGE_PLATFORM BUILDX_BUILDER
   export CALLS=$BATS_TEST_TMPDIR/calls CONTAINER_TOOL=docker PATH=$BATS_TEST_TMPDIR:$PATH
   cat >"$BATS_TEST_TMPDIR/docker" <<'DOCKER'
 #!/usr/bin/env bash
 echo "${BUILDX_BUILDER+with $BUILDX_BUILDER: }docker $*" >>"$CALLS"
-[[ "$1 $2" != "buildx create" ]] || echo created
+case "$1 $2" in
+  "buildx create") echo created ;;
+  "buildx inspect") printf '%s\n' "Driver: ${DRIVER-docker}" "Nodes:" "Platforms:  ${PLATFORMS-linux/amd64*, linux/arm64}" ;;
+  "info --format") echo "${STORE-}" ;;
+esac
 DOCKER
-  chmod +x "$BATS_TEST_TMPDIR/docker"
+  cat >"$BATS_TEST_TMPDIR/podman" <<'PODMAN'
+#!/usr/bin/env bash
+echo "podman $*" >>"$CALLS"
+case "$1 $2" in
+  "info --format") echo "${PLATFORMS-}" ;;
+  "manifest exists") [[ -e $CALLS.built ]] || exit 1 ;;
+  "build "*) : >"$CALLS.built" ;;
+esac
+PODMAN
+  chmod +x "$BATS_TEST_TMPDIR"/{docker,podman}
+}
+
+# image ARGUMENT...: runs the script, whose messages go to $BATS_TEST_TMPDIR/said.
+image() {
+  "$repository/scripts/steps/image.sh" "$@" 2>"$BATS_TEST_TMPDIR/said"
+}
+
+# called TEXT: fails unless a tool was called like this, from the first word on.
+called() {
+  grep -q "^$1" "$CALLS" || { cat "$CALLS" "$BATS_TEST_TMPDIR/said" >&2 && return 1; }
 }
 
 # script_of STEP: what the workflow runs in the step of this name.
@@ -36,4 +60,55 @@ script_of() {
   cat "$CALLS"
   grep -qF 'docker buildx create --driver docker-container --driver-opt image=pinned' "$CALLS"
   grep -F 'docker build --tag ghcr.io/owner/pod-identity-demo:0.1.0-amd64' "$CALLS" | grep -q '^with created: '
+}
+
+@test "an image that is pushed has both architectures where docker can build them" {
+  export IMAGE=registry.example/demo:1
+  STORE='[[driver-type io.containerd.snapshotter.v1]]' image push
+  called 'docker build --tag registry.example/demo:1 --push --platform linux/amd64,linux/arm64 '
+  run ! grep -q '^docker push' "$CALLS"
+  grep -qF 'takes half an hour where one is emulated' "$BATS_TEST_TMPDIR/said"
+
+  rm "$CALLS"
+  BUILDX_BUILDER=mine DRIVER=docker-container image push
+  called 'with mine: docker buildx inspect mine'
+  called 'with mine: docker build .*--push --platform linux/amd64,linux/arm64 '
+}
+
+@test "otherwise it has the architecture of the nodes" {
+  export IMAGE=registry.example/demo:1
+  # The older image store of docker takes one platform.
+  image push
+  called 'docker build --tag registry.example/demo:1 --platform linux/amd64 '
+  called 'docker push registry.example/demo:1$'
+
+  rm "$CALLS"
+  ARCHITECTURE=arm64 DRIVER=docker-container PLATFORMS='linux/arm64, linux/arm/v7' image push
+  called 'docker build --tag registry.example/demo:1 --platform linux/arm64 '
+
+  rm "$CALLS"
+  DRIVER=docker-container image push --platform linux/arm64
+  called 'docker build --tag registry.example/demo:1 --platform linux/arm64 '
+
+  run ! image push --platform
+  ARCHITECTURE=any run ! image push
+  grep -q 'cannot build for both amd64 and arm64 here: set ARCHITECTURE' "$BATS_TEST_TMPDIR/said"
+}
+
+@test "podman and buildah push both architectures as a manifest" {
+  export CONTAINER_TOOL=podman IMAGE=registry.example/demo:1 PLATFORMS=linux/amd64,linux/arm64,
+  image push
+  called 'podman build --manifest registry.example/demo:1 --platform linux/amd64,linux/arm64 '
+  called 'podman manifest push --all registry.example/demo:1 docker://registry.example/demo:1$'
+  image build --platform linux/amd64,linux/arm64
+  called 'podman manifest rm registry.example/demo:1$'
+}
+
+@test "an image for ECR is for the nodes, and any other is for this machine" {
+  IMAGE=123456789012.dkr.ecr.eu-west-1.amazonaws.com/demo:1 image build
+  called 'docker build --tag [^ ]* --platform linux/amd64 '
+  rm "$CALLS"
+  image build
+  run ! grep -q -e --platform "$CALLS"
+  run ! image load kind --platform linux/amd64,linux/arm64
 }

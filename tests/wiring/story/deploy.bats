@@ -81,6 +81,17 @@ teardown_file() { stop_story; }
   [[ -z $(writes) && $(objects) == "$before" ]]
 }
 
+@test "inspect finds what the agent logged for a pod with an IPv6 address" {
+  local address
+  KUBECTL_POD_NETWORK=2001:db8:: IMAGE=registry.example/pod-identity-demo:6 step deploy
+  ((status == 0))
+  step inspect
+  ((status == 0))
+  address=$(kubectl --namespace story get pods --output json | jq -r '.items[-1].status.podIP')
+  [[ $address == 2001:db8::* ]]
+  [[ $output == *"\"client-addr\":\"[$address]:40000\""*"Calling EKS Auth"* ]]
+}
+
 @test "settings that the program refuses fail at once, with its own line" {
   KUBECTL_POD_ENV=INTERVAL=often IMAGE=registry.example/pod-identity-demo:3 step deploy
   ((status == 1))
@@ -90,11 +101,18 @@ teardown_file() { stop_story; }
 }
 
 @test "an image that cannot be pulled is named" {
-  KUBECTL_MISSING_IMAGES=registry.example/gone:1 IMAGE=registry.example/gone:1 step deploy
+  PULL_GRACE=1 KUBECTL_MISSING_IMAGES=registry.example/gone:1 IMAGE=registry.example/gone:1 step deploy
   ((status == 1))
   [[ $stderr == *"replacing the Job pod-identity-demo: it has ended (Failed)"* ]]
   [[ $stderr == *"Failed to pull image"* ]]
   [[ ${stderr_lines[-1]} == "deploy.sh: ErrImagePull: the image registry.example/gone:1 cannot be pulled: "* ]]
+}
+
+@test "an image that can be pulled only at the second attempt is waited for" {
+  KUBECTL_LATE_IMAGES=registry.example/late:1 IMAGE=registry.example/late:1 step deploy
+  ((status == 0))
+  [[ $stderr == *": ErrImagePull"*": ImagePullBackOff"* ]]
+  [[ $output == s3://story-pictures/* ]]
 }
 
 @test "a bucket that the role may not write to is explained by the program's diagnosis" {

@@ -37,9 +37,13 @@ blocks() {
     bash -euo pipefail "$block" 2>&1 | tee -a "$said"
     ((PIPESTATUS[0] == 0))
   done
-  [[ -e $folder/12 ]] # all were found
+  [[ -e $folder/13 ]] # all were found
+  # As many variables as the text says.
+  (($(grep -c '^  this pod: yes   the other: -    env ' "$said") == 3))
+  grep -qF 'The webhook** has put three environment variables' "$repository/docs/walkthrough.md"
   for expected in '$ eksctl create cluster' '$ eksctl create nodegroup' '$ aws eks create-addon' '$ eksctl create podidentityassociation' \
-    '$ eksctl utils associate-iam-oidc-provider' '$ eksctl create iamserviceaccount' '"aws:PrincipalTag/kubernetes-namespace"' 'eks-pod-identity-agent' 'eksctl-pod-identity-demo-podidentityrole-' \
+    '$ eksctl utils associate-iam-oidc-provider' '$ eksctl create iamserviceaccount' '"aws:PrincipalTag/kubernetes-namespace"' 'hostNetwork: true' 'initContainers:' '- --cluster-name' 'name: probes-port' \
+    'pod-identity-demo	us-east-1' 'eks-pod-identity-agent' 'eksctl-pod-identity-demo-podidentityrole-' \
     's3://pod-identity-demo-123456789012-us-east-1/' 'INFO uploaded' 'token for pods.eks.amazonaws.com' \
     'ok: credentials from EKS Pod Identity' 'ok: credentials from IRSA' \
     'nothing is wrong' 'nothing is left'; do
