@@ -4,9 +4,13 @@
 #   scripts/test.sh [ARGUMENT...]
 #
 # Checks format and lints of Rust and shell, the rules for dependencies and the
-# modules, then runs every test, including those that need LocalStack, MiniStack or
-# containers. CI runs it without arguments; arguments go to `cargo test`, and only the
-# Rust tests run then.
+# modules, then runs every test, including those that need LocalStack, MiniStack,
+# containers or a Kubernetes cluster. CI runs it without arguments; arguments go to
+# `cargo test`, and only the Rust tests run then.
+#
+# The first run builds Kubernetes and eksctl from source, which takes 15 minutes on two
+# cores. The tests in the cluster need Linux and root, and are announced as not run
+# elsewhere.
 
 # shellcheck source-path=SCRIPTDIR source=lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
@@ -20,6 +24,11 @@ need cc "install a C compiler (Debian: apt install gcc, macOS: xcode-select --in
 need git "install it with your system's packages"
 
 run scripts/dev/tools.sh lint deny modules localstack ministack manifests image
+cluster=''
+if scripts/dev/cluster.sh check; then
+  cluster=yes
+  run scripts/dev/tools.sh cluster containers
+fi
 bin=$root/.tools/lint/bin
 scripts=()
 while IFS= read -r script; do scripts+=("$script"); done < <(git ls-files .ci/run 'scripts/*.sh' 'tests/*.'{sh,bash,bats})
@@ -34,7 +43,7 @@ run scripts/dev/cycles.sh
 run cargo clippy --locked --workspace --all-targets -- --deny warnings
 (($# == 0)) || { run cargo test --locked --workspace "$@" && exit; }
 
-# Runs the tests of the scripts and of the image. Like the program's own tests, they
+# Runs the tests of the scripts, of the image and in the cluster. Like the program's own tests, they
 # mostly wait, so both run at the same time.
 script_and_image_tests() {
   run tests/wiring/run.sh
@@ -44,11 +53,16 @@ script_and_image_tests() {
   else
     say "NOT RUN: the tests of the image, which need Linux"
   fi
+  if [[ -n $cluster ]]; then
+    run "$bin/bats" --print-output-on-failure tests/cluster
+  else
+    say "NOT RUN: the tests in a Kubernetes cluster, tests/cluster: see the reason above"
+  fi
 }
 
 run cargo test --locked --workspace --no-run
 log=$(mktemp "${TMPDIR:-/tmp}/test.XXXXXX")
-say "the tests of the scripts and of the image run at the same time; their output follows when they have ended"
+say "the tests of the scripts, of the image and in the cluster run at the same time; their output follows when they have ended"
 set -m
 (script_and_image_tests) >"$log" 2>&1 &
 set +m
@@ -60,4 +74,4 @@ run cargo test --locked --workspace
 status=0
 wait "$pid" || status=$?
 cat "$log" >&2
-((status == 0)) || die "the tests of the scripts or of the image failed: see above"
+((status == 0)) || die "the tests of the scripts, of the image or in the cluster failed: see above"

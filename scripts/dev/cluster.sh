@@ -6,6 +6,7 @@
 #   scripts/dev/cluster.sh run COMMAND...   runs a command with the cluster's environment, for
 #                                           example: run scripts/up.sh
 #   scripts/dev/cluster.sh down             ends it; nothing is left running
+#   scripts/dev/cluster.sh check            says whether this machine can run it
 #
 # The API server, the controllers, the scheduler, the kubelet, EKS's admission webhook and eksctl
 # are the real programs. MiniStack emulates the AWS account and enforces IAM; the sandbox is the
@@ -132,10 +133,28 @@ ready() {
   [[ $(kubectl get node/node --output 'jsonpath={.status.conditions[?(@.type=="Ready")].status}' 2>/dev/null) == True ]]
 }
 
+# check: true when this machine can run the cluster; otherwise says why not.
+check() {
+  local missing=''
+  if [[ $(uname) != Linux ]]; then
+    missing=Linux
+  elif ((EUID)); then
+    missing=root
+  elif ! unshare --net --mount --pid --fork --mount-proc true 2>/dev/null; then
+    missing='the permission to create namespaces'
+  elif ! mkdir "/sys/fs/cgroup/memory/check-$$" 2>/dev/null && ! mkdir "/sys/fs/cgroup/check-$$" 2>/dev/null; then
+    missing='control groups that can be written'
+  fi
+  rmdir "/sys/fs/cgroup/memory/check-$$" "/sys/fs/cgroup/check-$$" 2>/dev/null || true
+  [[ -n $missing ]] || return 0
+  say "this machine cannot run the cluster, which needs $missing"
+  return 1
+}
+
 up() {
   local deadline=$((SECONDS + 120)) pid
   ! init_pid >/dev/null || die "the cluster runs already: end it with scripts/dev/cluster.sh down"
-  [[ $(uname) == Linux && $EUID == 0 ]] || die "the cluster needs Linux and root"
+  check || exit
   "$root/scripts/dev/tools.sh" cluster ministack
   [[ -x $sandbox_cluster ]] || run cargo build --locked --package sandbox --manifest-path "$root/Cargo.toml"
   remove_state
@@ -193,7 +212,8 @@ case ${1-} in
   -h | --help) usage ;;
   up) up ;;
   down) down ;;
+  check) check ;;
   kubectl) shift && kubectl "$@" ;;
   run) shift && in_cluster "$@" ;;
-  *) die "the first argument must be up, down, kubectl or run (see --help)" ;;
+  *) die "the first argument must be up, down, kubectl, run or check (see --help)" ;;
 esac

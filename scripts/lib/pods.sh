@@ -193,6 +193,32 @@ await_upload() {
   echo "s3://$BUCKET/${state#* }"
 }
 
+# refuses_pods: true when the API server refuses a pod of ours that has no identity.
+refuses_pods() {
+  ! kubectl create --dry-run=server --filename - >"$scratch/unidentified" 2>&1 <<END || return 1
+{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "without-identity", "namespace": "$NAMESPACE",
+  "labels": {"app.kubernetes.io/name": "pod-identity-demo", "app.kubernetes.io/instance": "$1"}},
+ "spec": {"serviceAccountName": "default", "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
+  "containers": [{"name": "pod-identity-demo", "image": "$IMAGE",
+    "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}}]}}
+END
+  grep -q 'Pod Identity was not injected' "$scratch/unidentified"
+}
+
+# apply_policy FOLDER OVERLAY: applies everything but the Job, if the admission policy is
+# among it, and waits until the policy is enforced. The API server takes a second or two for
+# that, in which the Job's first pod would get past the policy.
+apply_policy() {
+  kubectl kustomize "$1" >"$scratch/objects" || die "the manifests could not be built: see the message of kubectl above"
+  grep -q '^kind: ValidatingAdmissionPolicy$' "$scratch/objects" || return 0
+  jq -Rsr 'split("\n---\n") | map(select(test("(^|\n)kind: Job(\n|$)") | not)) | join("\n---\n")' <"$scratch/objects" >"$scratch/without-job.yaml"
+  say "applying the admission policy before the Job:"
+  change kubectl apply --filename "$scratch/without-job.yaml"
+  [[ -z $dry_run ]] || return 0
+  poll 60 "the API server to enforce the admission policy" refuses_pods "$2" ||
+    die "the API server does not refuse a pod without Pod Identity: $(head -n 1 "$scratch/unidentified")"
+}
+
 # apply_job OVERLAY JOB: fills in the manifests and applies them, with the components
 # that COMPONENTS names. A Job that has ended, or whose pod template or settings
 # differ, is deleted first: a Job's pod template cannot be changed.
@@ -218,6 +244,7 @@ apply_job() {
     say "replacing the Job $job: $why"
     change "${kube[@]}" delete "job/$job" --wait --timeout=120s
   fi
+  apply_policy "$folder" "$overlay"
   change kubectl apply --kustomize "$folder"
   if [[ -n $existing && -z $why ]]; then say "already exists: the Job $job"; fi
 }

@@ -5,7 +5,6 @@
 bats_require_minimum_version 1.5.0
 project=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)
 state=${CLUSTER_STATE-} # set by setup_suite.bash, before any test runs
-bucket=pod-identity-demo-123456789012-us-east-1
 export POLL_PAUSE=0.5 LAG=5 DEPLOY_TIMEOUT=120
 
 # in_cluster COMMAND...: runs a command in the cluster's network, with its tools and the emulated account.
