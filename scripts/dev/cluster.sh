@@ -183,6 +183,7 @@ in_cluster() {
   export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_EC2_METADATA_DISABLED=true
   export SSL_CERT_FILE=$pki/ca.crt # eksctl asks the OIDC issuer for its certificate
   unset AWS_PROFILE AWS_SESSION_TOKEN
+  export NODES=1 # the kubelet on this machine
   export IMAGE=${IMAGE-localhost/pod-identity-demo:test}
   export SETTINGS=${SETTINGS-AWS_ENDPOINT_URL=$aws_endpoint IMAGE_URL=http://$node_address:$images_port/random ALLOW_PRIVATE_SOURCE=true INTERVAL=2s}
   enter "$@"

@@ -34,6 +34,8 @@ export IRSA_POLICY_NAME=${IRSA_POLICY_NAME:-$CLUSTER_NAME-irsa-$AWS_REGION}
 # The tag on everything that the scripts create. They never delete anything without it.
 export TAG_KEY=pod-identity-demo
 export TAG_VALUE=${TAG_VALUE:-$CLUSTER_NAME}
+# The number of nodes of a new cluster.
+export NODES=${NODES:-2}
 # What creates the association and its role: eksctl, or the AWS CLI alone (aws).
 if [[ -z ${WITH-} ]]; then
   if command -v eksctl >/dev/null; then WITH=eksctl; else WITH=aws; fi

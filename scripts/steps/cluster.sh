@@ -5,9 +5,9 @@
 #   scripts/steps/cluster.sh [delete] [--dry-run]
 #
 # With delete, deletes the cluster with its nodes and stacks if it has our tag.
-# Requires the AWS CLI and eksctl. Takes 15 to 20 minutes. In us-east-1, the cluster
-# costs $0.23 an hour: the control plane $0.10, two t3.medium nodes $0.08, the NAT
-# gateway $0.045, and volumes $0.005.
+# Requires the AWS CLI and eksctl. NODES is the number of nodes (2). Takes 15 to 20
+# minutes. In us-east-1, the cluster costs $0.23 an hour: the control plane $0.10, two
+# t3.medium nodes $0.08, the NAT gateway $0.045, and volumes $0.005.
 
 # shellcheck source-path=SCRIPTDIR source=../lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"

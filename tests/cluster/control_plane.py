@@ -22,20 +22,33 @@ class ControlPlane:
         retries = botocore.config.Config(retries={"max_attempts": 0})
         self.eks = session.create_client(
             "eks", region_name="us-east-1", endpoint_url=emulator, verify=os.environ["SSL_CERT_FILE"], config=retries)
-        self.identities, self.addons = None, {}
+        self.listed = set()
+        self.cluster, self.identities, self.addons, self.groups = None, None, {}, []
 
     def reconcile(self):
         clusters = self.eks.list_clusters()["clusters"]
         cluster = clusters[0] if clusters else None
+        if self.cluster and self.cluster not in clusters:
+            self.forget(self.cluster)
+        self.cluster = cluster
         self.write_identities(self.associations(cluster) if cluster else [])
         if not os.path.exists(os.path.join(self.state, "jwks.json")):
             return  # the API server is not there yet
-        there = set(self.eks.list_addons(clusterName=cluster)["addons"]) if cluster else set()
+        there = self.listed = set(self.eks.list_addons(clusterName=cluster)["addons"]) if cluster else set()
+        groups = self.eks.list_nodegroups(clusterName=cluster)["nodegroups"] if cluster else []
+        if groups != self.groups:
+            self.label_node(groups)
+            self.groups = groups
         for addon, manifest in ADDONS.items():
             wanted = cluster if addon in there else None
             if self.addons.get(addon) != wanted:
                 self.apply(manifest, cluster or self.addons[addon], delete=wanted is None)
                 self.addons[addon] = wanted
+
+    def forget(self, cluster):
+        """EKS deletes the add-ons and associations of a cluster with it; the emulator keeps them."""
+        for addon in self.listed:
+            self.eks.delete_addon(clusterName=cluster, addonName=addon)
 
     def associations(self, cluster):
         """Each with the keys that the webhook reads (pkg/containercredentials in its source)."""
@@ -52,6 +65,15 @@ class ControlPlane:
         os.rename(path + ".new", path)
         self.identities = identities
 
+    def label_node(self, groups):
+        """The only node becomes a node of the first node group, by the labels that EKS and eksctl give."""
+        name = groups[0] if groups else None
+        labels = ("eks.amazonaws.com/nodegroup", "alpha.eksctl.io/nodegroup-name")
+        self.kubectl("label", "node/node", "--overwrite", *(f"{label}={name}" if name else f"{label}-" for label in labels))
+
+    def kubectl(self, *words, text=None):
+        subprocess.run([KUBECTL, "--kubeconfig", os.path.join(self.state, "admin.conf"), *words], input=text, text=True, check=True)
+
     def apply(self, manifest, cluster, delete):
         with open(os.path.join(HERE, "addons", manifest), encoding="utf-8") as file:
             text = file.read()
@@ -60,5 +82,4 @@ class ControlPlane:
         for key, value in {"STATE": self.state, "CLUSTER": cluster, "EMULATOR": self.endpoint, "ISSUER": issuer}.items():
             text = text.replace("${%s}" % key, value)
         command = ["delete", "--ignore-not-found", "--wait=false"] if delete else ["apply"]
-        subprocess.run([KUBECTL, "--kubeconfig", os.path.join(self.state, "admin.conf"), *command, "--filename", "-"],
-                       input=text, text=True, check=True)
+        self.kubectl(*command, "--filename", "-", text=text)

@@ -136,6 +136,8 @@ class Proxy(BaseHTTPRequestHandler):
             return
         line = name(self.command, self.path, self.headers, body)
         kind = fault(line)
+        if "attempt=1" not in self.headers.get("amz-sdk-request", "attempt=1"):
+            print(f"tried again: {line}", flush=True)
         if kind == "refuse":
             self.answer(*fills.denied(line))
             return

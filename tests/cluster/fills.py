@@ -67,6 +67,9 @@ def before(line, path, body):
         return instance_types(body)
     if line.startswith("read eks GET /addons/supported-versions"):
         return supported_addons(parts.query)
+    if line.startswith("read eks GET /clusters/") and parts.path.endswith("/fargate-profiles"):
+        # https://docs.aws.amazon.com/eks/latest/APIReference/API_ListFargateProfiles.html
+        return 200, JSON, json.dumps({"fargateProfileNames": []}).encode()
     if line.startswith("read eks GET /addons/configuration-schemas"):
         # https://docs.aws.amazon.com/eks/latest/APIReference/API_DescribeAddonConfiguration.html
         asked = dict(urllib.parse.parse_qsl(parts.query))
@@ -124,6 +127,10 @@ def request(line, body):
     provider's URL without the default port, which IAM leaves out (eksctl adds it: pkg/iam/oidc/api.go)."""
     if line.endswith(" CreateOpenIDConnectProvider"):
         return body.replace(b"%3A443&", b"&").replace(b"%3A443%2F", b"%2F")
+    if line.endswith(" AssumeRoleWithWebIdentity"):
+        form = dict(urllib.parse.parse_qsl(body.decode()))
+        form["WebIdentityToken"] = with_one_audience(form["WebIdentityToken"])
+        return urllib.parse.urlencode(form).encode()
     if not line.endswith((" CreateStack", " UpdateStack", " CreateChangeSet")):
         return body
     form = dict(urllib.parse.parse_qsl(body.decode(), keep_blank_values=True))
@@ -137,8 +144,21 @@ def request(line, body):
     return urllib.parse.urlencode(form).encode()
 
 
+def with_one_audience(token):
+    """The token with its only audience as a string. In trust policies, the emulator compares the audience
+    only in this form; Kubernetes writes a list of one. The emulator does not check the token's signature."""
+    header, payload, signature = token.split(".")
+    claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    if isinstance(claims["aud"], list) and len(claims["aud"]) == 1:
+        claims["aud"] = claims["aud"][0]
+    payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    return ".".join((header, payload, signature))
+
+
 def signed(line, path, headers, body):
     """Signs a changed request again, as the account's root user: the emulator checks signatures."""
+    if not any(key.lower() == "authorization" for key, _ in headers):
+        return [*((key, value) for key, value in headers if key.lower() != "content-length"), ("Content-Length", str(len(body)))]
     drop = ("authorization", "x-amz-date", "content-length", "x-amz-content-sha256", "x-amz-security-token", "connection")
     kept = {key: value for key, value in headers if key.lower() not in drop}
     sign = botocore.awsrequest.AWSRequest("POST", f"http://{kept['Host']}{path}", kept, body)
@@ -167,6 +187,13 @@ def after(line, status, headers, content):
         cluster["cluster"].update(endpoint=issuer(), certificateAuthority={"data": certificate()},
                                   identity={"oidc": {"issuer": issuer()}})
         return status, headers, json.dumps(cluster).encode()
+    if status == 200 and " eks " in line and "/pod-identity-associations" in line and b'"ownerArn"' in content:
+        # Only an association that an add-on owns has this field; eksctl does not ask for its value.
+        answer = json.loads(content)
+        for one in [answer.get("association", {}), *answer.get("associations", [])]:
+            if not one.get("ownerArn"):
+                one.pop("ownerArn", None)
+        return status, headers, json.dumps(answer).encode()
     if status == 200 and " eks " in line and "/addons" in line and b'"addon"' in content:
         # The emulator repeats the associations as they were asked for; EKS answers with their ARNs.
         addon = json.loads(content)

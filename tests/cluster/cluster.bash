@@ -1,0 +1,111 @@
+# shellcheck shell=bash
+# What the tests in the cluster share: `load cluster`.
+# shellcheck disable=SC2154 # status, output and stderr are of bats' run
+
+bats_require_minimum_version 1.5.0
+project=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)
+state=${CLUSTER_STATE-} # set by setup_suite.bash, before any test runs
+bucket=pod-identity-demo-123456789012-us-east-1
+export POLL_PAUSE=0.5 LAG=5 DEPLOY_TIMEOUT=120
+
+# in_cluster COMMAND...: runs a command in the cluster's network, with its tools and the emulated account.
+in_cluster() {
+  "$project/scripts/dev/cluster.sh" run "$@"
+}
+
+# kube ARGUMENT...: kubectl, as the cluster's administrator.
+kube() {
+  "$project/scripts/dev/cluster.sh" kubectl "$@"
+}
+
+# aws ARGUMENT...: the AWS CLI, with output as text.
+aws() {
+  in_cluster aws --output text "$@"
+}
+
+# script NAME [ARGUMENT...]: runs a step or another script of the project; bats' $status, $output and $stderr.
+script() {
+  local path=$project/scripts/steps/$1.sh
+  [[ -e $path ]] || path=$project/scripts/$1.sh
+  shift
+  : >"$state/calls"
+  run --separate-stderr in_cluster "$path" "$@"
+  printf '%s\n%s\n' "$output" "$stderr" # shown where a test fails
+}
+
+# writes: the calls of the last script that write; none is no error.
+writes() {
+  grep '^write ' "$state/calls" || true
+}
+
+# eventually SECONDS COMMAND...: polls until the command succeeds.
+eventually() {
+  local deadline=$((SECONDS + $1))
+  shift
+  until "$@"; do
+    ((SECONDS < deadline)) || { echo "not in time: $*" >&2 && return 1; }
+    sleep 0.5
+  done
+}
+
+# pods NAMESPACE [ARGUMENT...]: the program's pods in the namespace, the newest last.
+pods() {
+  kube --namespace "$1" get pods --selector app.kubernetes.io/name=pod-identity-demo --sort-by .metadata.creationTimestamp "${@:2}"
+}
+
+newest() {
+  pods "$1" --output 'jsonpath={.items[-1:].metadata.name}'
+}
+
+# has_uploaded NAMESPACE: true when the newest pod's log has an upload.
+has_uploaded() {
+  kube --namespace "$1" logs "$(newest "$1")" 2>/dev/null | grep -q '"message":"uploaded"'
+}
+
+# exit_codes NAMESPACE: the exit codes of the ended pods, in the order of their creation.
+exit_codes() {
+  pods "$1" --output 'jsonpath={.items[*].status.containerStatuses[0].state.terminated.exitCode}'
+}
+
+# ended_with NAMESPACE CODE...: true when exactly these pods have ended.
+ended_with() {
+  [[ $(exit_codes "$1") == "${*:2}" ]]
+}
+
+# condition NAMESPACE TYPE: the reason of the Job's condition of this type.
+condition() {
+  kube --namespace "$1" get job/pod-identity-demo --output "jsonpath={.status.conditions[?(@.type==\"$2\")].reason}"
+}
+
+# world NAMESPACE: an emulated cluster with the agent's add-on, and a bucket and a role of its own for this
+# namespace, without an association. The scripts' settings name them.
+world() {
+  local trust policy
+  export CLUSTER_NAME=cluster NAMESPACE=$1 SERVICE_ACCOUNT=uploader BUCKET=$1-pictures
+  trust='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"pods.eks.amazonaws.com"},"Action":["sts:AssumeRole","sts:TagSession"]}]}'
+  policy='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:PutObject","s3:AbortMultipartUpload"],"Resource":"arn:aws:s3:::'$BUCKET'/*","Condition":{"StringEquals":{"aws:PrincipalTag/kubernetes-namespace":"'$1'"}}}]}'
+  if ! aws eks describe-cluster --name cluster >"$BATS_FILE_TMPDIR/cluster" 2>&1; then
+    aws iam create-role --role-name control-plane --assume-role-policy-document "${trust/pods.eks/eks}"
+    aws eks create-cluster --name cluster --role-arn arn:aws:iam::123456789012:role/control-plane --resources-vpc-config subnetIds=subnet-a,subnet-b
+    aws eks create-addon --cluster-name cluster --addon-name eks-pod-identity-agent
+  fi
+  in_cluster aws eks update-kubeconfig --name cluster
+  aws s3api create-bucket --bucket "$BUCKET"
+  aws iam create-role --role-name "$1" --assume-role-policy-document "$trust"
+  aws iam put-role-policy --role-name "$1" --policy-name upload --policy-document "$policy"
+  eventually 30 kube --namespace kube-system rollout status daemonset/eks-pod-identity-agent --timeout=1s
+} >"$BATS_FILE_TMPDIR/world" 2>&1
+
+# associate NAMESPACE: creates the association, and waits until the webhook knows it.
+associate() {
+  aws eks create-pod-identity-association --cluster-name cluster --namespace "$1" --service-account uploader \
+    --role-arn "arn:aws:iam::123456789012:role/$1" --query association.associationId
+  eventually 10 grep -qs "\"namespace\": \"$1\"" "$state/identities.json"
+}
+
+# apply OVERLAY [COMPONENT...]: fills in the manifests and applies them, without waiting.
+apply() {
+  local folder
+  folder=$(FILLED=$BATS_FILE_TMPDIR/filled in_cluster "$project/scripts/steps/manifests.sh" "$@" | tail -n 1)
+  kube apply --kustomize "$folder"
+}

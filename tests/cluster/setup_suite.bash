@@ -1,0 +1,16 @@
+# shellcheck shell=bash
+# The images are built and the cluster is started once, for all files of tests.
+
+setup_suite() {
+  local project
+  project=$(CDPATH='' cd -- "$BATS_TEST_DIRNAME/../.." && pwd -P)
+  CLUSTER_STATE=$(mktemp -d "${TMPDIR:-/tmp}/cluster.XXXXXX")
+  export CLUSTER_STATE
+  rmdir "$CLUSTER_STATE" # the cluster creates it
+  "$project/tests/cluster/images.sh"
+  "$project/scripts/dev/cluster.sh" up
+}
+
+teardown_suite() {
+  "$BATS_TEST_DIRNAME/../../scripts/dev/cluster.sh" down
+}
