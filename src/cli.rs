@@ -5,7 +5,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{
     Config, IdentityConfig, Problems, boolean, bucket, concurrency, count, duration, image_url,
-    key_prefix, listen, log_filter, log_format, optional, region_name, role_name, size, timeout,
+    key_prefix, listen, log_filter, log_format, optional, pod_name, region_name, role_name, size,
+    timeout,
 };
 use crate::source::Limits;
 
@@ -100,6 +101,9 @@ pub(crate) struct Settings {
     )]
     key_prefix: String,
 
+    #[command(flatten)]
+    pod: Pod,
+
     /// The largest picture that is uploaded; nothing is kept of a larger one
     #[arg(long, env = "MAX_IMAGE_SIZE", value_name = "SIZE", default_value = "64MiB")]
     max_image_size: String,
@@ -183,6 +187,16 @@ pub(crate) struct IdentityArguments {
     /// The beginning of the object's key, for --probe
     #[arg(long, env = "S3_KEY_PREFIX", value_name = "PREFIX", default_value = "")]
     key_prefix: String,
+
+    #[command(flatten)]
+    pod: Pod,
+}
+
+#[derive(Args, Clone, Debug)]
+struct Pod {
+    /// The pod's name, for keys and metadata of objects [default: the host name]
+    #[arg(long, env = "POD_NAME", value_name = "NAME")]
+    pod_name: Option<String>,
 }
 
 impl IdentityArguments {
@@ -195,7 +209,8 @@ impl IdentityArguments {
         let expect_role = p.take("--expect-role", optional(self.expect_role.as_deref(), role_name));
         let probe = self.probe.then(|| {
             let bucket = p.take("--bucket / S3_BUCKET_NAME", bucket(self.bucket));
-            (bucket, p.take("--key-prefix / S3_KEY_PREFIX", key_prefix(self.key_prefix)))
+            let prefix = p.take("--key-prefix / S3_KEY_PREFIX", key_prefix(self.key_prefix));
+            (bucket, prefix, pod_name(self.pod.pod_name))
         });
         let region = region_name(region);
         let region = if self.probe { p.note("AWS_REGION", region) } else { region.ok() };
@@ -236,6 +251,7 @@ impl Settings {
             count: p.take("--count / COUNT", optional(self.count.as_deref(), count)),
             concurrency: p.take("--concurrency / CONCURRENCY", concurrency(&self.concurrency)),
             key_prefix: p.take("--key-prefix / S3_KEY_PREFIX", key_prefix(self.key_prefix)),
+            pod: pod_name(self.pod.pod_name),
             limits: Limits {
                 size: p.take("--max-image-size / MAX_IMAGE_SIZE", size(&self.max_image_size)),
                 fetch: p.take("--fetch-timeout / FETCH_TIMEOUT", timeout(&self.fetch_timeout)),

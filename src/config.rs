@@ -20,6 +20,8 @@ pub(crate) struct Config {
     pub(crate) bucket: String,
     /// May be empty.
     pub(crate) key_prefix: String,
+    /// The pod's name.
+    pub(crate) pod: String,
     /// At least one, each http or https.
     pub(crate) image_urls: Vec<Url>,
     /// Zero means at once.
@@ -47,8 +49,8 @@ pub(crate) struct IdentityConfig {
     pub(crate) expect_role: Option<String>,
     /// Whether to print JSON instead of text.
     pub(crate) json: bool,
-    /// Bucket and key prefix of the object to upload, if one is to be uploaded.
-    pub(crate) probe: Option<(String, String)>,
+    /// Bucket, key prefix and pod of the object to upload, if one is to be uploaded.
+    pub(crate) probe: Option<(String, String, String)>,
     /// The region; without one, everything that needs no region is still reported.
     pub(crate) region: Option<String>,
 }
@@ -126,6 +128,17 @@ pub(crate) fn image_url(text: &str) -> Result<Url, String> {
         "http" | "https" => Ok(url),
         scheme => Err(format!("{scheme}: is not a supported scheme, use http or https")),
     }
+}
+
+/// The pod's name, in characters that are safe in keys and URLs. The host name is another one where
+/// a Job gives its pods an index, and it is cut after 63 characters.
+pub(crate) fn pod_name(given: Option<String>) -> String {
+    given
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| gethostname::gethostname().to_string_lossy().into_owned())
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' })
+        .collect()
 }
 
 pub(crate) fn key_prefix(prefix: String) -> Result<String, String> {

@@ -82,7 +82,7 @@ go_tool() {
   packages=$(cd "$folder" && go mod edit -json | jq -r '.Tool[].Path') || die "Go could not read $folder/go.mod"
   say "building $1 from source, which takes some minutes"
   # shellcheck disable=SC2086 # a list of packages
-  (cd "$folder" && run env CGO_ENABLED=0 GOFLAGS=-mod=readonly GOBIN="$bin" go install -trimpath -ldflags "-s -w ${2-}" $packages) ||
+  (cd "$folder" && run env GOFLAGS=-mod=readonly GOTOOLCHAIN=local GOBIN="$bin" go install -ldflags "-s -w ${2-}" $packages) ||
     die "Go could not build $1: see the message above"
   cat "$folder"/go.{mod,sum} >"$tools/cluster/$1.stamp"
 }
@@ -92,7 +92,8 @@ kubernetes() {
   go_tool etcd
   go_tool webhook
   go_tool kubernetes "-X $package.gitVersion=$version -X $package.gitMajor=1 -X $package.gitMinor=35"
-  [[ ! -e $tools/cluster/bin/v3 ]] || mv "$tools/cluster/bin/v3" "$tools/cluster/bin/etcd"
+  # Go names a program by the last part of its package's path, which for etcd is `server`.
+  [[ ! -e $tools/cluster/bin/server ]] || mv "$tools/cluster/bin/server" "$tools/cluster/bin/etcd"
 }
 
 # The container runtime of the test cluster's node.

@@ -25,11 +25,11 @@ pub(crate) struct Destination {
 }
 
 impl Destination {
-    pub(super) fn new(bucket: &str, prefix: &str, sdk: &SdkConfig) -> Self {
+    pub(super) fn new(bucket: &str, prefix: &str, pod: &str, sdk: &SdkConfig) -> Self {
         Self {
             bucket: bucket.to_owned(),
             prefix: prefix.to_owned(),
-            pod: pod_name(),
+            pod: pod.to_owned(),
             region: sdk.region().map(ToString::to_string).unwrap_or_default(),
             endpoint: endpoint(sdk),
         }
@@ -62,15 +62,6 @@ pub(super) fn client(sdk: &SdkConfig, credentials: RefreshingCredentials) -> Cli
             .force_path_style(endpoint(sdk).is_some_and(|url| !is_amazons(&url)))
             .build(),
     )
-}
-
-/// This pod's name, which is its host name, in characters that are safe in keys and URLs.
-fn pod_name() -> String {
-    gethostname::gethostname()
-        .to_string_lossy()
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' })
-        .collect()
 }
 
 /// The endpoint that is set for S3: by `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` or the profile.

@@ -60,8 +60,9 @@ impl Uploader {
         credentials: RefreshingCredentials,
         bucket: &str,
         prefix: &str,
+        pod: &str,
     ) -> Self {
-        let to = Arc::new(Destination::new(bucket, prefix, sdk));
+        let to = Arc::new(Destination::new(bucket, prefix, pod, sdk));
         Self { client: client(sdk, credentials), to }
     }
 

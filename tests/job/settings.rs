@@ -83,6 +83,22 @@ async fn options_override_environment_variables() {
 }
 
 #[tokio::test]
+async fn the_pod_may_have_another_name_than_the_host() {
+    let world = World::new().await;
+    for (name, expected) in [("fleet-3-x7k2p", "fleet-3-x7k2p"), ("a b/c", "a-b-c")] {
+        world.job("/random", "--count 1").env("POD_NAME", name).finish().await.expect(0);
+        let objects = world.objects().await;
+        let stored = objects.iter().find(|object| object.metadata["pod"] == expected);
+        let stored = stored.unwrap_or_else(|| panic!("{name}: {objects:?}"));
+        assert!(stored.key.starts_with(&format!("{expected}/")), "{}", stored.key);
+    }
+    let done = world.job("/random", "--count 1").env("POD_NAME", "").finish().await.expect(0);
+    let host = gethostname::gethostname().into_string().expect("a plain host name");
+    let logged = done.events("uploaded")[0]["key"].as_str().expect("a key").to_owned();
+    assert!(logged.starts_with(&format!("{host}/")), "{logged}");
+}
+
+#[tokio::test]
 async fn the_region_may_come_from_a_profile() {
     let world = World::new().await;
     let profile = tempfile::NamedTempFile::new().expect("a file");
@@ -113,6 +129,7 @@ async fn help_shows_the_variable_and_default_of_every_setting_but_not_its_value(
         ("--count", "COUNT", "none"),
         ("--concurrency", "CONCURRENCY", "1"),
         ("--key-prefix", "S3_KEY_PREFIX", "empty"),
+        ("--pod-name", "POD_NAME", "the host name"),
         ("--max-image-size", "MAX_IMAGE_SIZE", "64MiB"),
         ("--fetch-timeout", "FETCH_TIMEOUT", "60s"),
         ("--connect-timeout", "CONNECT_TIMEOUT", "5s"),

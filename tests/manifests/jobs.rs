@@ -75,6 +75,15 @@ fn the_webhook_does_not_replace_the_region() {
 }
 
 #[test]
+fn the_program_gets_the_name_of_its_pod() {
+    for built in all() {
+        let mut entries = list(&built.job_container()["env"]).iter();
+        let name = entries.find(|entry| entry["name"] == "POD_NAME").expect("POD_NAME");
+        assert_eq!(name["valueFrom"]["fieldRef"]["fieldPath"], "metadata.name");
+    }
+}
+
+#[test]
 fn the_fleet_is_spread_and_each_pod_has_a_prefix_of_its_own() {
     let built = filled("fleet");
     let job = &built.only("Job")["spec"];

@@ -204,7 +204,9 @@ class Controller:
             env.update(maps(source["configMapRef"]["name"]))
         for variable in container.get("env", []):
             source = variable.get("valueFrom", {})
-            if "configMapKeyRef" in source:
+            if source.get("fieldRef", {}).get("fieldPath") == "metadata.name":
+                value = pod["metadata"]["name"]
+            elif "configMapKeyRef" in source:
                 value = maps(source["configMapKeyRef"]["name"]).get(source["configMapKeyRef"]["key"], "")
             else:
                 value = variable.get("value", "")
