@@ -46,7 +46,7 @@ END
 }
 
 configure() {
-  mkdir -p "$pki" "$state/logs" "$state/cni"
+  mkdir -p "$pki" "$state/logs" "$state/cni" "$state/tmp"
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -keyout "$pki/ca.key" -out "$pki/ca.crt" \
     -subj /CN=test-cluster 2>/dev/null
   certificate server /CN=kube-apiserver "IP:$node_address,IP:127.0.0.1,IP:10.100.0.1,DNS:kubernetes.default.svc,DNS:localhost"
@@ -180,7 +180,18 @@ up() {
 remove_state() {
   [[ -e $state ]] || return 0
   [[ -e $state/pid ]] || die "$state is not the state of a cluster: set CLUSTER_STATE to another folder"
+  remove_control_groups
   rm -rf "${state:?}"
+}
+
+# remove_control_groups: removes those of the containers, whose processes have ended; runc had no time to.
+remove_control_groups() {
+  local container group
+  for container in "$state"/containerd-run/io.containerd.runtime.v2.task/k8s.io/*; do
+    for group in /sys/fs/cgroup/k8s.io /sys/fs/cgroup/*/k8s.io; do
+      rmdir "$group/${container##*/}" "$group" 2>/dev/null || true
+    done
+  done
 }
 
 down() {

@@ -82,7 +82,7 @@ go_tool() {
   packages=$(cd "$folder" && go mod edit -json | jq -r '.Tool[].Path') || die "Go could not read $folder/go.mod"
   say "building $1 from source, which takes some minutes"
   # shellcheck disable=SC2086 # a list of packages
-  (cd "$folder" && run env GOFLAGS=-mod=readonly GOTOOLCHAIN=local GOBIN="$bin" go install -ldflags "-s -w ${2-}" $packages) ||
+  (cd "$folder" && run env GOFLAGS='-mod=readonly -buildvcs=false' GOTOOLCHAIN=local GOBIN="$bin" go install -ldflags "-s -w ${2-}" $packages) ||
     die "Go could not build $1: see the message above"
   cat "$folder"/go.{mod,sum} >"$tools/cluster/$1.stamp"
 }

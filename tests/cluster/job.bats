@@ -78,7 +78,7 @@ teardown() {
   [[ $(pods "$namespace" --output name | wc -l) == 1 ]]
 }
 
-@test "an evicted pod ends with 143, does not count as failed, and is replaced" {
+@test "an evicted pod is stopped, does not count as failed, and is replaced" {
   local pod
   associate "$namespace"
   apply eks

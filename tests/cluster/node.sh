@@ -56,6 +56,8 @@ mounts() {
 }
 
 account() {
+  # What the emulator leaves when the kernel ends it goes with the folder.
+  export TMPDIR=$state/tmp
   env MINISTACK_HOST="$node_address" "$root/scripts/dev/ministack.sh" --tls --port "$emulator_port" >"$state/ministack" 2>"$state/logs/ministack" </dev/null &
   await grep -q '^ready ' "$state/ministack"
   SSL_CERT_FILE=$(cut -d ' ' -f 3 "$state/ministack")
