@@ -22,8 +22,6 @@ the first call whose line matches gets the fault, and the file is renamed to fau
 import base64
 import http.client
 import json
-import os
-import re
 import ssl
 import sys
 import threading
@@ -31,44 +29,14 @@ import time
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import calls
 import control_plane
 import fills
 
-READS = re.compile(r"(Get|List|Describe|Simulate|BatchGet|AssumeRole|Validate)")
 STATE, UPSTREAM = sys.argv[1], urllib.parse.urlsplit(sys.argv[2])
 ADDRESS, _, PORT = sys.argv[3].rpartition(":")
 TRUSTED = ssl.create_default_context()  # of SSL_CERT_FILE
-LOCK = threading.Lock()
 ANSWERED = {}  # the answers to writing calls, by the SDK's invocation ID
-
-
-def name(method, path, headers, body):
-    """What a call does: `read` or `write`, and which it is."""
-    service = re.search(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/", headers.get("Authorization", ""))
-    service = service.group(1) if service else "unsigned"
-    target = headers.get("X-Amz-Target", "").rpartition(".")[2]
-    if not target and b"Action=" in body and service not in ("s3", "eks"):
-        target = urllib.parse.parse_qs(body.decode()).get("Action", [""])[0]
-    if target:
-        return f"{'read' if READS.match(target) else 'write'} {service} {target}"
-    return f"{'read' if method in ('GET', 'HEAD') else 'write'} {service} {method} {path}"
-
-
-def fault(line):
-    """The kind of fault that this call is to have, once."""
-    path = os.path.join(STATE, "fault")
-    with LOCK:
-        with open(os.path.join(STATE, "calls"), "a", encoding="utf-8") as calls:
-            calls.write(line + "\n")
-        try:
-            with open(path, encoding="utf-8") as file:
-                kind, pattern = file.read().strip().split(" ", 1)
-        except FileNotFoundError:
-            return ""
-        if not re.search(pattern, line):
-            return ""
-        os.rename(path, path + ".done")
-        return kind
 
 
 def forward(method, path, headers, body):
@@ -135,7 +103,7 @@ class Proxy(BaseHTTPRequestHandler):
             review["status"] = authenticate(review)
             self.answer(200, [("Content-Type", "application/json")], json.dumps(review).encode())
             return
-        line = name(self.command, self.path, self.headers, body)
+        line = calls.name(self.command, self.path, self.headers, body)
         # Now and then eksctl asks a second time although the emulator has answered; the cause was not
         # found. The second attempt has the invocation ID of the first, and gets the same answer, because
         # otherwise the emulator would refuse to create something twice.
@@ -144,7 +112,7 @@ class Proxy(BaseHTTPRequestHandler):
             print(f"answered again: {line}", flush=True)
             self.answer(*ANSWERED[invocation])
             return
-        kind = fault(line)
+        kind = calls.fault(STATE, line)
         if kind == "refuse":
             self.answer(*fills.denied(line))
             return

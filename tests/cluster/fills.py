@@ -11,7 +11,6 @@ import urllib.parse
 import botocore.auth
 import botocore.awsrequest
 import botocore.credentials
-import botocore.session
 
 JSON = [("Content-Type", "application/json")]
 XML = [("Content-Type", "text/xml")]

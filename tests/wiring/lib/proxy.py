@@ -26,39 +26,11 @@ import threading
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-READS = re.compile(r"(Get|List|Describe|Simulate|BatchGet|AssumeRole)")
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "cluster"))
+import calls
+
 upstream, folder = urllib.parse.urlsplit(sys.argv[1]), sys.argv[2]
 trusted = ssl.create_default_context()  # of SSL_CERT_FILE
-lock = threading.Lock()
-
-
-def name(method, path, headers, body):
-    """What a call does: `read` or `write`, and which it is."""
-    service = re.search(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/", headers.get("Authorization", ""))
-    service = service.group(1) if service else "unsigned"
-    target = headers.get("X-Amz-Target", "").rpartition(".")[2]
-    if not target and b"Action=" in body and service not in ("s3", "eks"):
-        target = urllib.parse.parse_qs(body.decode()).get("Action", [""])[0]
-    if target:
-        return f"{'read' if READS.match(target) else 'write'} {service} {target}"
-    return f"{'read' if method in ('GET', 'HEAD') else 'write'} {service} {method} {path}"
-
-
-def fault(line):
-    """The kind of fault that this call is to have, once."""
-    path = os.path.join(folder, "fault")
-    with lock:
-        with open(os.path.join(folder, "calls"), "a", encoding="utf-8") as calls:
-            calls.write(line + "\n")
-        try:
-            with open(path, encoding="utf-8") as file:
-                kind, pattern = file.read().strip().split(" ", 1)
-        except FileNotFoundError:
-            return ""
-        if not re.search(pattern, line):
-            return ""
-        os.rename(path, path + ".done")
-        return kind
 
 
 class Proxy(BaseHTTPRequestHandler):
@@ -96,8 +68,8 @@ class Proxy(BaseHTTPRequestHandler):
 
     def pass_on(self):
         body = self.body()
-        line = name(self.command, self.path, self.headers, body)
-        kind = fault(line)
+        line = calls.name(self.command, self.path, self.headers, body)
+        kind = calls.fault(folder, line)
         if kind == "refuse":
             self.refuse(line)
             return
