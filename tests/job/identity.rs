@@ -211,12 +211,12 @@ async fn the_rate_limiter_and_each_denied_role_lead_to_their_diagnoses() {
         (Answer::trust_denied(), "trust_policy", "service account demo"),
         (Answer::node_role_denied(&role("node")), "node_role_not_allowed", "assumed-role/node/"),
         (
-            Answer::target_role_denied(&role("first"), "sts:AssumeRole", target),
+            Answer::target_role_denied(&role("first"), "sts:AssumeRole", target, None),
             "target_role",
             target,
         ),
         (
-            Answer::target_role_denied(&role("first"), "sts:TagSession", target),
+            Answer::target_role_denied(&role("first"), "sts:TagSession", target, None),
             "target_role",
             target,
         ),

@@ -137,13 +137,7 @@ impl Admin {
     /// A client of the emulator's S3 that uses these credentials.
     #[must_use]
     pub fn s3_as(&self, issued: &Issued) -> aws_sdk_s3::Client {
-        self.emulator.s3(Some(aws_sdk_s3::config::Credentials::new(
-            &issued.access_key_id,
-            &issued.secret_access_key,
-            Some(issued.session_token.clone()),
-            None,
-            "sandbox",
-        )))
+        self.emulator.s3(Some(issued))
     }
 }
 
