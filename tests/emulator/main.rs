@@ -9,6 +9,8 @@
 mod harness;
 
 mod associations;
+mod chains;
 mod cloud;
+mod eks_auth;
 mod irsa;
 mod permissions;

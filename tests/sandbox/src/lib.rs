@@ -20,6 +20,7 @@
 mod access;
 mod agent;
 mod answer;
+mod arguments;
 mod association;
 mod body;
 mod checked;
@@ -51,6 +52,7 @@ mod writer;
 
 pub use agent::{Agent, AgentOptions, AgentProxy, AgentProxyOptions};
 pub use answer::Answer;
+pub use arguments::{AgentArguments, EksAuthArguments};
 pub use association::Association;
 pub use credentials::{Credentials, Issued};
 pub use eks_auth::{EksAuth, EksAuthOptions};

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use sandbox::{
-    AgentProxy, AgentProxyOptions, Credentials, EksAuth, EksAuthOptions, Emulator, ImageHost,
-    KeySource,
+    AgentProxy, AgentProxyOptions, Credentials, EksAuth, EksAuthArguments, EksAuthOptions,
+    Emulator, ImageHost, KeySource,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -25,9 +25,11 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Server {
-    /// The EKS Pod Identity Agent: verifies the tokens of a real cluster, and gets the associations,
+    /// The EKS Pod Identity Agent and EKS Auth in one: verifies the tokens of a real cluster, and gets the associations,
     /// roles and credentials from an AWS emulator
     Agent(AgentArguments),
+    /// EKS Auth, for the real agent or `sandbox agent`: its option --endpoint
+    EksAuth(EksAuthArguments),
     /// The image host
     Images {
         /// Address to listen on
@@ -113,6 +115,10 @@ async fn serve(server: Server) -> io::Result<()> {
                 ..AgentProxyOptions::new(&auth.endpoint(), &arguments.cluster)
             };
             let _agent = AgentProxy::start(options).await?;
+            pending().await
+        }
+        Server::EksAuth(arguments) => {
+            let _eks_auth = arguments.start().await?;
             pending().await
         }
         Server::Images { listen } => {
