@@ -1,7 +1,6 @@
 //! Tests EKS Auth as a server of its own with a client of AWS's: botocore, which knows the service
 //! model, as the agent's SDK does.
 
-use std::process::Stdio;
 use std::time::Duration;
 
 use sandbox::{Association, Claims};
@@ -38,12 +37,11 @@ async fn call(cloud: &Cloud, cluster: &str, token: &str) -> Value {
         .env("AWS_ENDPOINT_URL_EKS_AUTH", cloud.world.sandbox.agent.eks_auth().endpoint())
         .env("AWS_ACCESS_KEY_ID", "node")
         .env("AWS_SECRET_ACCESS_KEY", "node")
-        .env("AWS_REGION", "us-east-1")
-        .stderr(Stdio::inherit())
+        .env("AWS_DEFAULT_REGION", "us-east-1")
         .output()
         .await
         .expect("python runs");
-    assert!(done.status.success());
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     serde_json::from_slice(&done.stdout).expect("JSON")
 }
 
