@@ -14,7 +14,7 @@ pub(crate) enum Server {
     /// first; URL is for the agent's option --endpoint
     EksAuth(EksAuthArguments),
     /// Runs the stand-in for the Pod Identity Agent until SIGTERM: a proxy in front of EKS Auth.
-    /// Prints `ready URL` first; URL is for AWS_CONTAINER_CREDENTIALS_FULL_URI
+    /// Prints `ready URL` first; URL is for `AWS_CONTAINER_CREDENTIALS_FULL_URI`
     Agent(AgentArguments),
 }
 
@@ -22,7 +22,7 @@ pub(crate) async fn run(server: Server) -> Result<ExitCode, String> {
     let failed = |error: io::Error| format!("cannot start: {error}");
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let served = async {
+    let running = async {
         match server {
             Server::EksAuth(arguments) => {
                 let eks_auth = arguments.start().await?;
@@ -37,7 +37,7 @@ pub(crate) async fn run(server: Server) -> Result<ExitCode, String> {
         }
     };
     tokio::select! {
-        ended = served => ended.map_err(failed)?,
+        ended = running => ended.map_err(failed)?,
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
