@@ -13,4 +13,5 @@ mod chains;
 mod cloud;
 mod eks_auth;
 mod irsa;
+mod matrix;
 mod permissions;

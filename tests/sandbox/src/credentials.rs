@@ -40,7 +40,8 @@ impl Issued {
     /// The credentials for the clients of AWS's SDK.
     pub(crate) fn for_sdk(&self) -> aws_sdk_sts::config::Credentials {
         let (key, secret) = (&self.access_key_id, &self.secret_access_key);
-        let token = Some(self.session_token.clone());
+        // The keys of a user have no session token.
+        let token = Some(self.session_token.clone()).filter(|token| !token.is_empty());
         aws_sdk_sts::config::Credentials::new(key, secret, token, None, "sandbox")
     }
 }

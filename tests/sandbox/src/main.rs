@@ -27,7 +27,7 @@ use tokio::signal::unix::{SignalKind, signal};
 #[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Arguments {
     #[command(subcommand)]
-    server: Option<serve::Server>,
+    command: Option<serve::Subcommand>,
     /// Folder for the S3's buckets [default: a new folder in the temporary folder, which is kept]
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
@@ -75,8 +75,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run(mut arguments: Arguments) -> Result<ExitCode, String> {
-    if let Some(server) = arguments.server.take() {
-        return serve::run(server).await;
+    if let Some(command) = arguments.command.take() {
+        return serve::run(command).await;
     }
     let world = World::start(&arguments).await.map_err(|error| format!("cannot start: {error}"))?;
     let (injected, set) = world.env(&arguments);
