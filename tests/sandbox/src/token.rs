@@ -47,7 +47,8 @@ pub struct Claims {
     pub nbf: u64,
     /// Expires at.
     pub exp: u64,
-    /// The unique ID of the token.
+    /// The unique ID of the token, from Kubernetes 1.30 on.
+    #[serde(default)]
     pub jti: String,
     /// The pod that the token identifies.
     #[serde(rename = "kubernetes.io")]
@@ -59,7 +60,8 @@ pub struct Claims {
 pub struct KubernetesClaims {
     /// The pod's namespace.
     pub namespace: String,
-    /// The node that the pod runs on.
+    /// The node that the pod runs on, from Kubernetes 1.30 on.
+    #[serde(default)]
     pub node: Named,
     /// The pod.
     pub pod: Named,
@@ -68,7 +70,7 @@ pub struct KubernetesClaims {
 }
 
 /// A Kubernetes object.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Named {
     /// The name.
     pub name: String,
