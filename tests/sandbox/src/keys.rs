@@ -66,12 +66,15 @@ impl Keys {
             KeySource::Json(json) => Self::Fixed(serde_json::from_str(&json)?),
             KeySource::Url { url, bearer_token_file, ca } => {
                 let mut client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT);
-                if let Some(ca) = ca {
+                if url.starts_with("http://") {
+                    client = client.tls_certs_only([]);
+                } else if let Some(ca) = ca {
                     let trusted =
                         reqwest::Certificate::from_pem_bundle(&ca).map_err(io::Error::other)?;
                     client = client.tls_certs_only(trusted);
                 }
-                let client = client.build().map_err(io::Error::other)?;
+                let client = client.build();
+                let client = client.map_err(|error| io::Error::other(in_one_line(&error)))?;
                 let cached = Mutex::new((JwkSet { keys: Vec::new() }, None));
                 Self::Fetched(Box::new(Fetched { client, url, bearer_token_file, cached }))
             }
@@ -143,7 +146,18 @@ impl Fetched {
             Ok(answer) => answer.bytes().await,
             Err(error) => Err(error),
         };
-        let body = body.map_err(|error| format!("{url} does not answer with keys: {error}"))?;
+        let body = body.map_err(|error| format!("no keys: {}", in_one_line(&error)))?;
         serde_json::from_slice(&body).map_err(|error| format!("{url} has no JSON keys: {error}"))
     }
+}
+
+/// An error and its causes in one line.
+pub(crate) fn in_one_line(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }

@@ -9,6 +9,7 @@ use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::keys::in_one_line;
 use crate::refusal::Refusal;
 use crate::service_error::ServiceError;
 
@@ -121,12 +122,13 @@ struct OutputUser {
 
 impl Upstream {
     pub(crate) fn new(endpoint: &str, cluster: &str, timeout: Duration) -> io::Result<Self> {
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(timeout)
-            .build()
-            .map_err(io::Error::other)?;
+        let mut client =
+            reqwest::Client::builder().no_proxy().connect_timeout(CONNECT_TIMEOUT).timeout(timeout);
+        if endpoint.starts_with("http://") {
+            // An image without certificates needs none then.
+            client = client.tls_certs_only([]);
+        }
+        let client = client.build().map_err(io::Error::other)?;
         let endpoint = endpoint.trim_end_matches('/');
         let url = format!("{endpoint}/clusters/{cluster}/assume-role-for-pod-identity");
         Ok(Self { client, url })
@@ -153,13 +155,14 @@ impl Upstream {
     async fn ask(&self, token: &str) -> Result<Received, Failure> {
         let request = self.client.post(&self.url).header(CONTENT_TYPE, "application/json");
         let answer = request.body(json!({ "token": token }).to_string()).send().await;
-        let answer = answer.map_err(|error| Failure::no_answer(&chain(&error)))?;
+        let answer = answer.map_err(|error| Failure::no_answer(&in_one_line(&error)))?;
         let (status, id, code) = (
             answer.status(),
             header(&answer, "x-amzn-requestid"),
             header(&answer, "x-amzn-errortype"),
         );
-        let body = answer.bytes().await.map_err(|error| Failure::no_answer(&chain(&error)))?;
+        let body =
+            answer.bytes().await.map_err(|error| Failure::no_answer(&in_one_line(&error)))?;
         if status != StatusCode::OK {
             return Err(Failure::of_service(&id, status.as_u16(), &error(&code, &body)));
         }
@@ -189,15 +192,4 @@ fn error(code: &str, body: &Bytes) -> ServiceError {
     let code = code.split(':').next().unwrap_or_default();
     let code = if code.is_empty() { "UnknownError" } else { code };
     ServiceError::new(code, body["message"].as_str().unwrap_or_default())
-}
-
-/// An error and its causes in one line.
-fn chain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
