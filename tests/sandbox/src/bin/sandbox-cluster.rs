@@ -9,7 +9,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use sandbox::{Agent, AgentOptions, Credentials, Emulator, ImageHost};
+use sandbox::{
+    AgentProxy, AgentProxyOptions, Credentials, EksAuth, EksAuthArguments, EksAuthOptions,
+    Emulator, ImageHost, KeySource,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs one server of the sandbox until SIGTERM.
@@ -22,9 +25,11 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Server {
-    /// The EKS Pod Identity Agent: verifies the tokens of a real cluster, and gets the associations,
+    /// The EKS Pod Identity Agent and EKS Auth in one: verifies the tokens of a real cluster, and gets the associations,
     /// roles and credentials from an AWS emulator
     Agent(AgentArguments),
+    /// EKS Auth, for the real agent or `sandbox agent`: its option --endpoint
+    EksAuth(EksAuthArguments),
     /// The image host
     Images {
         /// Address to listen on
@@ -58,6 +63,14 @@ struct AgentArguments {
     /// Lifetime of the credentials, such as 15m
     #[arg(long, value_name = "TIME", default_value = "6h", value_parser = humantime::parse_duration)]
     lifetime: Duration,
+    /// Time after which cached credentials are renewed; 0s switches the cache off
+    #[arg(
+        long = "max-credential-retention-before-renewal",
+        value_name = "TIME",
+        default_value = "0s",
+        value_parser = humantime::parse_duration
+    )]
+    retention: Duration,
 }
 
 #[tokio::main]
@@ -86,15 +99,26 @@ async fn serve(server: Server) -> io::Result<()> {
         Server::Agent(arguments) => {
             let keys = std::fs::read_to_string(&arguments.jwks)?;
             let emulator = Emulator::new(&arguments.emulator, &arguments.cluster);
-            let options = AgentOptions {
+            let auth = EksAuthOptions {
+                cluster: arguments.cluster.clone(),
                 lifetime: arguments.lifetime,
                 emulator: Some(Emulator { region: arguments.region, ..emulator }),
-                listen: arguments.listen,
-                issuer: Some((arguments.issuer, keys)),
-                log: true,
-                ..AgentOptions::default()
+                issuer: Some((arguments.issuer, KeySource::Json(keys))),
+                ..EksAuthOptions::default()
             };
-            let _agent = Agent::start(Credentials::new(), options).await?;
+            let auth = EksAuth::start(Credentials::new(), auth).await?;
+            let options = AgentProxyOptions {
+                listen: arguments.listen,
+                retention: arguments.retention,
+                timeout: Duration::from_secs(20),
+                log: true,
+                ..AgentProxyOptions::new(&auth.endpoint(), &arguments.cluster)
+            };
+            let _agent = AgentProxy::start(options).await?;
+            pending().await
+        }
+        Server::EksAuth(arguments) => {
+            let _eks_auth = arguments.start().await?;
             pending().await
         }
         Server::Images { listen } => {
