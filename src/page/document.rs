@@ -112,11 +112,12 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// As JSON on one line, but for the opening brace and the time.
+    /// As JSON on one line, but for the opening brace and the time, and the empty line that ends an
+    /// event.
     pub(super) fn render(&self) -> Bytes {
         // Nothing in it can fail to be serialized: there are only texts and numbers.
         let mut json = serde_json::to_vec(self).unwrap_or_else(|_| b"{}".to_vec());
-        json.push(b'\n');
+        json.extend_from_slice(b"\n\n");
         json.shrink_to_fit();
         Bytes::from(json).slice(1..)
     }

@@ -60,6 +60,9 @@ function duration(seconds) {
   return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
 }
 
+/** A round duration, such as that of an axis. */
+const round = (seconds) => duration(seconds).replace(/ 00 \w+$/, "");
+
 /** A short time, such as that of one upload. */
 function time(seconds) {
   if (seconds < 0.0995) return `${(seconds * 1000).toFixed(seconds < 0.00995 ? 1 : 0)} ms`;
@@ -221,10 +224,9 @@ function drawWell({ uploads, activity, attempts }) {
     }
   }
   $("plot-uploads").replaceChildren(...bars);
-  text("slot", `every ${duration(slot_seconds)}`);
-  text("ago", `${duration(slots * slot_seconds)} ago`);
-  text("max-uploads", `top: ${most}`);
-  label("plot-uploads", `${plural(uploads.success, "upload")} and ${plural(uploads.failure, "failure")}, at most ${most} in ${duration(slot_seconds)}`);
+  text("ago", `${round(slots * slot_seconds)} ago`);
+  text("max-uploads", `top: ${most} in ${round(slot_seconds)}`);
+  label("plot-uploads", `${plural(uploads.success, "upload")} and ${plural(uploads.failure, "failure")}, at most ${most} in ${round(slot_seconds)}`);
 
   const stored = attempts.filter((each) => each.result === "success").reverse();
   const at = (index) => (stored.length < 2 ? 120 : 2 + (index * 236) / (stored.length - 1));
@@ -357,7 +359,7 @@ function tick() {
   ring.setAttribute("aria-label", words);
   const { success, failure } = identity.refreshes;
   text("refresh", since
-    ? `Received ${duration(at - since)} ago, answer ${success}${failure ? `, after ${plural(failure, "failed request")}` : ""}.${refresh_due ? ` The refresh is due ${refresh_due > at ? `in ${duration(refresh_due - at)}` : "now"}.` : ""}`
+    ? `Received ${duration(at - since)} ago${success > 1 ? `, refreshed ${plural(success - 1, "time")}` : ""}${failure ? `, ${plural(failure, "request")} failed` : ""}.${refresh_due ? ` The refresh is due ${refresh_due > at ? `in ${duration(refresh_due - at)}` : "now"}.` : ""}`
     : failure ? `${plural(failure, "request")} for credentials failed.` : "");
 
   let next = "–", done = 0;
