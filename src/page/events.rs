@@ -14,8 +14,10 @@ use tokio::time::sleep;
 use super::Page;
 use super::document::head;
 
-/// Between two events, so that a fast job does not flood its viewers.
+/// Between two events, so that a fast job does not flood its viewers: at least this, and more the
+/// more viewers there are, so that all of them together get some fifty events a second at most.
 const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE_FOR_EACH: Duration = Duration::from_millis(20);
 
 /// After so much silence there is a comment: proxies close what seems dead, and a connection whose
 /// browser has vanished shows that only when something is sent.
@@ -59,7 +61,10 @@ impl Viewer {
                     self.next = Next::End;
                     return Some((Bytes::from_static(b":\n\n"), self));
                 }
-                let _ = ended.run_until_cancelled(sleep(PAUSE)).await;
+                let viewers =
+                    u32::try_from(self.page.0.version.receiver_count()).unwrap_or(u32::MAX);
+                let pause = PAUSE.max(PAUSE_FOR_EACH.saturating_mul(viewers));
+                let _ = ended.run_until_cancelled(sleep(pause)).await;
                 tokio::select! {
                     _ = self.versions.changed() => {}
                     () = sleep(KEEP_ALIVE) => return Some((Bytes::from_static(b":\n\n"), self)),

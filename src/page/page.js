@@ -256,7 +256,7 @@ function label(id, words) {
 function drawAttempts({ attempts, job }, announce) {
   const list = $("attempts");
   $("nothing").hidden = attempts.length > 0;
-  text("kept", job.keep_pictures ? `the last ${plural(attempts.length, "attempt")}, newest first` : "newest first; pictures are not kept");
+  text("kept", job.keep_pictures ? "newest first" : "newest first; pictures are not kept");
   const slowest = Math.max(0.001, ...attempts.map((each) => Math.max(each.fetch_seconds || 0, each.upload_seconds || 0)));
   const wanted = new Set(attempts.map((each) => each.number));
   for (const [number, card] of drawn) if (!wanted.has(number)) card.node.remove(), drawn.delete(number);

@@ -17,7 +17,7 @@ static BROWSERS: Semaphore = Semaphore::const_new(2);
 /// Notes when each picture was seen, by the browser's clock, which is the server's.
 const WATCH: &str = "
 window.pictures = {};
-addEventListener('load', (event) => {
+document.addEventListener('load', (event) => {
   if (event.target.tagName === 'IMG') pictures[new URL(event.target.src).pathname] = Date.now() / 1000;
 }, true);
 ";
@@ -83,7 +83,11 @@ impl Tab {
     /// Waits until an expression is true.
     pub async fn wait_for(&self, expression: &str) {
         let poll = async {
-            while !self.eval::<bool>(&format!("Boolean({expression})")).await {
+            // What is not there yet is not true yet.
+            let checked = format!(
+                "(() => {{ try {{ return Boolean({expression}) }} catch {{ return false }} }})()"
+            );
+            while !self.eval::<bool>(&checked).await {
                 sleep(Duration::from_millis(10)).await;
             }
         };
