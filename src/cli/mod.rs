@@ -147,7 +147,7 @@ pub(crate) struct Settings {
     listen: String,
 
     #[command(flatten)]
-    page: Page,
+    page: LivePage,
 
     /// The format of the log, text or json [default: text on a terminal, json otherwise]
     #[arg(long, env = "LOG_FORMAT", value_name = "FORMAT")]
@@ -160,7 +160,7 @@ pub(crate) struct Settings {
 
 /// The page at /.
 #[derive(Args, Clone, Debug)]
-struct Page {
+struct LivePage {
     /// Whether the page at / is served, which shows the job live: on or off
     #[arg(long, env = "PAGE", value_name = "BOOL", default_value = "on")]
     page: String,
@@ -211,7 +211,7 @@ impl Cli {
     }
 }
 
-impl Page {
+impl LivePage {
     /// The options of the page, if it is served.
     fn check(self, p: &mut Problems) -> Option<PageOptions> {
         let keep = keep_pictures(&self.keep_pictures);

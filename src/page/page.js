@@ -299,7 +299,7 @@ function makeCard(attempt) {
     body.append(
       element("p", "top", element("span", "", diagnosis ? "✕ Not stored" : "✕ Not fetched"), ago),
       element("p", "", diagnosis ? diagnosis.cause : attempt.error));
-    if (diagnosis) body.append(element("p", "small", element("strong", "", "What to do: "), diagnosis.fix));
+    if (diagnosis) body.append(element("details", "", element("summary", "", "What to do"), element("p", "", diagnosis.fix)));
     body.append(element("p", "small mono", diagnosis ? diagnosis.id : attempt.reason));
   } else {
     body.append(element("p", "top", element("span", "", "Cancelled"), ago), element("p", "small", "The job ended first."));

@@ -95,15 +95,14 @@ impl Picture {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, FetchError>>> {
-        let next = match self.beginning.pop_front() {
-            Some(chunk) => Poll::Ready(Some(Ok(chunk))),
-            None => {
-                let next = self.rest.poll_chunk(context);
-                if let Poll::Ready(Some(Ok(chunk))) = &next {
-                    self.end.see(chunk);
-                }
-                next
+        let next = if let Some(chunk) = self.beginning.pop_front() {
+            Poll::Ready(Some(Ok(chunk)))
+        } else {
+            let next = self.rest.poll_chunk(context);
+            if let Poll::Ready(Some(Ok(chunk))) = &next {
+                self.end.see(chunk);
             }
+            next
         };
         if let (Poll::Ready(Some(Ok(chunk))), Some(tee)) = (&next, &self.tee) {
             tee.add(chunk);

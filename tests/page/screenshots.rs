@@ -41,7 +41,7 @@ async fn screenshots() {
         .env("POD_NAME", "pod-identity-demo-x7k2p");
     let served = Served::of(&world, job).await;
     let tab = Tab::new().await;
-    tab.size(1440, 1000).await;
+    tab.size(1280, 860).await;
     tab.open(&served.url()).await;
     tab.wait_for("document.querySelectorAll('.attempt.ok').length >= 30").await;
     save(&tab, "page-light.png", &folder).await;
@@ -50,7 +50,7 @@ async fn screenshots() {
     tab.colours("light").await;
     tab.size(412, 915).await;
     save(&tab, "page-narrow.png", &folder).await;
-    tab.size(1440, 1000).await;
+    tab.size(1280, 860).await;
     world.sandbox.s3.fail("PutObject", usize::MAX, Fault::Status(403, "AccessDenied"));
     tab.wait_for("document.querySelectorAll('.attempt.failed').length >= 3").await;
     save(&tab, "page-failing.png", &folder).await;
