@@ -4,11 +4,12 @@
 # IAM. The program gets its credentials over the agent's protocol, from the
 # association that the scripts created. At the end, everything is deleted.
 #
-#   scripts/rehearse.sh [--pause] [--kubernetes]
+#   scripts/rehearse.sh [--pause]
 #
 #   --pause        wait for Enter before each scene
-#   --kubernetes   also run scripts/up.sh and the steps inside a cluster, with the
-#                  eksctl and kubectl on your PATH, against the emulated AWS
+#
+# In place of Kubernetes, the job is a local process. scripts/dev/cluster.sh starts a real
+# cluster on this machine, in which scripts/up.sh and all steps run against the same AWS.
 #
 # Requires Rust, Python and jq. Installs the AWS CLI if it is missing. Takes two
 # minutes after the build, and is free of charge.
@@ -16,13 +17,12 @@
 # shellcheck source-path=SCRIPTDIR source=lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
-pause='' kubernetes='' number=0
+pause='' number=0
 for argument in "$@"; do
   case $argument in
     -h | --help) usage && exit ;;
     --pause) pause=yes ;;
-    --kubernetes) kubernetes=yes ;;
-    *) die "unknown argument $argument; usage: rehearse.sh [--pause] [--kubernetes] (see --help)" ;;
+    *) die "unknown argument $argument; usage: rehearse.sh [--pause] (see --help)" ;;
   esac
 done
 
@@ -126,25 +126,6 @@ story() {
   run aws iam delete-role --role-name "$CLUSTER_NAME-cluster"
 }
 
-# Runs the same with the scripts that people run.
-story_in_kubernetes() {
-  export IMAGE=${IMAGE:-pod-identity-demo:rehearsal}
-  scene "From an empty account to the running job: scripts/up.sh" "Bucket, policies, cluster, add-on, association, job."
-  "$root/scripts/up.sh"
-  scene "The state of the job: scripts/status.sh" \
-    "Now look at the live page, too: \`kubectl port-forward --namespace $NAMESPACE job/pod-identity-demo 8080\`, then" \
-    "http://127.0.0.1:8080/ in a browser."
-  "$root/scripts/status.sh"
-  scene "Inside Pod Identity: scripts/inspect.sh"
-  "$root/scripts/inspect.sh"
-  scene "Comparison with IRSA: scripts/compare.sh"
-  "$root/scripts/compare.sh"
-  scene "Which service accounts have which role: scripts/audit.sh"
-  "$root/scripts/audit.sh"
-  scene "Delete everything: scripts/down.sh"
-  "$root/scripts/down.sh"
-}
-
 need cargo "install Rust, https://rustup.rs"
 need jq "install it with your system's packages, or from https://jqlang.org"
 command -v aws >/dev/null || { run "$root/scripts/dev/tools.sh" lint && PATH=$PATH:$root/.tools/lint/bin; }
@@ -161,11 +142,7 @@ emulate
 . "$root/scripts/lib/settings.sh"
 settle ACCOUNT_ID BUCKET
 account_contents >"$scratch/before"
-if [[ -n $kubernetes ]]; then
-  story_in_kubernetes
-else
-  story
-fi
+story
 
 scene "Check that nothing is left" "Compares all buckets, policies, roles, providers, stacks, repositories and clusters of the account."
 account_contents >"$scratch/after"

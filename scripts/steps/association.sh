@@ -162,7 +162,7 @@ delete() {
     read -r id role tag <<<"$ours"
     if [[ $tag != "$TAG_VALUE" ]]; then
       say "left alone: the association of $NAMESPACE/$SERVICE_ACCOUNT with $role, which these scripts did not create"
-    elif command -v eksctl >/dev/null && find_stack "$eksctl_stack" >/dev/null; then
+    elif [[ $KUBERNETES != none ]] && command -v eksctl >/dev/null && find_stack "$eksctl_stack" >/dev/null; then
       by_eksctl=yes
       change eksctl delete podidentityassociation "${workload[@]}"
     else

@@ -150,7 +150,7 @@ function drawWrong({ diagnosis, attempts, job, uploads }) {
   text("fix", shown.fix || "");
   $("fix-line").hidden = !shown.fix;
   text("wrong-id", shown.id);
-  text("resolved", job.state === "ended" ? "" : shown.fix ? RESOLVED[shown.resolved_by] : "The job goes on with the next picture.");
+  text("resolved", job.state === "ended" ? "The job has ended." : shown.fix ? RESOLVED[shown.resolved_by] : "The job goes on with the next picture.");
 }
 
 function drawWho({ identity, job, diagnosis }) {
@@ -287,7 +287,7 @@ function makeCard(attempt) {
     const slash = attempt.key.lastIndexOf("/") + 1;
     const fetch = bar("fetch", attempt.fetch_seconds), upload = bar("upload", attempt.upload_seconds);
     body.append(
-      element("p", "top", element("span", "", size(attempt.size), " ", element("span", "small", attempt.kind)), ago),
+      element("p", "top", element("span", "", size(attempt.size), " ", element("span", "small", attempt.kind.replace("image/", "").toUpperCase())), ago),
       fetch.node, upload.node,
       element("p", "keyname mono", attempt.key.slice(0, slash), element("b", "", attempt.key.slice(slash))));
     update = (newer, slowest) => {

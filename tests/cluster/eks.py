@@ -142,7 +142,7 @@ class Proxy(BaseHTTPRequestHandler):
 
 
 def main():
-    fills.configure(STATE, forward)
+    fills.configure(STATE, sys.argv[2])
     server = ThreadingHTTPServer((ADDRESS, int(PORT)), Proxy)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -59,7 +59,7 @@ pub(crate) fn seed() -> u64 {
 }
 
 /// From this width and height on, a picture is a landscape, otherwise squares.
-const LANDSCAPE: (u32, u32) = (160, 100);
+const LANDSCAPE: (u32, u32) = (97, 64);
 
 /// Encodes a picture, which `seed` determines.
 pub(crate) fn make(kind: Kind, width: u32, height: u32, seed: u64) -> Vec<u8> {

@@ -8,11 +8,9 @@ load ../lib/wiring.sh
 stack=podidentityrole-pod-identity-demo-pod-identity-demo
 
 setup_file() {
-  start_cloud
+  start_cloud control-plane
   toolbox aws eksctl
-  trust='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"pods.eks.amazonaws.com"},"Action":["sts:AssumeRole","sts:TagSession"]}]}'
-  ROLE=$(admin iam create-role --role-name theirs --assume-role-policy-document "$trust" --query Role.Arn)
-  admin eks create-cluster --name pod-identity-demo --role-arn "$ROLE" --resources-vpc-config subnetIds=subnet-1,subnet-2 >/dev/null
+  ROLE=$(a_cluster)
   "$repository/scripts/steps/policy.sh"
   export ROLE
 }
@@ -69,6 +67,16 @@ both_ways() {
 
 @test "so does the AWS CLI alone" {
   WITH=aws both_ways pod-identity-demo-
+}
+
+@test "where the API server cannot be reached, the AWS CLI deletes what eksctl made" {
+  step association
+  ((status == 0))
+  # eksctl looks for a service account of its own to delete.
+  KUBERNETES=none step association delete
+  ((status == 0))
+  [[ $stderr == *'$ aws eks delete-pod-identity-association'*'$ aws cloudformation delete-stack'* && $stderr != *'$ eksctl'* ]]
+  [[ $(associations) == 0 && -z $(stacks) ]]
 }
 
 @test "an association with another role is neither changed nor deleted" {

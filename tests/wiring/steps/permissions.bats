@@ -7,11 +7,9 @@
 load ../lib/wiring.sh
 
 setup_file() {
-  start_cloud
+  start_cloud control-plane
   toolbox aws eksctl awk
-  local eks='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"eks.amazonaws.com"},"Action":"sts:AssumeRole"}]}'
-  ROLE=$(admin iam create-role --role-name theirs --assume-role-policy-document "$eks" --query Role.Arn)
-  admin eks create-cluster --name pod-identity-demo --role-arn "$ROLE" --resources-vpc-config subnetIds=subnet-1,subnet-2 >/dev/null
+  a_cluster
   listing >"$BATS_FILE_TMPDIR/before"
 }
 

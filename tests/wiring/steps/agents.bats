@@ -3,19 +3,20 @@
 # agent that somebody installed otherwise.
 
 # shellcheck disable=SC2154 # status, output and stderr are of bats' run
-# shellcheck source-path=SCRIPTDIR source=story.sh
-load story.sh
+# shellcheck source-path=SCRIPTDIR source=../lib/wiring.sh
+load ../lib/wiring.sh
 
 setup_file() {
-  start_story
-  world cluster
+  start_cloud control-plane
+  toolbox aws eksctl kubectl
+  a_cluster
   "$repository/scripts/steps/policy.sh"
 }
 
-teardown_file() { stop_story; }
+teardown_file() { stop_cloud; }
 
 @test "EKS Auto Mode has the agent built in: no add-on is installed, and eksctl makes the association" {
-  : >"$BATS_FILE_TMPDIR/auto-mode"
+  : >"$CLUSTER_STATE/auto-mode"
   step addon
   ((status == 0))
   [[ $stderr == *"already exists: the Pod Identity Agent of EKS Auto Mode"* && -z $(writes) ]]
@@ -24,7 +25,7 @@ teardown_file() { stop_story; }
   [[ $stderr == *"the cluster has the Pod Identity Agent of EKS Auto Mode"*'$ eksctl create podidentityassociation'* ]]
   step association delete
   ((status == 0))
-  rm "$BATS_FILE_TMPDIR/auto-mode"
+  rm "$CLUSTER_STATE/auto-mode"
 }
 
 @test "an agent of somebody's own is left as it is, and the AWS CLI makes the association, because eksctl would refuse" {

@@ -1,21 +1,9 @@
 #!/usr/bin/env bats
-# docs/walkthrough.md, block by block as written, on an emulated account with the
-# stand-ins.
+# docs/walkthrough.md, block by block as written, in a real cluster on an emulated account.
 
-# shellcheck disable=SC2154 # repository is of wiring.sh
-# shellcheck source-path=SCRIPTDIR source=../story/story.sh
-load ../story/story.sh
-
-setup_file() {
-  start_cloud
-  stand_ins curl awk tee wc find xargs
-  export IMAGE=registry.example/pod-identity-demo:1
-  listing >"$BATS_FILE_TMPDIR/before"
-}
-
-teardown_file() {
-  NAMESPACE=pod-identity-demo stop_story
-}
+# shellcheck disable=SC2154 # project is of cluster.bash
+# shellcheck source-path=SCRIPTDIR source=cluster.bash
+load cluster
 
 # The blocks of one language, each a file in the folder.
 blocks() {
@@ -23,24 +11,25 @@ blocks() {
     $0 == "```" language { inside = 1; number++; next }
     /^```/ { inside = 0 }
     inside { print > sprintf("%s/%02d", folder, number) }
-  ' "$repository/docs/walkthrough.md"
+  ' "$project/docs/walkthrough.md"
 }
 
 @test "every block of the walkthrough does what the text says" {
   local block folder=$BATS_FILE_TMPDIR/blocks said=$BATS_FILE_TMPDIR/said
   mkdir "$folder"
   blocks sh "$folder"
-  cd "$repository"
+  cd "$project"
+  listing >"$BATS_FILE_TMPDIR/before"
   for block in "$folder"/*; do
     # shown where the test fails
     cat "$block"
-    bash -euo pipefail "$block" 2>&1 | tee -a "$said"
+    in_cluster bash -euo pipefail "$block" 2>&1 | tee -a "$said"
     ((PIPESTATUS[0] == 0))
   done
   [[ -e $folder/13 ]] # all were found
   # As many variables as the text says.
   (($(grep -c '^  this pod: yes   the other: -    env ' "$said") == 3))
-  grep -qF 'The webhook** has put three environment variables' "$repository/docs/walkthrough.md"
+  grep -qF 'The webhook** has put three environment variables' "$project/docs/walkthrough.md"
   for expected in '$ eksctl create cluster' '$ eksctl create nodegroup' '$ aws eks create-addon' '$ eksctl create podidentityassociation' \
     '$ eksctl utils associate-iam-oidc-provider' '$ eksctl create iamserviceaccount' '"aws:PrincipalTag/kubernetes-namespace"' 'hostNetwork: true' 'initContainers:' '- --cluster-name' 'name: probes-port' \
     'pod-identity-demo	us-east-1' 'eks-pod-identity-agent' 'eksctl-pod-identity-demo-podidentityrole-' \
