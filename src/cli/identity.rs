@@ -3,7 +3,7 @@
 use aws_types::region::Region;
 use clap::Args;
 
-use super::{Guard, Pod, REQUIRE_IDENTITY};
+use super::shared::{Guard, Pod, REQUIRE_IDENTITY};
 use crate::config::{
     IdentityConfig, Problems, bucket, key_prefix, optional, pod_name, region_name, role_name,
 };

@@ -1,6 +1,7 @@
 //! Options and environment variables, all of which are checked before anything is contacted.
 
 mod identity;
+mod shared;
 
 use aws_types::region::Region;
 use clap::{Args, Parser, Subcommand};
@@ -13,6 +14,7 @@ use crate::config::{
 use crate::page::PageOptions;
 use crate::source::Limits;
 use identity::IdentityArguments;
+use shared::{Guard, Pod, REQUIRE_IDENTITY};
 
 /// Version and commit, as `--version` prints them.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("GIT_COMMIT"), ")");
@@ -182,28 +184,8 @@ struct LivePage {
     page_hosts: String,
 }
 
-/// The identity that is required, for `run` and for `identity`.
-#[derive(Args, Clone, Debug)]
-struct Guard {
-    /// The identity that must answer: any, pod-identity, irsa, ecs, container (pod-identity or ecs),
-    /// environment, profile or instance. If another answers, nothing is uploaded and the exit code
-    /// is 3: in a Job with restartPolicy Never this creates a new pod, which passes admission again,
-    /// and only that recovers from a missed injection
-    #[arg(long, env = "REQUIRE_IDENTITY", value_name = "IDENTITY", default_value = "any")]
-    require_identity: String,
-}
-
-#[derive(Args, Clone, Debug)]
-struct Pod {
-    /// The pod's name, for keys and metadata of objects [default: the host name]
-    #[arg(long, env = "POD_NAME", value_name = "NAME")]
-    pod_name: Option<String>,
-}
-
 /// The setting that may turn out unusable only when it is used.
 pub(crate) const LISTEN: &str = "--listen / LISTEN_ADDR";
-
-const REQUIRE_IDENTITY: &str = "--require-identity / REQUIRE_IDENTITY";
 
 impl Cli {
     pub(crate) fn into_command(self) -> Command {

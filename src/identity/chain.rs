@@ -49,7 +49,7 @@ pub(crate) fn chain(standing: &Standing, injected: &Injected) -> Vec<Link> {
             (Some(providers.len()), State::NotConfigured)
         }
         (None, Some(_)) => {
-            (providers.iter().position(|&each| injected.configures(each)), State::Failed)
+            (providers.iter().position(|&each| is_configured(each, injected)), State::Failed)
         }
         (None, None) => (Some(0), State::NotAsked),
     };
@@ -62,6 +62,20 @@ pub(crate) fn chain(standing: &Standing, injected: &Injected) -> Vec<Link> {
         Link { provider, state, detail: None }
     });
     states.collect()
+}
+
+/// Whether something is set for this provider. A profile may be in files too, which are not looked
+/// at here, and the instance metadata needs no setting.
+fn is_configured(provider: Provider, injected: &Injected) -> bool {
+    match provider {
+        Provider::Environment => injected.variable("AWS_ACCESS_KEY_ID").is_some(),
+        Provider::Profile => injected.variable("AWS_PROFILE").is_some(),
+        Provider::Irsa => injected.has_irsa(),
+        Provider::PodIdentity => injected.has_pod_identity(),
+        Provider::Ecs => injected.has_ecs(),
+        Provider::Instance => true,
+        Provider::Unknown => false,
+    }
 }
 
 #[cfg(test)]

@@ -4,8 +4,6 @@
 use std::collections::BTreeMap;
 use std::env;
 
-use super::provider::Provider;
-
 /// Where the container provider asks for credentials: for Pod Identity, the agent.
 pub(super) const FULL_URI: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
 /// The same for an ECS task, as a path.
@@ -85,20 +83,6 @@ impl Injected {
     /// Whether Pod Identity is injected: an agent to ask, and a projected token to ask it with.
     pub(super) fn has_pod_identity(&self) -> bool {
         self.has(FULL_URI) && self.has(TOKEN_FILE) && !self.has(RELATIVE_URI)
-    }
-
-    /// Whether something is set for this provider. A profile may be in files too, which are not
-    /// looked at here, and the instance metadata needs no setting.
-    pub(super) fn configures(&self, provider: Provider) -> bool {
-        match provider {
-            Provider::Environment => self.has("AWS_ACCESS_KEY_ID"),
-            Provider::Profile => self.has("AWS_PROFILE"),
-            Provider::Irsa => self.has_irsa(),
-            Provider::PodIdentity => self.has_pod_identity(),
-            Provider::Ecs => self.has_ecs(),
-            Provider::Instance => true,
-            Provider::Unknown => false,
-        }
     }
 
     pub(super) fn has_irsa(&self) -> bool {

@@ -44,7 +44,8 @@ impl Attempt {
     async fn upload_a_picture(&self) -> Result<Outcome, UploadError> {
         let fetch = self.cancel.run_until_cancelled(self.source.fetch());
         let mut picture = fetch.await.ok_or(UploadError::Cancelled)??;
-        let tee = self.tees.as_ref().and_then(|tees| tees.copy(&mut picture));
+        let tee = self.tees.as_ref().and_then(|tees| tees.tee(picture.declared_length()));
+        picture.copy_to(tee.clone());
         Ok(Outcome::Uploaded {
             kind: picture.kind,
             source: without_secrets(&picture.url),

@@ -7,12 +7,13 @@ use bytes::Bytes;
 use serde::{Serialize, Serializer};
 use tokio::time::Instant;
 
-use super::Inner;
 use super::activity::Activity;
 use super::state::{Phase, State, Totals};
 use super::timeline::Attempt;
 use crate::errors::one_line;
-use crate::identity::{Diagnosis, Link, NoCredentials, Principal, Standing, Subject, chain};
+use crate::identity::{
+    Diagnosis, Link, NoCredentials, Principal, RefreshingCredentials, Standing, Subject, chain,
+};
 use crate::status::unix;
 
 /// What the job is to do. It does not change while the program runs.
@@ -88,13 +89,17 @@ struct Refreshes {
 }
 
 impl<'a> Document<'a> {
-    pub(super) fn new(page: &'a Inner, state: &'a State) -> Self {
-        let identity = Identity::new(page, state);
+    pub(super) fn new(
+        about: &'a About,
+        credentials: &RefreshingCredentials,
+        state: &'a State,
+    ) -> Self {
+        let identity = Identity::new(credentials, state);
         Self {
             program: Program {
                 version: env!("CARGO_PKG_VERSION"),
                 commit: env!("GIT_COMMIT"),
-                started: unix(page.started),
+                started: unix(state.started),
             },
             job: Job {
                 state: state.phase,
@@ -102,7 +107,7 @@ impl<'a> Document<'a> {
                 exit_code: state.exit_code,
                 in_flight: state.in_flight,
                 next_tick: state.next_tick.map(|due| unix(wall_clock(due))),
-                about: &page.about,
+                about,
             },
             identity,
             diagnosis: state.diagnosis.as_ref(),
@@ -130,10 +135,10 @@ pub(super) fn head() -> String {
 }
 
 impl Identity {
-    fn new(page: &Inner, state: &State) -> Self {
-        let standing = page.credentials.standing();
-        let chain = chain(&standing, page.credentials.injected());
-        let required = page.credentials.required();
+    fn new(credentials: &RefreshingCredentials, state: &State) -> Self {
+        let standing = credentials.standing();
+        let chain = chain(&standing, credentials.injected());
+        let required = credentials.required();
         let Standing { principal, usable, refreshes, failure, since, refresh_due } = standing;
         let error = failure.as_ref().map(|error| one_line(error));
         let refused = failure.and_then(|error| match error {

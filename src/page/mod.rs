@@ -58,7 +58,6 @@ struct Inner {
     options: PageOptions,
     about: About,
     credentials: RefreshingCredentials,
-    started: SystemTime,
     state: Mutex<State>,
     /// Counts the changes of the state.
     version: watch::Sender<u64>,
@@ -73,13 +72,11 @@ impl Page {
         about: About,
         credentials: RefreshingCredentials,
     ) -> Self {
-        let started = SystemTime::now();
-        let state = State::new(started, about.interval, options.keep_pictures);
+        let state = State::new(SystemTime::now(), about.interval, options.keep_pictures);
         Self(Arc::new(Inner {
             options,
             about,
             credentials,
-            started,
             state: Mutex::new(state),
             version: watch::Sender::new(0),
             rendered: Mutex::default(),
@@ -128,7 +125,7 @@ impl Page {
         {
             return (version, document.clone());
         }
-        let document = Document::new(&self.0, &state).render();
+        let document = Document::new(&self.0.about, &self.0.credentials, &state).render();
         drop(state);
         *rendered = Some((version, document.clone()));
         (version, document)

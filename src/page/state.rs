@@ -35,6 +35,8 @@ pub(super) struct Totals {
 
 #[derive(Debug)]
 pub(super) struct State {
+    /// When the program started.
+    pub(super) started: SystemTime,
     pub(super) phase: Phase,
     pub(super) exit_code: Option<u8>,
     /// What is wrong at the moment, if it could be told.
@@ -51,6 +53,7 @@ pub(super) struct State {
 impl State {
     pub(super) fn new(started: SystemTime, interval: Duration, keep_pictures: usize) -> Self {
         Self {
+            started,
             phase: Phase::Waiting,
             exit_code: None,
             diagnosis: None,

@@ -71,8 +71,8 @@ impl Picture {
     }
 
     /// Has the bytes copied as they are read. To be called before the first is.
-    pub(crate) fn copy_to(&mut self, tee: Tee) {
-        self.tee = Some(tee);
+    pub(crate) fn copy_to(&mut self, tee: Option<Tee>) {
+        self.tee = tee;
     }
 
     /// The length in bytes that the host declared, if it did.

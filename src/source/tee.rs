@@ -10,7 +10,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::picture::Picture;
 use crate::lock::lock;
 
 /// Decides which pictures are copied. Cheap to clone.
@@ -28,9 +27,10 @@ impl Tees {
         Self { limit, pause, next: Arc::default() }
     }
 
-    /// Has this picture copied, unless it is too large or the last copy was a moment ago.
-    pub(crate) fn copy(&self, picture: &mut Picture) -> Option<Tee> {
-        if picture.declared_length().is_some_and(|length| length > self.limit as u64) {
+    /// For a picture of this declared length, unless it is too large or the last copy was a moment
+    /// ago.
+    pub(crate) fn tee(&self, length: Option<u64>) -> Option<Tee> {
+        if length.is_some_and(|length| length > self.limit as u64) {
             return None;
         }
         let now = Instant::now();
@@ -39,9 +39,7 @@ impl Tees {
             return None;
         }
         *next = Some(now + self.pause);
-        let tee = Tee::new(self.limit);
-        picture.copy_to(tee.clone());
-        Some(tee)
+        Some(Tee::new(self.limit))
     }
 }
 

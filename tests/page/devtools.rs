@@ -1,4 +1,4 @@
-//! The DevTools protocol over a pipe: <https://chromedevtools.github.io/devtools-protocol/>.
+//! The `DevTools` protocol over a pipe: <https://chromedevtools.github.io/devtools-protocol/>.
 
 use std::collections::HashMap;
 use std::process::Stdio;
@@ -133,9 +133,9 @@ fn program() -> String {
     let exists = |name: &str| {
         name.contains('/') || std::env::split_paths(&path).any(|folder| folder.join(name).exists())
     };
-    let named = std::env::var("CHROMIUM").ok();
+    let given = std::env::var("CHROMIUM").ok();
     let names = ["chromium", "chromium-browser", "google-chrome"].map(str::to_owned);
-    named
+    given
         .into_iter()
         .chain(names)
         .find(|name| exists(name))

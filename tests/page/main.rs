@@ -1,7 +1,7 @@
 //! Tests the live page in a real browser, Chromium without a window, and its server with hostile
 //! clients.
 //!
-//! The browser is driven over a pipe with its own DevTools protocol. Each test has a sandbox and a
+//! The browser is driven over a pipe with its own `DevTools` protocol. Each test has a sandbox and a
 //! job of its own, and fails if the browser's console has an error, or if the page asked another
 //! host for anything. `scripts/dev/tools.sh browser` installs what is needed.
 

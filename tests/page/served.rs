@@ -60,9 +60,9 @@ impl<'w> Served<'w> {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        match timeout(TIMEOUT, poll).await {
-            Ok(status) => status,
-            Err(_) => panic!("not within {TIMEOUT:?}; the status is {}", self.status().await),
-        }
+        let Ok(status) = timeout(TIMEOUT, poll).await else {
+            panic!("not within {TIMEOUT:?}; the status is {}", self.status().await);
+        };
+        status
     }
 }
