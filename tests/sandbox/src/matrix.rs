@@ -60,7 +60,8 @@ pub struct Matrix(Vec<Vec<Access>>);
 
 impl Matrix {
     /// Tries each combination in an account of the emulator, with clusters,
-    /// roles, a user and a bucket that are made for it.
+    /// roles, a user and a bucket that are created for it, and deleted at the
+    /// end.
     ///
     /// # Errors
     ///
@@ -71,6 +72,8 @@ impl Matrix {
         for (_, column) in COLUMNS {
             columns.push(column.tried(&account).await?);
         }
+        let roles: Vec<_> = COLUMNS.iter().flat_map(|(_, column)| column.roles(&account)).collect();
+        account.remove(&roles).await?;
         let row = |at: usize| columns.iter().map(|column| column[at].clone()).collect();
         Ok(Self((0..ROWS.len()).map(row).collect()))
     }

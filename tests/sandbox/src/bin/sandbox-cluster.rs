@@ -3,7 +3,7 @@
 
 use std::future::pending;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use sandbox::{
     AgentProxy, AgentProxyOptions, Credentials, EksAuth, EksAuthArguments, EksAuthOptions,
     Emulator, ImageHost, KeySource,
 };
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs one server of the sandbox until SIGTERM.
@@ -36,6 +37,13 @@ enum Server {
         #[arg(long, value_name = "ADDRESS:PORT")]
         listen: SocketAddr,
     },
+    /// What the agent's init container does, without which the agent cannot listen: checks that the node has the
+    /// agent's address, which the network of the test cluster has already
+    Initialize {
+        /// Address of the agent
+        #[arg(long, value_name = "ADDRESS", default_value = "169.254.170.23")]
+        address: IpAddr,
+    },
     /// Waits, and does nothing: for a pod that only has to exist
     Pause,
 }
@@ -49,7 +57,7 @@ struct AgentArguments {
     #[arg(long, value_name = "URL")]
     emulator: String,
     /// The emulator's EKS cluster
-    #[arg(long, value_name = "NAME")]
+    #[arg(long = "cluster-name", value_name = "NAME")]
     cluster: String,
     /// The emulator's region
     #[arg(long, value_name = "NAME", default_value = "us-east-1")]
@@ -125,6 +133,7 @@ async fn serve(server: Server) -> io::Result<()> {
             let _images = ImageHost::start_at(listen).await?;
             pending().await
         }
+        Server::Initialize { address } => TcpListener::bind((address, 0)).await.map(drop),
         Server::Pause => pending().await,
     }
 }

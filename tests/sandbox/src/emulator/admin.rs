@@ -76,6 +76,35 @@ impl Admin {
         Ok(())
     }
 
+    /// Deletes the cluster, and its role.
+    pub async fn delete_cluster(&self) -> io::Result<()> {
+        let name = &self.emulator.cluster;
+        self.eks.delete_cluster().name(name).send().await.map_err(failed)?;
+        self.delete_role(&format!("{name}-cluster")).await
+    }
+
+    /// Deletes a role with its own policies.
+    pub async fn delete_role(&self, name: &str) -> io::Result<()> {
+        let policies =
+            self.iam.list_role_policies().role_name(name).send().await.map_err(failed)?;
+        for policy in policies.policy_names {
+            let deleted = self.iam.delete_role_policy().role_name(name).policy_name(policy);
+            deleted.send().await.map_err(failed)?;
+        }
+        self.iam.delete_role().role_name(name).send().await.map_err(failed)?;
+        Ok(())
+    }
+
+    /// Deletes a bucket with its objects.
+    pub async fn delete_bucket(&self, bucket: &str) -> io::Result<()> {
+        for (key, _) in self.objects(bucket).await? {
+            let deleted = self.s3.delete_object().bucket(bucket).key(key);
+            deleted.send().await.map_err(failed)?;
+        }
+        self.s3.delete_bucket().bucket(bucket).send().await.map_err(failed)?;
+        Ok(())
+    }
+
     /// Creates a bucket, and a role of the same name with these policies.
     /// Returns the role's ARN.
     pub async fn create_upload_role(

@@ -101,6 +101,25 @@ impl Account {
         })
     }
 
+    /// Deletes what `new` has created, and these roles.
+    pub(super) async fn remove(&self, roles: &[String]) -> io::Result<()> {
+        let iam = self.emulator.iam();
+        let key = self.keys.access_key_id.as_str();
+        let deleted = iam.delete_access_key().user_name(&self.name).access_key_id(key);
+        deleted.send().await.map_err(|error| failed(&error))?;
+        let deleted = iam.delete_user_policy().user_name(&self.name).policy_name("allowed");
+        deleted.send().await.map_err(|error| failed(&error))?;
+        let deleted = iam.delete_user().user_name(&self.name);
+        deleted.send().await.map_err(|error| failed(&error))?;
+        self.admin.delete_role(&format!("{}-node", self.name)).await?;
+        for role in roles {
+            self.admin.delete_role(role).await?;
+        }
+        self.admin.delete_bucket(&self.name).await?;
+        self.admin.delete_cluster().await?;
+        self.pods[3].admin.delete_cluster().await
+    }
+
     /// Uploads with these credentials to the prefix of this service account.
     pub(super) async fn upload(&self, issued: &Issued) -> io::Result<Access> {
         let key = format!("{}/picture.jpg", self.pods[0].prefix());

@@ -19,6 +19,15 @@ pub(super) enum Column {
 }
 
 impl Column {
+    /// The names of the roles that it creates.
+    pub(super) fn roles(self, account: &Account) -> Vec<String> {
+        let mut roles = vec![format!("{}-{self:?}", account.name)];
+        if self == Self::TargetRole {
+            roles.push(format!("{}-target", account.name));
+        }
+        roles
+    }
+
     /// Sets it, and lets everybody try. Removes the associations again.
     pub(super) async fn tried(self, account: &Account) -> io::Result<Vec<Access>> {
         let admin = &account.admin;
