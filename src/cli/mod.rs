@@ -167,7 +167,7 @@ struct LivePage {
     #[arg(long, env = "PAGE", value_name = "BOOL", default_value = "on")]
     page: String,
 
-    /// How many of the last pictures the page shows, 2.5 MiB of them at most; a picture of more than
+    /// How many of the last pictures the page shows, 2.25 MiB of them at most; a picture of more than
     /// 1 MiB is not shown
     #[arg(long, env = "KEEP_PICTURES", value_name = "N", default_value = "12")]
     keep_pictures: String,

@@ -15,7 +15,7 @@ const ATTEMPTS: usize = 60;
 
 /// The largest picture that is kept, and all that are kept together, in bytes.
 pub(super) const LARGEST_PICTURE: usize = 1 << 20;
-const ALL_PICTURES: usize = 5 << 19;
+const ALL_PICTURES: usize = 9 << 18;
 
 /// The longest text that a server's answer may add, in characters.
 const LONGEST_TEXT: usize = 500;
