@@ -92,10 +92,13 @@ story() {
     "The association is a record in EKS. The cluster itself contains no annotation and no secret."
   "$root/scripts/steps/association.sh"
 
-  scene "The job: three pictures" \
+  local pictures=3 listen=off look=''
+  # Whoever presses Enter can also open a browser in time.
+  [[ -z $pause ]] || pictures=20 listen=127.0.0.1:8080 look="Now look at the live page, http://$listen/: it is there for 20 seconds."
+  scene "The job: $pictures pictures" \
     "The program contains no code for this: the default chain of the SDK finds what the webhook injected." \
-    "The first line of the log tells whose credentials the program uses."
-  in_pod -- "$target/pod-identity-demo" --require-identity pod-identity --count 3 --interval 1s --listen off
+    "The first line of the log tells whose credentials the program uses." ${look:+"$look"}
+  in_pod -- "$target/pod-identity-demo" --require-identity pod-identity --count "$pictures" --interval 1s --listen "$listen"
   run aws s3 ls "s3://$BUCKET" --recursive >&2
 
   scene "The identity, as the pod sees it" "The claims of the token, the providers of the chain, and the role that STS returns."

@@ -23,7 +23,7 @@ need cargo "install Rust, https://rustup.rs"
 need cc "install a C compiler (Debian: apt install gcc, macOS: xcode-select --install)"
 need git "install it with your system's packages"
 
-run scripts/dev/tools.sh lint deny modules localstack ministack manifests image kubernetes eksctl
+run scripts/dev/tools.sh lint deny modules localstack ministack manifests image browser kubernetes eksctl
 cluster=''
 if scripts/dev/cluster.sh check; then
   cluster=yes

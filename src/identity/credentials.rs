@@ -8,7 +8,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
@@ -16,7 +16,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -43,6 +43,13 @@ pub(crate) enum NoCredentials {
     Refused { required: Requirement, found: Box<Principal> },
 }
 
+impl NoCredentials {
+    /// Whether no provider of the chain is configured at all.
+    pub(super) fn is_without_providers(&self) -> bool {
+        matches!(self, Self::Chain(error) if matches!(**error, CredentialsError::CredentialsNotLoaded(_)))
+    }
+}
+
 /// The default chain's credentials, refreshed before they expire. Cheap to clone: all clones share
 /// them.
 #[derive(Clone)]
@@ -54,6 +61,7 @@ struct Inner {
     injected: Injected,
     refused: CancellationToken,
     renewed: Notify,
+    changes: watch::Sender<()>,
     state: Mutex<State>,
 }
 
@@ -65,6 +73,8 @@ struct State {
     pauses: Option<Pauses>,
     not_before: Option<Instant>,
     refreshes: Refreshes,
+    /// Why the last refresh failed, if it did.
+    failure: Option<NoCredentials>,
 }
 
 type Refresh = Shared<BoxFuture<'static, Result<Credentials, NoCredentials>>>;
@@ -77,7 +87,7 @@ pub(crate) struct Refreshes {
 }
 
 /// The state of the credentials, for status and metrics.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Standing {
     /// Who the credentials in use stand for.
     pub(crate) principal: Option<Principal>,
@@ -85,6 +95,12 @@ pub(crate) struct Standing {
     /// count: the next request is the first to ask for others.
     pub(crate) usable: bool,
     pub(crate) refreshes: Refreshes,
+    /// Why the last refresh failed, if it did.
+    pub(crate) failure: Option<NoCredentials>,
+    /// When the credentials in use arrived.
+    pub(crate) since: Option<SystemTime>,
+    /// When their refresh is due, unless they are static. The first request after that asks.
+    pub(crate) refresh_due: Option<SystemTime>,
 }
 
 impl RefreshingCredentials {
@@ -100,6 +116,7 @@ impl RefreshingCredentials {
             injected,
             refused: CancellationToken::new(),
             renewed: Notify::new(),
+            changes: watch::Sender::new(()),
             state: Mutex::default(),
         }))
     }
@@ -154,7 +171,15 @@ impl RefreshingCredentials {
             principal: held.map(|held| held.principal.clone()),
             usable: held.is_some_and(|held| state.pauses.is_none() || !held.has_ended()),
             refreshes: state.refreshes,
+            failure: state.failure.clone(),
+            since: held.map(|held| held.since),
+            refresh_due: held.and_then(Held::refresh_due),
         }
+    }
+
+    /// Changes whenever [`RefreshingCredentials::standing`] may.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.0.changes.subscribe()
     }
 
     /// Asks STS at each refresh which role this is, for status and metrics. Never returns.
@@ -170,6 +195,7 @@ impl RefreshingCredentials {
                     if let Some(held) = &mut lock(&self.0.state).held {
                         held.principal.name_like(&principal);
                     }
+                    self.0.changes.send_replace(());
                 }
                 Err(error) => tracing::debug!(error, "STS does not say which role this is"),
             }
@@ -186,6 +212,7 @@ impl RefreshingCredentials {
     /// Drops the credentials in use: S3 says that they are not valid, whatever the clocks say.
     pub(crate) fn forget(&self) {
         lock(&self.0.state).held = None;
+        self.0.changes.send_replace(());
     }
 
     /// Returns once a provider has answered that is not the required one.
@@ -205,15 +232,19 @@ impl Inner {
                 state.pauses = None;
                 state.not_before = None;
                 state.refreshes.succeeded += 1;
+                state.failure = None;
                 if let Some(earlier) = &state.held {
                     principal.name_like(&earlier.principal);
                 }
                 state.held = Some(Held::new(credentials.clone(), principal));
                 self.renewed.notify_one();
+                self.changes.send_replace(());
                 Ok(credentials)
             }
             Err(error) => {
                 state.refreshes.failed += 1;
+                state.failure = Some(error.clone());
+                self.changes.send_replace(());
                 if matches!(error, NoCredentials::Refused { .. }) {
                     state.held = None;
                     self.refused.cancel();

@@ -3,6 +3,7 @@
 
 mod agent;
 mod causes;
+mod chain;
 mod credentials;
 mod evidence;
 mod held;
@@ -23,9 +24,11 @@ mod causes_tests;
 mod credentials_tests;
 
 pub(crate) use causes::{Diagnosis, ResolvedBy};
+pub(crate) use chain::{Link, chain};
 pub(crate) use credentials::{NoCredentials, RefreshingCredentials, Standing};
 pub(crate) use evidence::{Failure, S3Failure};
 pub(crate) use injected::Injected;
 pub(crate) use principal::Principal;
 pub(crate) use provider::Requirement;
 pub(crate) use report::Report;
+pub(crate) use token::Subject;

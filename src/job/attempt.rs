@@ -4,7 +4,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::identity::{Diagnosis, Failure, NoCredentials, RefreshingCredentials, ResolvedBy};
-use crate::source::Source;
+use crate::source::{Source, Tee, Tees};
 use crate::status::Outcome;
 use crate::upload::{UploadError, Uploader, without_secrets};
 
@@ -18,6 +18,8 @@ pub(crate) struct Attempt {
     pub(crate) started: Instant,
     /// Cancelled when pictures in flight must end.
     pub(crate) cancel: CancellationToken,
+    /// Which pictures are copied for people to look at, if any are.
+    pub(crate) tees: Option<Tees>,
 }
 
 impl Attempt {
@@ -41,12 +43,15 @@ impl Attempt {
 
     async fn upload_a_picture(&self) -> Result<Outcome, UploadError> {
         let fetch = self.cancel.run_until_cancelled(self.source.fetch());
-        let picture = fetch.await.ok_or(UploadError::Cancelled)??;
+        let mut picture = fetch.await.ok_or(UploadError::Cancelled)??;
+        let tee = self.tees.as_ref().and_then(|tees| tees.tee(picture.declared_length()));
+        picture.copy_to(tee.clone());
         Ok(Outcome::Uploaded {
             kind: picture.kind,
             source: without_secrets(&picture.url),
             fetch_attempts: picture.attempts,
             object: self.uploader.upload(picture, &self.cancel).await?,
+            copy: tee.and_then(Tee::into_bytes),
         })
     }
 

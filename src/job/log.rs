@@ -43,7 +43,7 @@ pub(super) fn announce(
 
 pub(super) fn log(outcome: &Outcome) {
     match outcome {
-        Outcome::Uploaded { object, kind, source, fetch_attempts } => {
+        Outcome::Uploaded { object, kind, source, fetch_attempts, copy: _ } => {
             let Uploaded { key, size, fetch_time, upload_time, attempts } = object;
             tracing::info!(
                 key,

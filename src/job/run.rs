@@ -115,11 +115,11 @@ impl Job {
                 return Exit::Success;
             }
             status.in_flight(pictures.len());
-            status.alive_until(if ticks.awaited(pictures.len()) {
-                ticks.due
-            } else {
-                Instant::now() + longest_picture(config.limits.fetch)
-            });
+            let next = ticks.awaited(pictures.len()).then_some(ticks.due);
+            status.next_tick(next);
+            status.alive_until(
+                next.unwrap_or_else(|| Instant::now() + longest_picture(config.limits.fetch)),
+            );
             tokio::select! {
                 biased;
                 signal = &mut signal => return Exit::Signalled(signal),
@@ -156,7 +156,9 @@ impl Job {
         if let Err(error @ NoCredentials::Refused { .. }) =
             self.attempt.credentials.credentials().await
         {
-            let Diagnosis { id, cause, fix, .. } = self.attempt.explain(&error).await;
+            let diagnosis = self.attempt.explain(&error).await;
+            self.status.waiting(&diagnosis);
+            let Diagnosis { id, cause, fix, .. } = diagnosis;
             tracing::error!(diagnosis = id, cause, fix, "the identity has changed");
         }
         Exit::WrongIdentity

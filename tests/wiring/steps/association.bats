@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# The association, with eksctl and without: made, found, repaired, undone.
+# The step for the association, with eksctl and without: creates, finds, completes and deletes it.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # each test is a subshell; status, output and stderr are of bats' run
 # shellcheck source-path=SCRIPTDIR source=../lib/wiring.sh
@@ -25,7 +25,7 @@ stacks() {
   admin cloudformation describe-stacks --query 'Stacks[].StackName'
 }
 
-@test "without the add-on there is one line and no association; and the add-on is made, found and undone" {
+@test "without the add-on the step says so in one line; the add-on is created, found and deleted" {
   step association
   ((status == 1))
   [[ $stderr == *"install it with scripts/steps/addon.sh"* && -z $(writes) ]]
@@ -61,7 +61,7 @@ both_ways() {
   [[ $stderr == *"already deleted"* && -z $(writes) ]]
 }
 
-@test "eksctl makes it, shows what it made, and undoes it" {
+@test "eksctl creates it, the step shows what was created, and eksctl deletes it" {
   both_ways eksctl-pod-identity-demo-
 }
 

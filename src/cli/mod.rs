@@ -1,14 +1,20 @@
 //! Options and environment variables, all of which are checked before anything is contacted.
 
+mod identity;
+mod shared;
+
 use aws_types::region::Region;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{
-    Config, IdentityConfig, Problems, boolean, bucket, concurrency, count, duration, image_url,
-    key_prefix, listen, log_filter, log_format, optional, pod_name, region_name, role_name, size,
-    timeout,
+    Config, Problems, boolean, bucket, concurrency, count, duration, hosts, image_url,
+    keep_pictures, key_prefix, listen, log_filter, log_format, optional, pod_name, region_name,
+    size, timeout,
 };
+use crate::page::PageOptions;
 use crate::source::Limits;
+use identity::IdentityArguments;
+use shared::{Guard, Pod, REQUIRE_IDENTITY};
 
 /// Version and commit, as `--version` prints them.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("GIT_COMMIT"), ")");
@@ -137,9 +143,13 @@ pub(crate) struct Settings {
     #[arg(long, env = "SHUTDOWN_GRACE", value_name = "DURATION", default_value = "20s")]
     shutdown_grace: String,
 
-    /// The address at which /livez, /readyz and /metrics are served: an IP address and a port, or off
+    /// The address at which /livez, /readyz, /metrics and the page are served: an IP address and a
+    /// port, or off
     #[arg(long, env = "LISTEN_ADDR", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: String,
+
+    #[command(flatten)]
+    page: LivePage,
 
     /// The format of the log, text or json [default: text on a terminal, json otherwise]
     #[arg(long, env = "LOG_FORMAT", value_name = "FORMAT")]
@@ -150,84 +160,48 @@ pub(crate) struct Settings {
     log_filter: String,
 }
 
-/// The identity that is required, for `run` and for `identity`.
+/// The page at /.
 #[derive(Args, Clone, Debug)]
-struct Guard {
-    /// The identity that must answer: any, pod-identity, irsa, ecs, container (pod-identity or ecs),
-    /// environment, profile or instance. If another answers, nothing is uploaded and the exit code
-    /// is 3: in a Job with restartPolicy Never this creates a new pod, which passes admission again,
-    /// and only that recovers from a missed injection
-    #[arg(long, env = "REQUIRE_IDENTITY", value_name = "IDENTITY", default_value = "any")]
-    require_identity: String,
-}
+struct LivePage {
+    /// Whether the page at / is served, which shows the job live: on or off
+    #[arg(long, env = "PAGE", value_name = "BOOL", default_value = "on")]
+    page: String,
 
-/// The arguments of `identity` as they were given.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct IdentityArguments {
-    #[command(flatten)]
-    guard: Guard,
+    /// How many of the last pictures the page shows, 2.5 MiB of them at most; a picture of more than
+    /// 1 MiB is not shown
+    #[arg(long, env = "KEEP_PICTURES", value_name = "N", default_value = "12")]
+    keep_pictures: String,
 
-    /// The name or ARN of the role that the association names; the exit code is 3 if the credentials
-    /// are for another role
-    #[arg(long, value_name = "ROLE")]
-    expect_role: Option<String>,
-
-    /// Prints one JSON document, for scripts
-    #[arg(long)]
-    json: bool,
-
-    /// Uploads a small object under the key prefix, to see whether that is allowed
-    #[arg(long)]
-    probe: bool,
-
-    /// The bucket, for --probe
-    #[arg(long, env = "S3_BUCKET_NAME", value_name = "NAME")]
-    bucket: Option<String>,
-
-    /// The beginning of the object's key, for --probe
-    #[arg(long, env = "S3_KEY_PREFIX", value_name = "PREFIX", default_value = "")]
-    key_prefix: String,
-
-    #[command(flatten)]
-    pod: Pod,
-}
-
-#[derive(Args, Clone, Debug)]
-struct Pod {
-    /// The pod's name, for keys and metadata of objects [default: the host name]
-    #[arg(long, env = "POD_NAME", value_name = "NAME")]
-    pod_name: Option<String>,
-}
-
-impl IdentityArguments {
-    /// Checks every argument. `region` is the one that the SDK's chain found. The errors are one line
-    /// for each unusable argument.
-    pub(crate) fn check(self, region: Option<Region>) -> Result<IdentityConfig, Vec<String>> {
-        let mut problems = Problems(Vec::new());
-        let p = &mut problems;
-        let require_identity = p.take(REQUIRE_IDENTITY, self.guard.require_identity.parse());
-        let expect_role = p.take("--expect-role", optional(self.expect_role.as_deref(), role_name));
-        let probe = self.probe.then(|| {
-            let bucket = p.take("--bucket / S3_BUCKET_NAME", bucket(self.bucket));
-            let prefix = p.take("--key-prefix / S3_KEY_PREFIX", key_prefix(self.key_prefix));
-            (bucket, prefix, pod_name(self.pod.pod_name))
-        });
-        let region = region_name(region);
-        let region = if self.probe { p.note("AWS_REGION", region) } else { region.ok() };
-        let json = self.json;
-        let config = IdentityConfig { require_identity, expect_role, json, probe, region };
-        if problems.0.is_empty() { Ok(config) } else { Err(problems.0) }
-    }
+    /// Under which names browsers may ask for the page, comma-separated, in addition to localhost and
+    /// IP addresses [default: none]
+    #[arg(
+        long,
+        env = "PAGE_HOSTS",
+        value_name = "NAMES",
+        default_value = "",
+        hide_default_value = true
+    )]
+    page_hosts: String,
 }
 
 /// The setting that may turn out unusable only when it is used.
 pub(crate) const LISTEN: &str = "--listen / LISTEN_ADDR";
 
-const REQUIRE_IDENTITY: &str = "--require-identity / REQUIRE_IDENTITY";
-
 impl Cli {
     pub(crate) fn into_command(self) -> Command {
         self.command.unwrap_or_else(|| Command::Run(Box::new(self.run)))
+    }
+}
+
+impl LivePage {
+    /// The options of the page, if it is served.
+    fn check(self, p: &mut Problems) -> Option<PageOptions> {
+        let keep = keep_pictures(&self.keep_pictures);
+        let options = PageOptions {
+            keep_pictures: p.take("--keep-pictures / KEEP_PICTURES", keep),
+            hosts: p.take("--page-hosts / PAGE_HOSTS", hosts(&self.page_hosts)),
+        };
+        p.take("--page / PAGE", boolean(&self.page)).then_some(options)
     }
 }
 
@@ -266,6 +240,7 @@ impl Settings {
             shutdown_grace: p
                 .take("--shutdown-grace / SHUTDOWN_GRACE", duration(&self.shutdown_grace)),
             listen: p.take(LISTEN, listen(&self.listen)),
+            page: self.page.check(p),
             log_format: p.take("--log-format / LOG_FORMAT", log_format(self.log_format.as_deref())),
             log_filter: p.take("--log / RUST_LOG", log_filter(&self.log_filter)),
         };
