@@ -96,13 +96,13 @@ async fn errors_are_those_of_rest_json() {
     let (eks_auth, pod) = (eks_auth(KeySource::Json(EksAuth::own_keys())).await, pod().await);
     let url = eks_auth.endpoint();
     let path = "/clusters/demo/assume-role-for-pod-identity";
-    let unbound = token(&pod, |claims| claims.kubernetes.serviceaccount.name = "other".to_owned());
+    let renamed = token(&pod, |claims| claims.kubernetes.serviceaccount.name = "other".to_owned());
     for (path, body, status, error) in [
         ("/clusters/demo", "{}", 404, "UnknownOperationException"),
         (path, "no JSON", 400, "SerializationException"),
         (path, "{}", 400, "InvalidParameterException"),
         ("/clusters/-/assume-role-for-pod-identity", "{}", 400, "InvalidParameterException"),
-        (path, &format!("{{\"token\":\"{unbound}\"}}"), 400, "InvalidTokenException"),
+        (path, &format!("{{\"token\":\"{renamed}\"}}"), 400, "InvalidTokenException"),
     ] {
         let got = post(&url, path, body).await;
         assert_eq!((got.status(), got.header("x-amzn-errortype")), (status, Some(error)), "{body}");

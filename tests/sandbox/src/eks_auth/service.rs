@@ -231,3 +231,35 @@ fn response(id: &str, output: &Value) -> Response<Full<Bytes>> {
         .body(Full::from(output.to_string()))
         .expect("the headers are valid")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::Service;
+    use crate::association::Table;
+    use crate::credentials::Credentials;
+    use crate::eks_auth::own_roles::OwnRoles;
+    use crate::token::{self, KubernetesClaims, Named, OidcIssuer, POD_IDENTITY};
+
+    #[tokio::test]
+    async fn a_token_without_a_pod_is_invalid_and_one_without_a_node_is_not() {
+        let region = "us-east-1".to_owned();
+        let table = Arc::new(Table::new("demo", &region, Vec::new()));
+        let roles = Box::new(OwnRoles::new(Credentials::new()));
+        let issuer = OidcIssuer::fictitious();
+        let service = Service::new("demo".to_owned(), region, issuer, table, roles);
+        let [namespace, node, pod, account] = ["demo"; 4].map(Named::new);
+        let pod =
+            KubernetesClaims { namespace: namespace.name, node, pod, serviceaccount: account };
+        let claims = token::claims(&service.issuer.url, POD_IDENTITY, &pod);
+        for (missing, code) in [("node", None), ("pod", Some("InvalidTokenException"))] {
+            let mut claims = json!(claims);
+            claims["kubernetes.io"].as_object_mut().unwrap().remove(missing);
+            let checked = service.claims(&token::sign(&claims)).await;
+            assert_eq!(checked.err().map(|error| error.code).as_deref(), code, "{missing}");
+        }
+    }
+}
