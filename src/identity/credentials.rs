@@ -16,7 +16,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +25,6 @@ use super::injected::Injected;
 use super::principal::Principal;
 use super::provider::Requirement;
 use crate::backoff::{Pauses, pauses};
-use crate::errors::one_line;
 use crate::lock::lock;
 
 /// The pauses between refreshes that fail while the credentials in use are still valid.
@@ -54,6 +53,7 @@ struct Inner {
     injected: Injected,
     refused: CancellationToken,
     renewed: Notify,
+    failure: watch::Sender<Option<NoCredentials>>,
     state: Mutex<State>,
 }
 
@@ -100,6 +100,7 @@ impl RefreshingCredentials {
             injected,
             refused: CancellationToken::new(),
             renewed: Notify::new(),
+            failure: watch::Sender::new(None),
             state: Mutex::default(),
         }))
     }
@@ -155,6 +156,11 @@ impl RefreshingCredentials {
             usable: held.is_some_and(|held| state.pauses.is_none() || !held.has_ended()),
             refreshes: state.refreshes,
         }
+    }
+
+    /// Why the last refresh that failed did so.
+    pub(crate) fn failure(&self) -> watch::Receiver<Option<NoCredentials>> {
+        self.0.failure.subscribe()
     }
 
     /// Asks STS at each refresh which role this is, for status and metrics. Never returns.
@@ -220,12 +226,7 @@ impl Inner {
                 }
                 let pauses = state.pauses.get_or_insert_with(|| pauses(FIRST_PAUSE, LONGEST_PAUSE));
                 state.not_before = pauses.next().map(|pause| Instant::now() + pause);
-                if state.held.as_ref().is_some_and(|held| !held.has_ended()) {
-                    tracing::warn!(
-                        error = one_line(&error),
-                        "credentials could not be refreshed; those in use are still valid"
-                    );
-                }
+                self.failure.send_replace(Some(error.clone()));
                 Err(error)
             }
         }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::identity::{Diagnosis, Principal};
+use crate::errors::one_line;
+use crate::identity::{Diagnosis, NoCredentials, Principal};
 use crate::status::Outcome;
 use crate::upload::{Destination, UploadError, Uploaded, without_secrets};
 
@@ -73,6 +74,17 @@ pub(super) fn log(outcome: &Outcome) {
             tracing::error!(reason = "bug", error = %panic, "upload failed");
         }
     }
+}
+
+pub(super) fn log_failed_refresh(error: &NoCredentials, diagnosis: &Diagnosis) {
+    let Diagnosis { id, cause, fix, .. } = diagnosis;
+    tracing::warn!(
+        error = one_line(error),
+        diagnosis = id,
+        cause,
+        fix,
+        "credentials could not be refreshed; those in use are still valid"
+    );
 }
 
 fn millis(time: Duration) -> u64 {

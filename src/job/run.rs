@@ -39,6 +39,7 @@ impl Job {
         if let Err(exit) = start {
             return exit;
         }
+        tokio::spawn(self.attempt.clone().log_failed_refreshes());
         let mut pictures = JoinSet::new();
         let exit = self.upload_at_each_tick(&mut pictures, signals).await;
         self.status.ending();
