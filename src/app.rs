@@ -93,8 +93,7 @@ async fn job(config: Config, listener: Option<TcpListener>) -> Result<Exit, Cann
     }
     let source = Source::new(config.image_urls.clone(), config.allow_private_source, config.limits)
         .map_err(|error| format!("cannot set up TLS for the image host: {error}"))?;
-    let Config { bucket, key_prefix, pod, .. } = &config;
-    let uploader = Uploader::new(&sdk, credentials.clone(), bucket, key_prefix, pod);
+    let uploader = Uploader::new(&sdk, credentials.clone(), config.place.clone());
     let cancel = CancellationToken::new();
     let attempt = Attempt { source, uploader, credentials, started, cancel };
     Ok(Job { config, attempt, status }.run(&mut signals).await)
@@ -120,8 +119,8 @@ async fn identity(config: &IdentityConfig) -> Result<Report, CannotRun> {
     let sdk = sdk::load(config.region.as_deref(), std::time::Duration::ZERO).await;
     let credentials = credentials(&sdk, config.require_identity)?;
     let mut report = Report::make(&sdk, &credentials, config.expect_role.as_deref()).await;
-    if let Some((bucket, prefix, pod)) = config.probe.as_ref().filter(|_| report.is_ok()) {
-        match Uploader::new(&sdk, credentials.clone(), bucket, prefix, pod).probe().await {
+    if let Some(place) = config.probe.clone().filter(|_| report.is_ok()) {
+        match Uploader::new(&sdk, credentials.clone(), place).probe().await {
             Ok(key) => report.add_access(Some(key), None),
             Err(UploadError::S3(failure)) => {
                 let failure = Failure::S3(failure);

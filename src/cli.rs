@@ -9,6 +9,7 @@ use crate::config::{
     timeout,
 };
 use crate::source::Limits;
+use crate::upload::Place;
 
 /// Version and commit, as `--version` prints them.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("GIT_COMMIT"), ")");
@@ -53,9 +54,8 @@ required identity; 4 no credentials or no access to S3 within STARTUP_GRACE; 130
 /// The settings of the job as they were given.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Settings {
-    /// The bucket to which pictures are uploaded (required)
-    #[arg(long, env = "S3_BUCKET_NAME", value_name = "NAME")]
-    bucket: Option<String>,
+    #[command(flatten)]
+    place: PlaceArguments,
 
     #[command(flatten)]
     guard: Guard,
@@ -90,19 +90,6 @@ pub(crate) struct Settings {
     /// How many pictures may be in flight at the same time
     #[arg(long, env = "CONCURRENCY", value_name = "N", default_value = "1")]
     concurrency: String,
-
-    /// The beginning of every object's key [default: empty]
-    #[arg(
-        long,
-        env = "S3_KEY_PREFIX",
-        value_name = "PREFIX",
-        default_value = "",
-        hide_default_value = true
-    )]
-    key_prefix: String,
-
-    #[command(flatten)]
-    pod: Pod,
 
     /// The largest picture that is uploaded; nothing is kept of a larger one
     #[arg(long, env = "MAX_IMAGE_SIZE", value_name = "SIZE", default_value = "64MiB")]
@@ -180,23 +167,35 @@ pub(crate) struct IdentityArguments {
     #[arg(long)]
     probe: bool,
 
-    /// The bucket, for --probe
+    #[command(flatten)]
+    place: PlaceArguments,
+}
+
+/// Where objects go, for `run` and for `identity --probe`.
+#[derive(Args, Clone, Debug)]
+struct PlaceArguments {
+    /// The bucket to which objects are uploaded (required)
     #[arg(long, env = "S3_BUCKET_NAME", value_name = "NAME")]
     bucket: Option<String>,
 
-    /// The beginning of the object's key, for --probe
-    #[arg(long, env = "S3_KEY_PREFIX", value_name = "PREFIX", default_value = "")]
-    key_prefix: String,
+    /// The beginning of every object's key [default: empty]
+    #[arg(long, env = "S3_KEY_PREFIX", value_name = "PREFIX")]
+    key_prefix: Option<String>,
 
-    #[command(flatten)]
-    pod: Pod,
-}
-
-#[derive(Args, Clone, Debug)]
-struct Pod {
     /// The pod's name, for keys and metadata of objects [default: the host name]
     #[arg(long, env = "POD_NAME", value_name = "NAME")]
     pod_name: Option<String>,
+}
+
+impl PlaceArguments {
+    fn check(self, problems: &mut Problems) -> Place {
+        let prefix = key_prefix(self.key_prefix.unwrap_or_default());
+        Place {
+            bucket: problems.take("--bucket / S3_BUCKET_NAME", bucket(self.bucket)),
+            prefix: problems.take("--key-prefix / S3_KEY_PREFIX", prefix),
+            pod: pod_name(self.pod_name),
+        }
+    }
 }
 
 impl IdentityArguments {
@@ -207,11 +206,7 @@ impl IdentityArguments {
         let p = &mut problems;
         let require_identity = p.take(REQUIRE_IDENTITY, self.guard.require_identity.parse());
         let expect_role = p.take("--expect-role", optional(self.expect_role.as_deref(), role_name));
-        let probe = self.probe.then(|| {
-            let bucket = p.take("--bucket / S3_BUCKET_NAME", bucket(self.bucket));
-            let prefix = p.take("--key-prefix / S3_KEY_PREFIX", key_prefix(self.key_prefix));
-            (bucket, prefix, pod_name(self.pod.pod_name))
-        });
+        let probe = self.probe.then(|| self.place.check(p));
         let region = region_name(region);
         let region = if self.probe { p.note("AWS_REGION", region) } else { region.ok() };
         let json = self.json;
@@ -238,7 +233,7 @@ impl Settings {
         let mut problems = Problems(Vec::new());
         let p = &mut problems;
         let config = Config {
-            bucket: p.take("--bucket / S3_BUCKET_NAME", bucket(self.bucket)),
+            place: self.place.check(p),
             region: p.take("AWS_REGION", region_name(region)),
             require_identity: p.take(REQUIRE_IDENTITY, self.guard.require_identity.parse()),
             startup_grace: p.take("--startup-grace / STARTUP_GRACE", duration(&self.startup_grace)),
@@ -250,8 +245,6 @@ impl Settings {
             interval: p.take("--interval / INTERVAL", duration(&self.interval)),
             count: p.take("--count / COUNT", optional(self.count.as_deref(), count)),
             concurrency: p.take("--concurrency / CONCURRENCY", concurrency(&self.concurrency)),
-            key_prefix: p.take("--key-prefix / S3_KEY_PREFIX", key_prefix(self.key_prefix)),
-            pod: pod_name(self.pod.pod_name),
             limits: Limits {
                 size: p.take("--max-image-size / MAX_IMAGE_SIZE", size(&self.max_image_size)),
                 fetch: p.take("--fetch-timeout / FETCH_TIMEOUT", timeout(&self.fetch_timeout)),

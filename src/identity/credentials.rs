@@ -6,6 +6,9 @@
 //! is repeated with backoff. Time is counted on the monotonic clock, so that a step of the wall clock
 //! neither ends credentials early nor keeps expired ones.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,7 +21,6 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::held::Held;
 use super::injected::Injected;
@@ -51,7 +53,6 @@ struct Inner {
     chain: SharedCredentialsProvider,
     required: Requirement,
     injected: Injected,
-    refused: CancellationToken,
     renewed: Notify,
     failure: watch::Sender<Option<NoCredentials>>,
     state: Mutex<State>,
@@ -98,7 +99,6 @@ impl RefreshingCredentials {
             chain,
             required,
             injected,
-            refused: CancellationToken::new(),
             renewed: Notify::new(),
             failure: watch::Sender::new(None),
             state: Mutex::default(),
@@ -143,11 +143,6 @@ impl RefreshingCredentials {
             .clone()
     }
 
-    /// Who the credentials in use stand for.
-    pub(crate) fn principal(&self) -> Option<Principal> {
-        lock(&self.0.state).held.as_ref().map(|held| held.principal.clone())
-    }
-
     pub(crate) fn standing(&self) -> Standing {
         let state = lock(&self.0.state);
         let held = state.held.as_ref();
@@ -182,21 +177,15 @@ impl RefreshingCredentials {
         }
     }
 
-    #[cfg(test)]
-    pub(super) fn step_wall_clock_past_expiry(&self) {
-        if let Some(held) = &mut lock(&self.0.state).held {
-            held.step_wall_clock_past_expiry();
-        }
-    }
-
     /// Drops the credentials in use: S3 says that they are not valid, whatever the clocks say.
     pub(crate) fn forget(&self) {
         lock(&self.0.state).held = None;
     }
 
     /// Returns once a provider has answered that is not the required one.
-    pub(crate) async fn refused(&self) {
-        self.0.refused.cancelled().await;
+    pub(crate) async fn refused(&self) -> Option<NoCredentials> {
+        let is_refused = |failure: &_| matches!(failure, Some(NoCredentials::Refused { .. }));
+        self.failure().wait_for(is_refused).await.ok()?.clone()
     }
 }
 
@@ -222,7 +211,6 @@ impl Inner {
                 state.refreshes.failed += 1;
                 if matches!(error, NoCredentials::Refused { .. }) {
                     state.held = None;
-                    self.refused.cancel();
                 }
                 let pauses = state.pauses.get_or_insert_with(|| pauses(FIRST_PAUSE, LONGEST_PAUSE));
                 state.not_before = pauses.next().map(|pause| Instant::now() + pause);

@@ -14,13 +14,7 @@ mod report_text;
 mod token;
 
 #[cfg(test)]
-mod causes_cases;
-#[cfg(test)]
-mod causes_samples;
-#[cfg(test)]
-mod causes_tests;
-#[cfg(test)]
-mod credentials_tests;
+mod tests;
 
 pub(crate) use causes::{Diagnosis, ResolvedBy};
 pub(crate) use credentials::{NoCredentials, RefreshingCredentials, Standing};

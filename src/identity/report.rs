@@ -116,18 +116,12 @@ impl Report {
         let summary = match (&diagnosis, &principal) {
             (Some(diagnosis), _) => diagnosis.cause.clone(),
             (None, Some(found)) if required == Requirement::Any => found.principal.to_string(),
-            (None, Some(found)) => {
-                format!("{}: as required ({required})", found.principal)
-            }
+            (None, Some(found)) => format!("{}: as required ({required})", found.principal),
             (None, None) => String::new(),
         };
         let verdict =
             Verdict { ok: diagnosis.is_none(), required: required.to_string(), summary, diagnosis };
-        let mut notes = notes(&chain, injected);
-        if sdk.region().is_none() {
-            notes
-                .push("no region is set, so STS and S3 cannot be asked: set AWS_REGION".to_owned());
-        }
+        let notes = notes(&chain, injected, sdk.region().is_some());
         let variables = injected.shown();
         let injected = InjectedReport { variables, tokens: Tokens::read(injected) };
         Self { injected, chain, notes, principal, access: None, verdict }
@@ -208,7 +202,7 @@ async fn ask_each_provider(sdk: &SdkConfig, injected: &Injected) -> Vec<Link> {
 }
 
 /// What about the chain deserves a sentence.
-fn notes(chain: &[Link], injected: &Injected) -> Vec<String> {
+fn notes(chain: &[Link], injected: &Injected, has_region: bool) -> Vec<String> {
     let mut notes = Vec::new();
     let would_answer =
         |link: &Link| link.provider == Provider::PodIdentity && link.state == State::WouldAnswer;
@@ -221,6 +215,10 @@ fn notes(chain: &[Link], injected: &Injected) -> Vec<String> {
             let note = "only the node's role is left: nothing was injected into this pod";
             notes.push(note.to_owned());
         }
+    }
+    if !has_region {
+        let note = "no region is set, so STS and S3 cannot be asked: set AWS_REGION";
+        notes.push(note.to_owned());
     }
     notes
 }

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::errors::one_line;
 use crate::identity::{Diagnosis, NoCredentials, Principal};
 use crate::status::Outcome;
-use crate::upload::{Destination, UploadError, Uploaded, without_secrets};
+use crate::upload::{Destination, Place, UploadError, Uploaded, without_secrets};
 
 /// Logs what the job will do, and whose credentials there are, or why there are none yet.
 pub(super) fn announce(
@@ -16,8 +16,9 @@ pub(super) fn announce(
 ) {
     let sources: Vec<_> = config.image_urls.iter().map(without_secrets).collect();
     let sources = sources.join(" ");
-    let destination = format!("s3://{}/{}{}/", to.bucket, to.prefix, to.pod);
-    let at = to.endpoint.as_ref().unwrap_or(&to.region);
+    let Destination { place: Place { bucket, prefix, pod }, endpoint, region } = to;
+    let destination = format!("s3://{bucket}/{prefix}{pod}/");
+    let at = endpoint.as_ref().unwrap_or(region);
     let interval = humantime::format_duration(config.interval);
     let (principal, diagnosis) = (identity.ok(), identity.err());
     let identity = match principal {

@@ -11,7 +11,7 @@ use super::log::{announce, log};
 use super::ticks::{Grace, Ticks};
 use crate::config::Config;
 use crate::exit::{Exit, Signals};
-use crate::identity::{Diagnosis, NoCredentials, Principal, ResolvedBy};
+use crate::identity::{Diagnosis, Principal, ResolvedBy};
 use crate::sdk::longest_picture;
 use crate::status::{Outcome, Status};
 
@@ -64,17 +64,25 @@ impl Job {
     async fn await_credentials(&self) -> Result<(), Exit> {
         let mut grace = Grace::new(self.config.startup_grace);
         let mut announced = false;
+        let to = &self.attempt.uploader.to;
         loop {
             self.status.alive_until(Instant::now() + CHAIN_TIME);
             let Err(error) = self.attempt.credentials.credentials().await else {
                 self.status.running();
-                self.announce_identity(announced);
+                match self.attempt.credentials.standing().principal {
+                    Some(principal) if announced => {
+                        let Principal { provider, account, .. } = &principal;
+                        tracing::info!(provider = provider.name(), account, "with {principal}");
+                    }
+                    Some(principal) => announce(&self.config, to, Ok(&principal)),
+                    None => {}
+                }
                 return Ok(());
             };
             let diagnosis = self.attempt.explain(&error).await;
             self.status.waiting(&diagnosis);
             if !announced {
-                self.announce(Err(&diagnosis));
+                announce(&self.config, to, Err(&diagnosis));
                 announced = true;
             }
             if let Some(pause) = grace.pause_after(&diagnosis) {
@@ -85,21 +93,6 @@ impl Job {
             tracing::error!(diagnosis = id, cause, fix, "no usable credentials");
             let hopeless = resolved_by == ResolvedBy::Never;
             return Err(if hopeless { Exit::WrongIdentity } else { Exit::NotReady });
-        }
-    }
-
-    fn announce(&self, identity: Result<&Principal, &Diagnosis>) {
-        announce(&self.config, &self.attempt.uploader.to, identity);
-    }
-
-    fn announce_identity(&self, announced: bool) {
-        match self.attempt.credentials.principal() {
-            Some(principal) if announced => {
-                let Principal { provider, account, .. } = &principal;
-                tracing::info!(provider = provider.name(), account, "with {principal}");
-            }
-            Some(principal) => self.announce(Ok(&principal)),
-            None => {}
         }
     }
 
@@ -124,7 +117,11 @@ impl Job {
             tokio::select! {
                 biased;
                 signal = &mut signal => return Exit::Signalled(signal),
-                () = &mut refused => return self.end_with_other_identity().await,
+                Some(error) = &mut refused => {
+                    let Diagnosis { id, cause, fix, .. } = attempt.explain(&error).await;
+                    tracing::error!(diagnosis = id, cause, fix, "the identity has changed");
+                    return Exit::WrongIdentity;
+                }
                 Some(ended) = pictures.join_next(), if !pictures.is_empty() => {
                     match (self.record(ended), &mut grace) {
                         (Outcome::Uploaded { .. }, grace) => {
@@ -151,16 +148,6 @@ impl Job {
                 }
             }
         }
-    }
-
-    async fn end_with_other_identity(&self) -> Exit {
-        if let Err(error @ NoCredentials::Refused { .. }) =
-            self.attempt.credentials.credentials().await
-        {
-            let Diagnosis { id, cause, fix, .. } = self.attempt.explain(&error).await;
-            tracing::error!(diagnosis = id, cause, fix, "the identity has changed");
-        }
-        Exit::WrongIdentity
     }
 
     /// Waits for all pictures in flight.

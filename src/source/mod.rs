@@ -2,14 +2,12 @@
 //! the rules that make a picture whole.
 
 mod address_guard;
-mod download;
 mod error;
 mod fetch;
 mod image_kind;
 mod picture;
 
-pub(crate) use download::Limits;
 pub(crate) use error::FetchError;
 pub(crate) use fetch::Source;
 pub(crate) use image_kind::ImageKind;
-pub(crate) use picture::Picture;
+pub(crate) use picture::{Limits, Picture};

@@ -7,7 +7,6 @@ use crate::errors::{explain, find_cause};
 use crate::identity::{NoCredentials, S3Failure};
 use crate::source::FetchError;
 
-/// Why there is no object.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UploadError {
     #[error(transparent)]
@@ -48,7 +47,7 @@ impl UploadError {
         let expected_region = || error.message()?.split("expecting '").nth(1)?.split('\'').next();
         Self::S3(Box::new(S3Failure {
             operation,
-            bucket: to.bucket.clone(),
+            bucket: to.place.bucket.clone(),
             endpoint: to.endpoint.clone(),
             region: to.region.clone(),
             code: error.code().map(str::to_owned).or(status),

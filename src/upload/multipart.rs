@@ -49,11 +49,11 @@ impl Object<'_> {
         // aborted.
         let created = client
             .create_multipart_upload()
-            .bucket(&to.bucket)
+            .bucket(&to.place.bucket)
             .key(&self.key)
             .content_type(self.content_type)
             .metadata("source", &self.source)
-            .metadata("pod", &to.pod)
+            .metadata("pod", &to.place.pod)
             .checksum_algorithm(ChecksumAlgorithm::Crc32)
             .send()
             .await
@@ -106,7 +106,7 @@ impl Object<'_> {
         let Uploader { client, to } = self.uploader;
         client
             .complete_multipart_upload()
-            .bucket(&to.bucket)
+            .bucket(&to.place.bucket)
             .key(&self.key)
             .upload_id(id)
             .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts)).build())
@@ -121,7 +121,7 @@ impl Object<'_> {
         let Uploader { client, to } = self.uploader;
         let sent = client
             .upload_part()
-            .bucket(&to.bucket)
+            .bucket(&to.place.bucket)
             .key(&self.key)
             .upload_id(id)
             .part_number(number)
@@ -143,8 +143,12 @@ impl Object<'_> {
     /// Removes the upload and its parts, or logs that they could not be removed.
     async fn abort(&self, id: &str) {
         let Uploader { client, to } = self.uploader;
-        let aborted =
-            client.abort_multipart_upload().bucket(&to.bucket).key(&self.key).upload_id(id).send();
+        let aborted = client
+            .abort_multipart_upload()
+            .bucket(&to.place.bucket)
+            .key(&self.key)
+            .upload_id(id)
+            .send();
         let why = match timeout(ABORT_TIMEOUT, aborted).await {
             Ok(Ok(_)) => return,
             Ok(Err(error)) => explain(&error),

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::checksum_trailer::ChecksumTrailer;
 use super::chunks::Chunks;
-use super::destination::{Destination, client, without_secrets};
+use super::destination::{Destination, Place, client, without_secrets};
 use super::error::UploadError;
 use super::replay::Replay;
 use crate::identity::RefreshingCredentials;
@@ -55,14 +55,8 @@ pub(super) struct Object<'a> {
 }
 
 impl Uploader {
-    pub(crate) fn new(
-        sdk: &SdkConfig,
-        credentials: RefreshingCredentials,
-        bucket: &str,
-        prefix: &str,
-        pod: &str,
-    ) -> Self {
-        let to = Arc::new(Destination::new(bucket, prefix, pod, sdk));
+    pub(crate) fn new(sdk: &SdkConfig, credentials: RefreshingCredentials, place: Place) -> Self {
+        let to = Arc::new(Destination::new(place, sdk));
         Self { client: client(sdk, credentials), to }
     }
 
@@ -75,7 +69,7 @@ impl Uploader {
     ) -> Result<Uploaded, UploadError> {
         let object = Object {
             uploader: self,
-            key: self.to.key(picture.kind.extension),
+            key: self.to.place.key(picture.kind.extension),
             content_type: picture.kind.media_type,
             source: without_secrets(&picture.url),
             started: Instant::now(),
@@ -102,11 +96,11 @@ impl Uploader {
 
     /// Puts a small object where pictures go, to see whether that is allowed. Returns its key.
     pub(crate) async fn probe(&self) -> Result<String, UploadError> {
-        let key = self.to.probe_key();
+        let key = self.to.place.probe_key();
         let body = Replay::arrived(vec![Bytes::from_static(PROBE)], Duration::ZERO);
         self.client
             .put_object()
-            .bucket(&self.to.bucket)
+            .bucket(&self.to.place.bucket)
             .key(&key)
             .content_type("text/plain")
             .content_length(body.content_length())
@@ -125,11 +119,11 @@ impl Object<'_> {
         let Uploader { client, to } = self.uploader;
         let request = client
             .put_object()
-            .bucket(&to.bucket)
+            .bucket(&to.place.bucket)
             .key(&self.key)
             .content_type(self.content_type)
             .metadata("source", &self.source)
-            .metadata("pod", &to.pod)
+            .metadata("pod", &to.place.pod)
             .checksum_algorithm(ChecksumAlgorithm::Crc32);
         let sent = if body.has_arrived() {
             let request = request.content_length(body.content_length());
