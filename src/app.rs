@@ -26,6 +26,8 @@ type CannotRun = Box<dyn std::error::Error>;
 #[must_use]
 pub fn run(arguments: Cli) -> ExitCode {
     let command = arguments.into_command();
+    // The first in this process, so none is installed yet.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let exit = match (sdk::region(), command) {
         (Err(error), _) => unusable(vec![format!("AWS_REGION: cannot be read: {error}")]),
         (Ok(region), Command::Run(settings)) => {

@@ -154,8 +154,8 @@ async fn find_principal(
     };
     let mut principal = Principal::of(&found, credentials.injected());
     let sts_error = principal.ask_sts(sdk, &found).await.err();
-    let left = principal.expiry.map(|at| at.duration_since(SystemTime::now()).unwrap_or_default());
-    let expires_in_seconds = left.map(|left| left.as_secs());
+    let left = |expiry: SystemTime| expiry.duration_since(SystemTime::now()).unwrap_or_default();
+    let expires_in_seconds = principal.expiry.map(|expiry| left(expiry).as_secs());
     Some(PrincipalReport { principal, expires_in_seconds, sts_error })
 }
 
@@ -168,7 +168,10 @@ fn other_role(expected: &str, found: Option<&PrincipalReport>) -> Option<Failure
 
 /// Asks each provider on its own, all at the same time, and classifies them as the chain would.
 async fn ask_each_provider(sdk: &SdkConfig, injected: &Injected) -> Vec<Link> {
-    let config = ProviderConfig::default().with_region(sdk.region().cloned());
+    let mut config = ProviderConfig::default().with_region(sdk.region().cloned());
+    if let Some(client) = sdk.http_client() {
+        config = config.with_http_client(client);
+    }
     let environment = EnvironmentVariableCredentialsProvider::new();
     let profile = ProfileFileCredentialsProvider::builder().configure(&config).build();
     let web_identity = WebIdentityTokenCredentialsProvider::builder().configure(&config).build();
