@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
+use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ChecksumAlgorithm;
-use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use super::checksum_trailer::ChecksumTrailer;
@@ -97,15 +97,13 @@ impl Uploader {
     /// Puts a small object where pictures go, to see whether that is allowed. Returns its key.
     pub(crate) async fn probe(&self) -> Result<String, UploadError> {
         let key = self.to.place.probe_key();
-        let body = Replay::arrived(vec![Bytes::from_static(PROBE)], Duration::ZERO);
         self.client
             .put_object()
             .bucket(&self.to.place.bucket)
             .key(&key)
             .content_type("text/plain")
-            .content_length(body.content_length())
-            .checksum_crc32(body.crc32())
-            .body(body.plain())
+            .checksum_algorithm(ChecksumAlgorithm::Crc32)
+            .body(ByteStream::from_static(PROBE))
             .send()
             .await
             .map_err(|error| UploadError::of("PutObject", &self.to, &error))?;
@@ -133,12 +131,14 @@ impl Object<'_> {
             let request = request.body(body.with_checksum_trailer());
             request.customize().interceptor(trailer).send().await
         };
-        if let Err(error) = sent {
+        match sent {
+            Ok(answer) if answer.e_tag.is_some() => {}
+            Ok(_) => return Err(UploadError::not_of_s3("PutObject", to)),
             // A picture that breaks off breaks the request too, and then it is the cause.
-            return Err(match body.failure() {
-                Some(broken) => broken.into(),
-                None => UploadError::of("PutObject", to, &error),
-            });
+            Err(error) => {
+                let broken = body.failure().map(UploadError::from);
+                return Err(broken.unwrap_or_else(|| UploadError::of("PutObject", to, &error)));
+            }
         }
         let fetch_time = body.finish()?;
         Ok(self.stored(body.length(), fetch_time, body.attempts()))
