@@ -20,7 +20,7 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use tokio::sync::{Notify, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::held::Held;
 use super::injected::Injected;
@@ -32,6 +32,10 @@ use crate::lock::lock;
 /// The pauses between refreshes that fail while the credentials in use are still valid.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+
+/// How long the chain may take to answer, with all its providers and retries: they have no limit of
+/// their own for an answer that stops in its middle.
+pub(crate) const CHAIN_TIME: Duration = Duration::from_secs(30);
 
 /// Why there are no credentials.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -221,10 +225,9 @@ impl Inner {
     }
 
     async fn ask(&self) -> Result<(Credentials, Principal), NoCredentials> {
-        let credentials = self
-            .chain
-            .provide_credentials()
+        let credentials = timeout(CHAIN_TIME, self.chain.provide_credentials())
             .await
+            .unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(CHAIN_TIME)))
             .map_err(|error| NoCredentials::Chain(Arc::new(error)))?;
         let principal = Principal::of(&credentials, &self.injected);
         if self.required.is_met_by(principal.provider) {

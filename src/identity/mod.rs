@@ -17,7 +17,7 @@ mod token;
 mod tests;
 
 pub(crate) use causes::{Diagnosis, ResolvedBy};
-pub(crate) use credentials::{NoCredentials, RefreshingCredentials, Standing};
+pub(crate) use credentials::{CHAIN_TIME, NoCredentials, RefreshingCredentials, Standing};
 pub(crate) use evidence::{Failure, S3Failure};
 pub(crate) use injected::Injected;
 pub(crate) use principal::Principal;

@@ -1,7 +1,6 @@
 //! The loop.
 
 use std::pin::pin;
-use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -11,12 +10,9 @@ use super::log::{announce, log};
 use super::ticks::{Grace, Ticks};
 use crate::config::Config;
 use crate::exit::{Exit, Signals};
-use crate::identity::{Diagnosis, Principal, ResolvedBy};
+use crate::identity::{CHAIN_TIME, Diagnosis, ResolvedBy};
 use crate::sdk::longest_picture;
 use crate::status::{Outcome, Status};
-
-/// How long the credential chain may take to answer, with all its providers and retries.
-const CHAIN_TIME: Duration = Duration::from_mins(3);
 
 pub(crate) struct Job {
     pub(crate) config: Config,
@@ -70,9 +66,12 @@ impl Job {
             let Err(error) = self.attempt.credentials.credentials().await else {
                 self.status.running();
                 match self.attempt.credentials.standing().principal {
-                    Some(principal) if announced => {
-                        let Principal { provider, account, .. } = &principal;
-                        tracing::info!(provider = provider.name(), account, "with {principal}");
+                    Some(it) if announced => {
+                        tracing::info!(
+                            provider = it.provider.name(),
+                            account = it.account,
+                            "with {it}"
+                        );
                     }
                     Some(principal) => announce(&self.config, to, Ok(&principal)),
                     None => {}
