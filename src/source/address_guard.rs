@@ -24,10 +24,7 @@ pub(crate) struct AddressRefused(String);
 fn refused_class(address: IpAddr) -> Option<&'static str> {
     match address {
         IpAddr::V4(v4) => refused_v4(v4),
-        IpAddr::V6(v6) => match embedded_v4(v6) {
-            Some(v4) => refused_v4(v4),
-            None => refused_v6(v6),
-        },
+        IpAddr::V6(v6) => embedded_v4(v6).map_or_else(|| refused_v6(v6), refused_v4),
     }
 }
 

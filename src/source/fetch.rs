@@ -88,11 +88,10 @@ impl Source {
             .send()
             .await
             .map_err(|error| self.limits.explain(error, deadline, None))?;
-        if !response.status().is_success() {
-            return Err(FetchError::Status {
-                status: response.status(),
-                retry_after: retry_after(response.headers()),
-            });
+        let status = response.status();
+        if !status.is_success() {
+            let retry_after = retry_after(response.headers());
+            return Err(FetchError::Status { status, retry_after });
         }
         Picture::open(response, self.limits, attempts, deadline).await
     }
