@@ -29,6 +29,8 @@ type CannotRun = Box<dyn std::error::Error>;
 #[must_use]
 pub fn run(arguments: Cli) -> ExitCode {
     let command = arguments.into_command();
+    // The first in this process, so none is installed yet.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let exit = match (sdk::region(), command) {
         (Err(error), _) => unusable(vec![format!("AWS_REGION: cannot be read: {error}")]),
         (Ok(region), Command::Run(settings)) => {
@@ -87,8 +89,7 @@ async fn job(config: Config, listener: Option<TcpListener>) -> Result<Exit, Cann
     let mut signals = Signals::install()?;
     let sdk = sdk::load(Some(&config.region), config.limits.fetch).await;
     let credentials = credentials(&sdk, config.require_identity)?;
-    let Config { bucket, key_prefix, pod, .. } = &config;
-    let uploader = Uploader::new(&sdk, credentials.clone(), bucket, key_prefix, pod);
+    let uploader = Uploader::new(&sdk, credentials.clone(), config.place.clone());
     let page = listener.as_ref().and_then(|_| page(&config, &uploader, &credentials));
     let observer = page.clone().map(|page| Arc::new(page) as Arc<dyn Observer>);
     let status = Status::new(credentials.clone(), config.interval, observer);
@@ -116,14 +117,14 @@ fn page(config: &Config, uploader: &Uploader, credentials: &RefreshingCredential
     let to = &uploader.to;
     let about = About {
         sources: config.image_urls.iter().map(without_secrets).collect(),
-        destination: format!("s3://{}/{}{}/", to.bucket, to.prefix, to.pod),
+        destination: format!("s3://{}/{}{}/", to.place.bucket, to.place.prefix, to.place.pod),
         endpoint: to.endpoint.clone(),
         region: to.region.clone(),
         interval: config.interval,
         count: config.count,
         concurrency: config.concurrency,
         keep_pictures: options.keep_pictures,
-        pod_name: to.pod.clone(),
+        pod_name: to.place.pod.clone(),
     };
     let page = Page::new(options, about, credentials.clone());
     tokio::spawn(page.clone().follow_credentials());
@@ -150,8 +151,8 @@ async fn identity(config: &IdentityConfig) -> Result<Report, CannotRun> {
     let sdk = sdk::load(config.region.as_deref(), std::time::Duration::ZERO).await;
     let credentials = credentials(&sdk, config.require_identity)?;
     let mut report = Report::make(&sdk, &credentials, config.expect_role.as_deref()).await;
-    if let Some((bucket, prefix, pod)) = config.probe.as_ref().filter(|_| report.is_ok()) {
-        match Uploader::new(&sdk, credentials.clone(), bucket, prefix, pod).probe().await {
+    if let Some(place) = config.probe.clone().filter(|_| report.is_ok()) {
+        match Uploader::new(&sdk, credentials.clone(), place).probe().await {
             Ok(key) => report.add_access(Some(key), None),
             Err(UploadError::S3(failure)) => {
                 let failure = Failure::S3(failure);

@@ -13,16 +13,12 @@ use crate::identity::Requirement;
 use crate::page::{Hosts, PageOptions};
 use crate::source::Limits;
 use crate::telemetry::LogFormat;
+use crate::upload::Place;
 
 /// The settings of the job, all of them usable. The options in `cli` say what each is for.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    /// The bucket's name or an access point's ARN.
-    pub(crate) bucket: String,
-    /// May be empty.
-    pub(crate) key_prefix: String,
-    /// The pod's name.
-    pub(crate) pod: String,
+    pub(crate) place: Place,
     /// At least one, each http or https.
     pub(crate) image_urls: Vec<Url>,
     /// Zero means at once.
@@ -52,8 +48,8 @@ pub(crate) struct IdentityConfig {
     pub(crate) expect_role: Option<String>,
     /// Whether to print JSON instead of text.
     pub(crate) json: bool,
-    /// Bucket, key prefix and pod of the object to upload, if one is to be uploaded.
-    pub(crate) probe: Option<(String, String, String)>,
+    /// Where to upload an object, if one is to be uploaded.
+    pub(crate) probe: Option<Place>,
     /// The region; without one, everything that needs no region is still reported.
     pub(crate) region: Option<String>,
 }

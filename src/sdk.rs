@@ -9,6 +9,8 @@ use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 
 /// How long S3 may take to answer once it has received a picture or a part.
 const ANSWER_TIME: Duration = Duration::from_mins(1);
@@ -38,7 +40,9 @@ pub(crate) fn region() -> io::Result<Option<Region>> {
 /// The SDK's settings, with everything else from its default chain, credentials included. A request
 /// may take as long as its body, so `body_time` is the longest time that a body needs to arrive.
 pub(crate) async fn load(region: Option<&str>, body_time: Duration) -> SdkConfig {
+    let tls = Provider::Rustls(CryptoMode::Ring);
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(aws_smithy_http_client::Builder::new().tls_provider(tls).build_https())
         .region(region.map(|region| Region::new(region.to_owned())))
         .retry_config(
             // A tick has time for one retry more than the SDK's default, but not for pauses of 20 s.

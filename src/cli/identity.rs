@@ -3,10 +3,8 @@
 use aws_types::region::Region;
 use clap::Args;
 
-use super::shared::{Guard, Pod, REQUIRE_IDENTITY};
-use crate::config::{
-    IdentityConfig, Problems, bucket, key_prefix, optional, pod_name, region_name, role_name,
-};
+use super::shared::{Guard, PlaceArguments, REQUIRE_IDENTITY};
+use crate::config::{IdentityConfig, Problems, optional, region_name, role_name};
 
 /// The arguments of `identity` as they were given.
 #[derive(Args, Clone, Debug)]
@@ -27,16 +25,8 @@ pub(crate) struct IdentityArguments {
     #[arg(long)]
     probe: bool,
 
-    /// The bucket, for --probe
-    #[arg(long, env = "S3_BUCKET_NAME", value_name = "NAME")]
-    bucket: Option<String>,
-
-    /// The beginning of the object's key, for --probe
-    #[arg(long, env = "S3_KEY_PREFIX", value_name = "PREFIX", default_value = "")]
-    key_prefix: String,
-
     #[command(flatten)]
-    pod: Pod,
+    place: PlaceArguments,
 }
 
 impl IdentityArguments {
@@ -47,11 +37,7 @@ impl IdentityArguments {
         let p = &mut problems;
         let require_identity = p.take(REQUIRE_IDENTITY, self.guard.require_identity.parse());
         let expect_role = p.take("--expect-role", optional(self.expect_role.as_deref(), role_name));
-        let probe = self.probe.then(|| {
-            let bucket = p.take("--bucket / S3_BUCKET_NAME", bucket(self.bucket));
-            let prefix = p.take("--key-prefix / S3_KEY_PREFIX", key_prefix(self.key_prefix));
-            (bucket, prefix, pod_name(self.pod.pod_name))
-        });
+        let probe = self.probe.then(|| self.place.check(p));
         let region = region_name(region);
         let region = if self.probe { p.note("AWS_REGION", region) } else { region.ok() };
         let json = self.json;

@@ -7,14 +7,13 @@ use aws_types::region::Region;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{
-    Config, Problems, boolean, bucket, concurrency, count, duration, hosts, image_url,
-    keep_pictures, key_prefix, listen, log_filter, log_format, optional, pod_name, region_name,
-    size, timeout,
+    Config, Problems, boolean, concurrency, count, duration, hosts, image_url, keep_pictures,
+    listen, log_filter, log_format, optional, region_name, size, timeout,
 };
 use crate::page::PageOptions;
 use crate::source::Limits;
 use identity::IdentityArguments;
-use shared::{Guard, Pod, REQUIRE_IDENTITY};
+use shared::{Guard, PlaceArguments, REQUIRE_IDENTITY};
 
 /// Version and commit, as `--version` prints them.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("GIT_COMMIT"), ")");
@@ -59,9 +58,8 @@ required identity; 4 no credentials or no access to S3 within STARTUP_GRACE; 130
 /// The settings of the job as they were given.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Settings {
-    /// The bucket to which pictures are uploaded (required)
-    #[arg(long, env = "S3_BUCKET_NAME", value_name = "NAME")]
-    bucket: Option<String>,
+    #[command(flatten)]
+    place: PlaceArguments,
 
     #[command(flatten)]
     guard: Guard,
@@ -96,19 +94,6 @@ pub(crate) struct Settings {
     /// How many pictures may be in flight at the same time
     #[arg(long, env = "CONCURRENCY", value_name = "N", default_value = "1")]
     concurrency: String,
-
-    /// The beginning of every object's key [default: empty]
-    #[arg(
-        long,
-        env = "S3_KEY_PREFIX",
-        value_name = "PREFIX",
-        default_value = "",
-        hide_default_value = true
-    )]
-    key_prefix: String,
-
-    #[command(flatten)]
-    pod: Pod,
 
     /// The largest picture that is uploaded; nothing is kept of a larger one
     #[arg(long, env = "MAX_IMAGE_SIZE", value_name = "SIZE", default_value = "64MiB")]
@@ -212,7 +197,7 @@ impl Settings {
         let mut problems = Problems(Vec::new());
         let p = &mut problems;
         let config = Config {
-            bucket: p.take("--bucket / S3_BUCKET_NAME", bucket(self.bucket)),
+            place: self.place.check(p),
             region: p.take("AWS_REGION", region_name(region)),
             require_identity: p.take(REQUIRE_IDENTITY, self.guard.require_identity.parse()),
             startup_grace: p.take("--startup-grace / STARTUP_GRACE", duration(&self.startup_grace)),
@@ -224,8 +209,6 @@ impl Settings {
             interval: p.take("--interval / INTERVAL", duration(&self.interval)),
             count: p.take("--count / COUNT", optional(self.count.as_deref(), count)),
             concurrency: p.take("--concurrency / CONCURRENCY", concurrency(&self.concurrency)),
-            key_prefix: p.take("--key-prefix / S3_KEY_PREFIX", key_prefix(self.key_prefix)),
-            pod: pod_name(self.pod.pod_name),
             limits: Limits {
                 size: p.take("--max-image-size / MAX_IMAGE_SIZE", size(&self.max_image_size)),
                 fetch: p.take("--fetch-timeout / FETCH_TIMEOUT", timeout(&self.fetch_timeout)),

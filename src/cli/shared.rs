@@ -2,6 +2,9 @@
 
 use clap::Args;
 
+use crate::config::{Problems, bucket, key_prefix, pod_name};
+use crate::upload::Place;
+
 /// The identity that is required, for `run` and for `identity`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Guard {
@@ -13,11 +16,31 @@ pub(super) struct Guard {
     pub(super) require_identity: String,
 }
 
+/// Where objects go, for `run` and for `identity --probe`.
 #[derive(Args, Clone, Debug)]
-pub(super) struct Pod {
+pub(super) struct PlaceArguments {
+    /// The bucket to which objects are uploaded (required)
+    #[arg(long, env = "S3_BUCKET_NAME", value_name = "NAME")]
+    bucket: Option<String>,
+
+    /// The beginning of every object's key [default: empty]
+    #[arg(long, env = "S3_KEY_PREFIX", value_name = "PREFIX")]
+    key_prefix: Option<String>,
+
     /// The pod's name, for keys and metadata of objects [default: the host name]
     #[arg(long, env = "POD_NAME", value_name = "NAME")]
-    pub(super) pod_name: Option<String>,
+    pod_name: Option<String>,
+}
+
+impl PlaceArguments {
+    pub(super) fn check(self, problems: &mut Problems) -> Place {
+        let prefix = key_prefix(self.key_prefix.unwrap_or_default());
+        Place {
+            bucket: problems.take("--bucket / S3_BUCKET_NAME", bucket(self.bucket)),
+            prefix: problems.take("--key-prefix / S3_KEY_PREFIX", prefix),
+            pod: pod_name(self.pod_name),
+        }
+    }
 }
 
 pub(super) const REQUIRE_IDENTITY: &str = "--require-identity / REQUIRE_IDENTITY";

@@ -6,6 +6,9 @@
 //! is repeated with backoff. Time is counted on the monotonic clock, so that a step of the wall clock
 //! neither ends credentials early nor keeps expired ones.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -17,20 +20,22 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use tokio::sync::{Notify, watch};
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, timeout};
 
 use super::held::Held;
 use super::injected::Injected;
 use super::principal::Principal;
 use super::provider::Requirement;
 use crate::backoff::{Pauses, pauses};
-use crate::errors::one_line;
 use crate::lock::lock;
 
 /// The pauses between refreshes that fail while the credentials in use are still valid.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+
+/// How long the chain may take to answer, with all its providers and retries: they have no limit of
+/// their own for an answer that stops in its middle.
+pub(crate) const CHAIN_TIME: Duration = Duration::from_secs(30);
 
 /// Why there are no credentials.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -59,9 +64,9 @@ struct Inner {
     chain: SharedCredentialsProvider,
     required: Requirement,
     injected: Injected,
-    refused: CancellationToken,
     renewed: Notify,
     changes: watch::Sender<()>,
+    failure: watch::Sender<Option<NoCredentials>>,
     state: Mutex<State>,
 }
 
@@ -114,9 +119,9 @@ impl RefreshingCredentials {
             chain,
             required,
             injected,
-            refused: CancellationToken::new(),
             renewed: Notify::new(),
             changes: watch::Sender::new(()),
+            failure: watch::Sender::new(None),
             state: Mutex::default(),
         }))
     }
@@ -159,11 +164,6 @@ impl RefreshingCredentials {
             .clone()
     }
 
-    /// Who the credentials in use stand for.
-    pub(crate) fn principal(&self) -> Option<Principal> {
-        lock(&self.0.state).held.as_ref().map(|held| held.principal.clone())
-    }
-
     pub(crate) fn standing(&self) -> Standing {
         let state = lock(&self.0.state);
         let held = state.held.as_ref();
@@ -180,6 +180,11 @@ impl RefreshingCredentials {
     /// Changes whenever [`RefreshingCredentials::standing`] may.
     pub(crate) fn changes(&self) -> watch::Receiver<()> {
         self.0.changes.subscribe()
+    }
+
+    /// Why the last refresh that failed did so.
+    pub(crate) fn failure(&self) -> watch::Receiver<Option<NoCredentials>> {
+        self.0.failure.subscribe()
     }
 
     /// Asks STS at each refresh which role this is, for status and metrics. Never returns.
@@ -202,13 +207,6 @@ impl RefreshingCredentials {
         }
     }
 
-    #[cfg(test)]
-    pub(super) fn step_wall_clock_past_expiry(&self) {
-        if let Some(held) = &mut lock(&self.0.state).held {
-            held.step_wall_clock_past_expiry();
-        }
-    }
-
     /// Drops the credentials in use: S3 says that they are not valid, whatever the clocks say.
     pub(crate) fn forget(&self) {
         lock(&self.0.state).held = None;
@@ -216,8 +214,9 @@ impl RefreshingCredentials {
     }
 
     /// Returns once a provider has answered that is not the required one.
-    pub(crate) async fn refused(&self) {
-        self.0.refused.cancelled().await;
+    pub(crate) async fn refused(&self) -> Option<NoCredentials> {
+        let is_refused = |failure: &_| matches!(failure, Some(NoCredentials::Refused { .. }));
+        self.failure().wait_for(is_refused).await.ok()?.clone()
     }
 }
 
@@ -247,26 +246,19 @@ impl Inner {
                 self.changes.send_replace(());
                 if matches!(error, NoCredentials::Refused { .. }) {
                     state.held = None;
-                    self.refused.cancel();
                 }
                 let pauses = state.pauses.get_or_insert_with(|| pauses(FIRST_PAUSE, LONGEST_PAUSE));
                 state.not_before = pauses.next().map(|pause| Instant::now() + pause);
-                if state.held.as_ref().is_some_and(|held| !held.has_ended()) {
-                    tracing::warn!(
-                        error = one_line(&error),
-                        "credentials could not be refreshed; those in use are still valid"
-                    );
-                }
+                self.failure.send_replace(Some(error.clone()));
                 Err(error)
             }
         }
     }
 
     async fn ask(&self) -> Result<(Credentials, Principal), NoCredentials> {
-        let credentials = self
-            .chain
-            .provide_credentials()
+        let credentials = timeout(CHAIN_TIME, self.chain.provide_credentials())
             .await
+            .unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(CHAIN_TIME)))
             .map_err(|error| NoCredentials::Chain(Arc::new(error)))?;
         let principal = Principal::of(&credentials, &self.injected);
         if self.required.is_met_by(principal.provider) {

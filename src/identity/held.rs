@@ -22,13 +22,13 @@ pub(super) struct Held {
     /// When they arrived.
     pub(super) since: SystemTime,
     /// `None` for static credentials.
-    lifetime: Option<Lifetime>,
+    pub(super) lifetime: Option<Lifetime>,
 }
 
-struct Lifetime {
+pub(super) struct Lifetime {
     /// When to refresh, by the monotonic clock and by the wall clock.
     refresh_at: Instant,
-    refresh_at_wall_clock: SystemTime,
+    pub(super) refresh_at_wall_clock: SystemTime,
     ends_at: Instant,
 }
 
@@ -61,12 +61,5 @@ impl Held {
             Instant::now() >= lifetime.refresh_at
                 || SystemTime::now() >= lifetime.refresh_at_wall_clock
         })
-    }
-
-    #[cfg(test)]
-    pub(super) fn step_wall_clock_past_expiry(&mut self) {
-        if let Some(lifetime) = &mut self.lifetime {
-            lifetime.refresh_at_wall_clock = SystemTime::UNIX_EPOCH;
-        }
     }
 }

@@ -15,17 +15,11 @@ mod report_text;
 mod token;
 
 #[cfg(test)]
-mod causes_cases;
-#[cfg(test)]
-mod causes_samples;
-#[cfg(test)]
-mod causes_tests;
-#[cfg(test)]
-mod credentials_tests;
+mod tests;
 
 pub(crate) use causes::{Diagnosis, ResolvedBy};
 pub(crate) use chain::{Link, chain};
-pub(crate) use credentials::{NoCredentials, RefreshingCredentials, Standing};
+pub(crate) use credentials::{CHAIN_TIME, NoCredentials, RefreshingCredentials, Standing};
 pub(crate) use evidence::{Failure, S3Failure};
 pub(crate) use injected::Injected;
 pub(crate) use principal::Principal;

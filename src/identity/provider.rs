@@ -30,17 +30,22 @@ pub(crate) enum Provider {
 }
 
 impl Provider {
+    /// Its name, and what it is called in sentences.
+    const fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Environment => ("environment", "environment variables"),
+            Self::Profile => ("profile", "a profile"),
+            Self::Irsa => ("irsa", "IRSA"),
+            Self::PodIdentity => ("pod-identity", "EKS Pod Identity"),
+            Self::Ecs => ("ecs", "the ECS container provider"),
+            Self::Instance => ("instance", "the instance metadata (the node's role)"),
+            Self::Unknown => ("unknown", "an unknown provider"),
+        }
+    }
+
     /// Its name in flags, metrics and logs, and in JSON.
     pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Environment => "environment",
-            Self::Profile => "profile",
-            Self::Irsa => "irsa",
-            Self::PodIdentity => "pod-identity",
-            Self::Ecs => "ecs",
-            Self::Instance => "instance",
-            Self::Unknown => "unknown",
-        }
+        self.names().0
     }
 
     /// Which of the two users of the SDK's container provider these variables are for.
@@ -72,15 +77,7 @@ impl Provider {
 /// For sentences.
 impl fmt::Display for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Environment => "environment variables",
-            Self::Profile => "a profile",
-            Self::Irsa => "IRSA",
-            Self::PodIdentity => "EKS Pod Identity",
-            Self::Ecs => "the ECS container provider",
-            Self::Instance => "the instance metadata (the node's role)",
-            Self::Unknown => "an unknown provider",
-        })
+        f.write_str(self.names().1)
     }
 }
 

@@ -98,18 +98,12 @@ impl Report {
         let summary = match (&diagnosis, &principal) {
             (Some(diagnosis), _) => diagnosis.cause.clone(),
             (None, Some(found)) if required == Requirement::Any => found.principal.to_string(),
-            (None, Some(found)) => {
-                format!("{}: as required ({required})", found.principal)
-            }
+            (None, Some(found)) => format!("{}: as required ({required})", found.principal),
             (None, None) => String::new(),
         };
         let verdict =
             Verdict { ok: diagnosis.is_none(), required: required.to_string(), summary, diagnosis };
-        let mut notes = notes(&chain, injected);
-        if sdk.region().is_none() {
-            notes
-                .push("no region is set, so STS and S3 cannot be asked: set AWS_REGION".to_owned());
-        }
+        let notes = notes(&chain, injected, sdk.region().is_some());
         let variables = injected.shown();
         let injected = InjectedReport { variables, tokens: Tokens::read(injected) };
         Self { injected, chain, notes, principal, access: None, verdict }
@@ -142,8 +136,8 @@ async fn find_principal(
     };
     let mut principal = Principal::of(&found, credentials.injected());
     let sts_error = principal.ask_sts(sdk, &found).await.err();
-    let left = principal.expiry.map(|at| at.duration_since(SystemTime::now()).unwrap_or_default());
-    let expires_in_seconds = left.map(|left| left.as_secs());
+    let left = |expiry: SystemTime| expiry.duration_since(SystemTime::now()).unwrap_or_default();
+    let expires_in_seconds = principal.expiry.map(|expiry| left(expiry).as_secs());
     Some(PrincipalReport { principal, expires_in_seconds, sts_error })
 }
 
@@ -156,7 +150,10 @@ fn other_role(expected: &str, found: Option<&PrincipalReport>) -> Option<Failure
 
 /// Asks each provider on its own, all at the same time, and classifies them as the chain would.
 async fn ask_each_provider(sdk: &SdkConfig, injected: &Injected) -> Vec<Link> {
-    let config = ProviderConfig::default().with_region(sdk.region().cloned());
+    let mut config = ProviderConfig::default().with_region(sdk.region().cloned());
+    if let Some(client) = sdk.http_client() {
+        config = config.with_http_client(client);
+    }
     let environment = EnvironmentVariableCredentialsProvider::new();
     let profile = ProfileFileCredentialsProvider::builder().configure(&config).build();
     let web_identity = WebIdentityTokenCredentialsProvider::builder().configure(&config).build();
@@ -190,7 +187,7 @@ async fn ask_each_provider(sdk: &SdkConfig, injected: &Injected) -> Vec<Link> {
 }
 
 /// What about the chain deserves a sentence.
-fn notes(chain: &[Link], injected: &Injected) -> Vec<String> {
+fn notes(chain: &[Link], injected: &Injected, has_region: bool) -> Vec<String> {
     let mut notes = Vec::new();
     let would_answer =
         |link: &Link| link.provider == Provider::PodIdentity && link.state == State::WouldAnswer;
@@ -203,6 +200,10 @@ fn notes(chain: &[Link], injected: &Injected) -> Vec<String> {
             let note = "only the node's role is left: nothing was injected into this pod";
             notes.push(note.to_owned());
         }
+    }
+    if !has_region {
+        let note = "no region is set, so STS and S3 cannot be asked: set AWS_REGION";
+        notes.push(note.to_owned());
     }
     notes
 }

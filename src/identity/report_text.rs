@@ -76,7 +76,7 @@ fn write_token(f: &mut fmt::Formatter<'_>, name: &str, token: &Token) -> fmt::Re
     };
     for (claim, value) in [
         ("issuer", claims.iss.as_str()),
-        ("audience", &claims.aud.all().join(", ")),
+        ("audience", &claims.aud.join(", ")),
         ("namespace", &bound.namespace),
         ("service account", &bound.serviceaccount.name),
         ("pod", &bound.pod.name),

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::{Duration, SystemTime};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::injected::{Injected, TOKEN_FILE, WEB_IDENTITY_TOKEN_FILE};
 
@@ -47,8 +47,8 @@ pub(super) struct Claims {
     /// The issuer: the cluster's OIDC provider.
     #[serde(rename(serialize = "issuer"))]
     pub(super) iss: String,
-    #[serde(rename(serialize = "audience"))]
-    pub(super) aud: Audience,
+    #[serde(rename(serialize = "audience"), deserialize_with = "one_or_several")]
+    pub(super) aud: Vec<String>,
     /// `system:serviceaccount:NAMESPACE:NAME`.
     #[serde(rename(serialize = "subject"))]
     pub(super) sub: String,
@@ -60,26 +60,17 @@ pub(super) struct Claims {
 }
 
 /// One audience or several: RFC 7519 allows both.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(untagged)]
-pub(super) enum Audience {
-    One(String),
-    Many(Vec<String>),
-}
-
-impl Default for Audience {
-    fn default() -> Self {
-        Self::Many(Vec::new())
+fn one_or_several<'de, D: Deserializer<'de>>(audience: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Audience {
+        One(String),
+        Several(Vec<String>),
     }
-}
-
-impl Audience {
-    pub(super) fn all(&self) -> &[String] {
-        match self {
-            Self::One(one) => std::slice::from_ref(one),
-            Self::Many(many) => many,
-        }
-    }
+    Ok(match Audience::deserialize(audience)? {
+        Audience::One(one) => vec![one],
+        Audience::Several(several) => several,
+    })
 }
 
 /// What a token is bound to: the `kubernetes.io` claim.
@@ -122,9 +113,9 @@ impl Subject {
 impl Claims {
     /// How long the token is still valid, or as an error for how long it has not been.
     pub(super) fn time_left(&self) -> Result<Duration, Duration> {
-        let expiry = SystemTime::UNIX_EPOCH + Duration::from_secs(self.exp);
-        let now = SystemTime::now();
-        expiry.duration_since(now).map_err(|_| now.duration_since(expiry).unwrap_or_default())
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let left = Duration::from_secs(self.exp).checked_sub(now);
+        left.ok_or_else(|| now.saturating_sub(Duration::from_secs(self.exp)))
     }
 }
 

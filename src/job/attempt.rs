@@ -3,7 +3,10 @@
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::identity::{Diagnosis, Failure, NoCredentials, RefreshingCredentials, ResolvedBy};
+use super::log::log_failed_refresh;
+use crate::identity::{
+    Diagnosis, Failure, NoCredentials, RefreshingCredentials, ResolvedBy, Standing,
+};
 use crate::source::{Source, Tee, Tees};
 use crate::status::Outcome;
 use crate::upload::{UploadError, Uploader, without_secrets};
@@ -53,6 +56,24 @@ impl Attempt {
             object: self.uploader.upload(picture, &self.cancel).await?,
             copy: tee.and_then(Tee::into_bytes),
         })
+    }
+
+    /// Logs why credentials cannot be refreshed while those in use are still valid: once for each
+    /// cause, until a refresh succeeds again. Never returns.
+    pub(super) async fn log_failed_refreshes(self) {
+        let mut failure = self.credentials.failure();
+        let mut logged = None;
+        while failure.changed().await.is_ok() {
+            let error = failure.borrow_and_update().clone();
+            let Standing { usable, refreshes, .. } = self.credentials.standing();
+            let Some(error) = error.filter(|_| usable) else { continue };
+            let diagnosis = self.explain(&error).await;
+            let this = Some((diagnosis.id, refreshes.succeeded));
+            if logged != this {
+                log_failed_refresh(&error, &diagnosis);
+                logged = this;
+            }
+        }
     }
 
     /// Why there are no credentials.

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::identity::{Diagnosis, Principal};
+use crate::errors::one_line;
+use crate::identity::{Diagnosis, NoCredentials, Principal};
 use crate::status::Outcome;
-use crate::upload::{Destination, UploadError, Uploaded, without_secrets};
+use crate::upload::{Destination, Place, UploadError, Uploaded, without_secrets};
 
 /// Logs what the job will do, and whose credentials there are, or why there are none yet.
 pub(super) fn announce(
@@ -15,8 +16,9 @@ pub(super) fn announce(
 ) {
     let sources: Vec<_> = config.image_urls.iter().map(without_secrets).collect();
     let sources = sources.join(" ");
-    let destination = format!("s3://{}/{}{}/", to.bucket, to.prefix, to.pod);
-    let at = to.endpoint.as_ref().unwrap_or(&to.region);
+    let Destination { place: Place { bucket, prefix, pod }, endpoint, region } = to;
+    let destination = format!("s3://{bucket}/{prefix}{pod}/");
+    let at = endpoint.as_ref().unwrap_or(region);
     let interval = humantime::format_duration(config.interval);
     let (principal, diagnosis) = (identity.ok(), identity.err());
     let identity = match principal {
@@ -73,6 +75,17 @@ pub(super) fn log(outcome: &Outcome) {
             tracing::error!(reason = "bug", error = %panic, "upload failed");
         }
     }
+}
+
+pub(super) fn log_failed_refresh(error: &NoCredentials, diagnosis: &Diagnosis) {
+    let Diagnosis { id, cause, fix, .. } = diagnosis;
+    tracing::warn!(
+        error = one_line(error),
+        diagnosis = id,
+        cause,
+        fix,
+        "credentials could not be refreshed; those in use are still valid"
+    );
 }
 
 fn millis(time: Duration) -> u64 {

@@ -1,7 +1,6 @@
 //! The loop.
 
 use std::pin::pin;
-use std::time::Duration;
 
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -11,12 +10,9 @@ use super::log::{announce, log};
 use super::ticks::{Grace, Ticks};
 use crate::config::Config;
 use crate::exit::{Exit, Signals};
-use crate::identity::{Diagnosis, NoCredentials, Principal, ResolvedBy};
+use crate::identity::{CHAIN_TIME, Diagnosis, ResolvedBy};
 use crate::sdk::longest_picture;
 use crate::status::{Outcome, Status};
-
-/// How long the credential chain may take to answer, with all its providers and retries.
-const CHAIN_TIME: Duration = Duration::from_mins(3);
 
 pub(crate) struct Job {
     pub(crate) config: Config,
@@ -39,6 +35,7 @@ impl Job {
         if let Err(exit) = start {
             return exit;
         }
+        tokio::spawn(self.attempt.clone().log_failed_refreshes());
         let mut pictures = JoinSet::new();
         let exit = self.upload_at_each_tick(&mut pictures, signals).await;
         self.status.ending();
@@ -63,17 +60,28 @@ impl Job {
     async fn await_credentials(&self) -> Result<(), Exit> {
         let mut grace = Grace::new(self.config.startup_grace);
         let mut announced = false;
+        let to = &self.attempt.uploader.to;
         loop {
             self.status.alive_until(Instant::now() + CHAIN_TIME);
             let Err(error) = self.attempt.credentials.credentials().await else {
                 self.status.running();
-                self.announce_identity(announced);
+                match self.attempt.credentials.standing().principal {
+                    Some(it) if announced => {
+                        tracing::info!(
+                            provider = it.provider.name(),
+                            account = it.account,
+                            "with {it}"
+                        );
+                    }
+                    Some(principal) => announce(&self.config, to, Ok(&principal)),
+                    None => {}
+                }
                 return Ok(());
             };
             let diagnosis = self.attempt.explain(&error).await;
             self.status.waiting(&diagnosis);
             if !announced {
-                self.announce(Err(&diagnosis));
+                announce(&self.config, to, Err(&diagnosis));
                 announced = true;
             }
             if let Some(pause) = grace.pause_after(&diagnosis) {
@@ -84,21 +92,6 @@ impl Job {
             tracing::error!(diagnosis = id, cause, fix, "no usable credentials");
             let hopeless = resolved_by == ResolvedBy::Never;
             return Err(if hopeless { Exit::WrongIdentity } else { Exit::NotReady });
-        }
-    }
-
-    fn announce(&self, identity: Result<&Principal, &Diagnosis>) {
-        announce(&self.config, &self.attempt.uploader.to, identity);
-    }
-
-    fn announce_identity(&self, announced: bool) {
-        match self.attempt.credentials.principal() {
-            Some(principal) if announced => {
-                let Principal { provider, account, .. } = &principal;
-                tracing::info!(provider = provider.name(), account, "with {principal}");
-            }
-            Some(principal) => self.announce(Ok(&principal)),
-            None => {}
         }
     }
 
@@ -123,7 +116,11 @@ impl Job {
             tokio::select! {
                 biased;
                 signal = &mut signal => return Exit::Signalled(signal),
-                () = &mut refused => return self.end_with_other_identity().await,
+                Some(error) = &mut refused => {
+                    let Diagnosis { id, cause, fix, .. } = attempt.explain(&error).await;
+                    tracing::error!(diagnosis = id, cause, fix, "the identity has changed");
+                    return Exit::WrongIdentity;
+                }
                 Some(ended) = pictures.join_next(), if !pictures.is_empty() => {
                     match (self.record(ended), &mut grace) {
                         (Outcome::Uploaded { .. }, grace) => {
@@ -150,18 +147,6 @@ impl Job {
                 }
             }
         }
-    }
-
-    async fn end_with_other_identity(&self) -> Exit {
-        if let Err(error @ NoCredentials::Refused { .. }) =
-            self.attempt.credentials.credentials().await
-        {
-            let diagnosis = self.attempt.explain(&error).await;
-            self.status.waiting(&diagnosis);
-            let Diagnosis { id, cause, fix, .. } = diagnosis;
-            tracing::error!(diagnosis = id, cause, fix, "the identity has changed");
-        }
-        Exit::WrongIdentity
     }
 
     /// Waits for all pictures in flight.

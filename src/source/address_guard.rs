@@ -24,10 +24,7 @@ pub(crate) struct AddressRefused(String);
 fn refused_class(address: IpAddr) -> Option<&'static str> {
     match address {
         IpAddr::V4(v4) => refused_v4(v4),
-        IpAddr::V6(v6) => match embedded_v4(v6) {
-            Some(v4) => refused_v4(v4),
-            None => refused_v6(v6),
-        },
+        IpAddr::V6(v6) => embedded_v4(v6).map_or_else(|| refused_v6(v6), refused_v4),
     }
 }
 
@@ -46,11 +43,9 @@ fn refused_v4(address: Ipv4Addr) -> Option<&'static str> {
 }
 
 fn refused_v6(address: Ipv6Addr) -> Option<&'static str> {
-    if address.is_loopback() {
-        return Some("loopback");
-    }
     match address.segments() {
         [0, 0, 0, 0, 0, 0, 0, 0] => Some("unspecified"),
+        [0, 0, 0, 0, 0, 0, 0, 1] => Some("loopback"),
         [0xfe80..=0xfebf, ..] => Some("link-local"),
         [0xfec0..=0xfeff, ..] => Some("site-local"),
         // Unique local addresses, fd00:ec2::/32 (AWS's own endpoints) among them; and local-use

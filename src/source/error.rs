@@ -33,9 +33,7 @@ pub(crate) enum FetchError {
     TooLarge { limit: u64 },
     #[error("{received} bytes arrived, but Content-Length declared {declared}")]
     Length { received: u64, declared: u64 },
-    #[error(
-        "the {kind} is incomplete after {received} bytes, although as many arrived as declared"
-    )]
+    #[error("the {kind} is incomplete, although it ends where it should, after {received} bytes")]
     Truncated {
         received: u64,
         /// The media type.
@@ -78,24 +76,13 @@ impl FetchError {
         }
     }
 
-    /// Whether another attempt may succeed: the network failed, or the host asked to come back later.
-    pub(crate) fn is_transient(&self) -> bool {
+    /// The pause before another attempt, if one may succeed: the network failed, or the host is busy
+    /// and may have said for how long.
+    pub(crate) fn pause(&self, backoff: Duration) -> Option<Duration> {
         match self {
-            Self::Status { status, .. } => {
-                status.is_server_error()
-                    || matches!(
-                        *status,
-                        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
-                    )
-            }
-            Self::Connect(_) | Self::Timeout { .. } => true,
-            _ => false,
-        }
-    }
-
-    pub(crate) fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Status { retry_after, .. } => *retry_after,
+            Self::Status { status, retry_after } => matches!(status.as_u16(), 408 | 429 | 500..)
+                .then_some(backoff.max(retry_after.unwrap_or_default())),
+            Self::Connect(_) | Self::Timeout { .. } => Some(backoff),
             _ => None,
         }
     }

@@ -9,9 +9,8 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::address_guard::AddressGuard;
-use super::download::Limits;
 use super::error::FetchError;
-use super::picture::Picture;
+use super::picture::{Limits, Picture};
 use crate::backoff::pauses;
 
 /// Redirects that are followed for one picture.
@@ -67,9 +66,8 @@ impl Source {
         };
         attempt
             .retry(pauses(FIRST_PAUSE, LONGEST_PAUSE))
-            .when(FetchError::is_transient)
             .adjust(|error, backoff| {
-                let pause = error.retry_after().max(backoff)?;
+                let pause = error.pause(backoff?)?;
                 tracing::debug!(%error, ?pause, "asking the image host again");
                 (pause < deadline.saturating_duration_since(Instant::now())).then_some(pause)
             })
@@ -90,11 +88,10 @@ impl Source {
             .send()
             .await
             .map_err(|error| self.limits.explain(error, deadline, None))?;
-        if !response.status().is_success() {
-            return Err(FetchError::Status {
-                status: response.status(),
-                retry_after: retry_after(response.headers()),
-            });
+        let status = response.status();
+        if !status.is_success() {
+            let retry_after = retry_after(response.headers());
+            return Err(FetchError::Status { status, retry_after });
         }
         Picture::open(response, self.limits, attempts, deadline).await
     }

@@ -2,16 +2,14 @@
 //! the rules that make a picture whole.
 
 mod address_guard;
-mod download;
 mod error;
 mod fetch;
 mod image_kind;
 mod picture;
 mod tee;
 
-pub(crate) use download::Limits;
 pub(crate) use error::FetchError;
 pub(crate) use fetch::Source;
 pub(crate) use image_kind::ImageKind;
-pub(crate) use picture::Picture;
+pub(crate) use picture::{Limits, Picture};
 pub(crate) use tee::{Tee, Tees};

@@ -13,28 +13,32 @@ use crate::identity::RefreshingCredentials;
 
 /// A bucket, and this pod's own place in it.
 #[derive(Clone, Debug)]
-pub(crate) struct Destination {
+pub(crate) struct Place {
+    /// The bucket's name or an access point's ARN.
     pub(crate) bucket: String,
     /// What every key begins with; may be empty.
     pub(crate) prefix: String,
     /// This pod's name, which is the next part of every key.
     pub(crate) pod: String,
+}
+
+/// A place, and the S3 that has it.
+#[derive(Clone, Debug)]
+pub(crate) struct Destination {
+    pub(crate) place: Place,
     pub(crate) region: String,
     /// The endpoint, if one is set.
     pub(crate) endpoint: Option<String>,
 }
 
 impl Destination {
-    pub(super) fn new(bucket: &str, prefix: &str, pod: &str, sdk: &SdkConfig) -> Self {
-        Self {
-            bucket: bucket.to_owned(),
-            prefix: prefix.to_owned(),
-            pod: pod.to_owned(),
-            region: sdk.region().map(ToString::to_string).unwrap_or_default(),
-            endpoint: endpoint(sdk),
-        }
+    pub(super) fn new(place: Place, sdk: &SdkConfig) -> Self {
+        let region = sdk.region().map(ToString::to_string).unwrap_or_default();
+        Self { place, region, endpoint: endpoint(sdk) }
     }
+}
 
+impl Place {
     /// `<prefix><pod>/<yyyy>/<mm>/<dd>/<UUIDv7>.<extension>`, in UTC: sorts by time, never collides.
     pub(super) fn key(&self, extension: &str) -> String {
         let id = Uuid::now_v7();

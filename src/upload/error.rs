@@ -7,7 +7,6 @@ use crate::errors::{explain, find_cause};
 use crate::identity::{NoCredentials, S3Failure};
 use crate::source::FetchError;
 
-/// Why there is no object.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UploadError {
     #[error(transparent)]
@@ -47,13 +46,21 @@ impl UploadError {
             response.and_then(|response| response.headers().get("x-amz-bucket-region"));
         let expected_region = || error.message()?.split("expecting '").nth(1)?.split('\'').next();
         Self::S3(Box::new(S3Failure {
-            operation,
-            bucket: to.bucket.clone(),
-            endpoint: to.endpoint.clone(),
-            region: to.region.clone(),
             code: error.code().map(str::to_owned).or(status),
             bucket_region: region_header.or_else(expected_region).map(str::to_owned),
-            text: explain(error),
+            ..failure(operation, to, explain(error))
         }))
     }
+
+    /// A success that is not S3's, for example of a proxy or a portal.
+    pub(super) fn not_of_s3(operation: &'static str, to: &Destination) -> Self {
+        let text = "the answer is not S3's: it has no ETag";
+        Self::S3(Box::new(failure(operation, to, text.to_owned())))
+    }
+}
+
+fn failure(operation: &'static str, to: &Destination, text: String) -> S3Failure {
+    let bucket = to.place.bucket.clone();
+    let (endpoint, region) = (to.endpoint.clone(), to.region.clone());
+    S3Failure { operation, bucket, endpoint, region, text, ..S3Failure::default() }
 }

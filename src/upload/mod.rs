@@ -8,6 +8,6 @@ mod multipart;
 mod replay;
 mod uploader;
 
-pub(crate) use destination::{Destination, without_secrets};
+pub(crate) use destination::{Destination, Place, without_secrets};
 pub(crate) use error::UploadError;
 pub(crate) use uploader::{Uploaded, Uploader};

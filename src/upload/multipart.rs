@@ -7,7 +7,7 @@ use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPa
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::chunks::Chunks;
@@ -45,19 +45,22 @@ impl Object<'_> {
         cancel: &CancellationToken,
     ) -> Result<Uploaded, UploadError> {
         let Uploader { client, to } = self.uploader;
-        // Not to be cancelled: the answer has the identifier without which the upload cannot be
-        // aborted.
-        let created = client
+        let create = client
             .create_multipart_upload()
-            .bucket(&to.bucket)
+            .bucket(&to.place.bucket)
             .key(&self.key)
             .content_type(self.content_type)
             .metadata("source", &self.source)
-            .metadata("pod", &to.pod)
-            .checksum_algorithm(ChecksumAlgorithm::Crc32)
-            .send()
-            .await
-            .map_err(|error| UploadError::of("CreateMultipartUpload", to, &error))?;
+            .metadata("pod", &to.place.pod)
+            .checksum_algorithm(ChecksumAlgorithm::Crc32);
+        // The answer has the identifier without which the upload cannot be aborted: it is awaited a
+        // while longer if the program ends.
+        let created = tokio::select! {
+            created = create.send() => created,
+            () = cancel.cancelled().then(|()| sleep(ABORT_TIMEOUT)) => return Err(UploadError::Cancelled),
+        };
+        let created =
+            created.map_err(|error| UploadError::of("CreateMultipartUpload", to, &error))?;
         let id = created.upload_id().unwrap_or_default();
         let mut in_flight = PartsInFlight::new();
         let sent = unless_cancelled(cancel, self.parts(id, picture, chunks, &mut in_flight)).await;
@@ -106,7 +109,7 @@ impl Object<'_> {
         let Uploader { client, to } = self.uploader;
         client
             .complete_multipart_upload()
-            .bucket(&to.bucket)
+            .bucket(&to.place.bucket)
             .key(&self.key)
             .upload_id(id)
             .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts)).build())
@@ -121,7 +124,7 @@ impl Object<'_> {
         let Uploader { client, to } = self.uploader;
         let sent = client
             .upload_part()
-            .bucket(&to.bucket)
+            .bucket(&to.place.bucket)
             .key(&self.key)
             .upload_id(id)
             .part_number(number)
@@ -143,8 +146,12 @@ impl Object<'_> {
     /// Removes the upload and its parts, or logs that they could not be removed.
     async fn abort(&self, id: &str) {
         let Uploader { client, to } = self.uploader;
-        let aborted =
-            client.abort_multipart_upload().bucket(&to.bucket).key(&self.key).upload_id(id).send();
+        let aborted = client
+            .abort_multipart_upload()
+            .bucket(&to.place.bucket)
+            .key(&self.key)
+            .upload_id(id)
+            .send();
         let why = match timeout(ABORT_TIMEOUT, aborted).await {
             Ok(Ok(_)) => return,
             Ok(Err(error)) => explain(&error),

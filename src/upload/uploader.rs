@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
+use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ChecksumAlgorithm;
-use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use super::checksum_trailer::ChecksumTrailer;
 use super::chunks::Chunks;
-use super::destination::{Destination, client, without_secrets};
+use super::destination::{Destination, Place, client, without_secrets};
 use super::error::UploadError;
 use super::replay::Replay;
 use crate::identity::RefreshingCredentials;
@@ -55,14 +55,8 @@ pub(super) struct Object<'a> {
 }
 
 impl Uploader {
-    pub(crate) fn new(
-        sdk: &SdkConfig,
-        credentials: RefreshingCredentials,
-        bucket: &str,
-        prefix: &str,
-        pod: &str,
-    ) -> Self {
-        let to = Arc::new(Destination::new(bucket, prefix, pod, sdk));
+    pub(crate) fn new(sdk: &SdkConfig, credentials: RefreshingCredentials, place: Place) -> Self {
+        let to = Arc::new(Destination::new(place, sdk));
         Self { client: client(sdk, credentials), to }
     }
 
@@ -75,7 +69,7 @@ impl Uploader {
     ) -> Result<Uploaded, UploadError> {
         let object = Object {
             uploader: self,
-            key: self.to.key(picture.kind.extension),
+            key: self.to.place.key(picture.kind.extension),
             content_type: picture.kind.media_type,
             source: without_secrets(&picture.url),
             started: Instant::now(),
@@ -102,16 +96,14 @@ impl Uploader {
 
     /// Puts a small object where pictures go, to see whether that is allowed. Returns its key.
     pub(crate) async fn probe(&self) -> Result<String, UploadError> {
-        let key = self.to.probe_key();
-        let body = Replay::arrived(vec![Bytes::from_static(PROBE)], Duration::ZERO);
+        let key = self.to.place.probe_key();
         self.client
             .put_object()
-            .bucket(&self.to.bucket)
+            .bucket(&self.to.place.bucket)
             .key(&key)
             .content_type("text/plain")
-            .content_length(body.content_length())
-            .checksum_crc32(body.crc32())
-            .body(body.plain())
+            .checksum_algorithm(ChecksumAlgorithm::Crc32)
+            .body(ByteStream::from_static(PROBE))
             .send()
             .await
             .map_err(|error| UploadError::of("PutObject", &self.to, &error))?;
@@ -125,11 +117,11 @@ impl Object<'_> {
         let Uploader { client, to } = self.uploader;
         let request = client
             .put_object()
-            .bucket(&to.bucket)
+            .bucket(&to.place.bucket)
             .key(&self.key)
             .content_type(self.content_type)
             .metadata("source", &self.source)
-            .metadata("pod", &to.pod)
+            .metadata("pod", &to.place.pod)
             .checksum_algorithm(ChecksumAlgorithm::Crc32);
         let sent = if body.has_arrived() {
             let request = request.content_length(body.content_length());
@@ -139,12 +131,14 @@ impl Object<'_> {
             let request = request.body(body.with_checksum_trailer());
             request.customize().interceptor(trailer).send().await
         };
-        if let Err(error) = sent {
+        match sent {
+            Ok(answer) if answer.e_tag.is_some() => {}
+            Ok(_) => return Err(UploadError::not_of_s3("PutObject", to)),
             // A picture that breaks off breaks the request too, and then it is the cause.
-            return Err(match body.failure() {
-                Some(broken) => broken.into(),
-                None => UploadError::of("PutObject", to, &error),
-            });
+            Err(error) => {
+                let broken = body.failure().map(UploadError::from);
+                return Err(broken.unwrap_or_else(|| UploadError::of("PutObject", to, &error)));
+            }
         }
         let fetch_time = body.finish()?;
         Ok(self.stored(body.length(), fetch_time, body.attempts()))

@@ -53,6 +53,29 @@ async fn uploads_start_when_the_first_credentials_arrive() {
 }
 
 #[tokio::test]
+async fn a_refresh_that_fails_is_explained_once_for_each_cause() {
+    const FAILED: &str = "credentials could not be refreshed; those in use are still valid";
+    let world = World::with_lifetime(Duration::from_secs(9)).await;
+    let agent = &world.sandbox.agent;
+    let job = world.job("/random", "--interval 100ms").start();
+    job.wrote("\"uploaded\"", 1).await;
+    agent.set_answer(Answer::trust_denied());
+    job.wrote(FAILED, 1).await;
+    agent.set_answer(Answer::Normal);
+    agent.dissociate("demo", "demo");
+    job.wrote("\"upload failed\"", 1).await;
+    let done = job.terminate().await.expect(143);
+    assert!(agent.refusals().len() > 4, "{:?}", agent.refusals());
+    let failed = done.events(FAILED);
+    let ids: Vec<_> = failed.iter().map(|event| &event["diagnosis"]).collect();
+    assert_eq!(ids, ["trust_policy", "no_association"]);
+    let upload = &done.events("upload failed")[0];
+    for field in ["diagnosis", "cause", "fix"] {
+        assert_eq!(failed[1][field], upload[field], "{field}");
+    }
+}
+
+#[tokio::test]
 async fn a_session_token_in_an_s3_error_is_not_logged() {
     // S3 quotes the token in the element Token-0. The harness searches the output for the token.
     let world = World::new().await;

@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 use crate::harness::World;
@@ -28,7 +29,9 @@ impl Https {
         let mut certificate = NamedTempFile::new().expect("a file");
         certificate.write_all(cert.pem().as_bytes()).expect("written");
         let key = PrivateKeyDer::try_from(signing_key.serialize_der()).expect("a key");
-        let config = ServerConfig::builder()
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions of TLS")
             .with_no_client_auth()
             .with_single_cert(vec![cert.der().clone()], key)
             .expect("a TLS configuration");

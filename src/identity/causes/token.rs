@@ -39,7 +39,7 @@ pub(super) const CAUSES: &[Cause] = &[
         let claims = token(e)?.claims()?;
         let wanted =
             if e.injected.has_irsa() { "sts.amazonaws.com" } else { "pods.eks.amazonaws.com" };
-        let found = claims.aud.all();
+        let found = &claims.aud;
         if found.iter().any(|audience| audience == wanted) {
             return None;
         }

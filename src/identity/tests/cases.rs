@@ -1,11 +1,11 @@
 //! For each cause, the evidence by which it is told apart from the others.
 
-use super::agent::Answer;
-use super::causes_samples::*;
-use super::evidence::{Evidence, Failure};
-use super::injected::Injected;
-use super::provider::{Provider, Requirement};
-use super::token::Content;
+use super::super::agent::Answer;
+use super::super::evidence::{Evidence, Failure};
+use super::super::injected::Injected;
+use super::super::provider::{Provider, Requirement};
+use super::super::token::Content;
+use super::samples::*;
 
 /// Id, evidence, and what cause and fix must contain.
 pub(super) type Case = (&'static str, Evidence, &'static str, &'static str);

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::causes::{GROUPS, ResolvedBy, diagnose};
-use super::causes_cases::cases;
-use super::causes_samples::{refusal, s3};
+use super::super::causes::{GROUPS, ResolvedBy, diagnose};
+use super::cases::cases;
+use super::samples::{refusal, s3};
 
 #[test]
 fn each_cause_is_told_by_its_evidence_with_what_to_do() {

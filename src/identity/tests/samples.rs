@@ -1,11 +1,11 @@
 //! Evidence for the tests of the causes: a pod in order, and what can be wrong with it.
 
-use super::agent::Answer;
-use super::evidence::{Evidence, Failure, S3Failure};
-use super::injected::{FULL_URI, Injected, TOKEN_FILE, WEB_IDENTITY_TOKEN_FILE};
-use super::principal::Principal;
-use super::provider::{Provider, Requirement};
-use super::token::{Audience, Binding, Claims, Content, Named, Token, Tokens};
+use super::super::agent::Answer;
+use super::super::evidence::{Evidence, Failure, S3Failure};
+use super::super::injected::{FULL_URI, Injected, TOKEN_FILE, WEB_IDENTITY_TOKEN_FILE};
+use super::super::principal::Principal;
+use super::super::provider::{Provider, Requirement};
+use super::super::token::{Binding, Claims, Content, Named, Token, Tokens};
 
 pub(super) const POD_IDENTITY: Requirement = Requirement::Provider(Provider::PodIdentity);
 pub(super) const IRSA: Requirement = Requirement::Provider(Provider::Irsa);
@@ -32,7 +32,7 @@ pub(super) fn claims(audience: &str, expiry: u64) -> Content {
     let named = |name: &str| Named { name: name.to_owned() };
     Content::Claims(Box::new(Claims {
         iss: "https://oidc.example/id/1".to_owned(),
-        aud: Audience::Many(vec![audience.to_owned()]),
+        aud: vec![audience.to_owned()],
         sub: "system:serviceaccount:shop:till".to_owned(),
         exp: expiry,
         kubernetes: Binding {

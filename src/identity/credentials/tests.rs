@@ -12,9 +12,10 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 use tokio::task::yield_now;
 use tokio::time::advance;
 
-use super::credentials::{NoCredentials, RefreshingCredentials};
-use super::injected::Injected;
-use super::provider::{Provider, Requirement};
+use super::{NoCredentials, RefreshingCredentials};
+use crate::identity::injected::Injected;
+use crate::identity::provider::{Provider, Requirement};
+use crate::lock::lock;
 
 #[derive(Clone, Debug)]
 struct Chain(Arc<Told>);
@@ -129,6 +130,12 @@ async fn a_wall_clock_that_is_ahead_does_not_make_it_ask_without_end() {
     assert!(chain.asked() <= 2, "{}", chain.asked());
 }
 
+fn step_wall_clock_past_expiry(credentials: &RefreshingCredentials) {
+    let mut state = lock(&credentials.0.state);
+    let lifetime = state.held.as_mut().and_then(|held| held.lifetime.as_mut());
+    lifetime.expect("they expire").refresh_at_wall_clock = SystemTime::UNIX_EPOCH;
+}
+
 #[tokio::test]
 async fn a_wall_clock_that_steps_ahead_does_not_end_what_still_holds() {
     // The wall clock passes the expiry at once; the monotonic one says that they still hold.
@@ -136,7 +143,7 @@ async fn a_wall_clock_that_steps_ahead_does_not_end_what_still_holds() {
     let credentials = chain.refreshing(Requirement::Any);
     tokio::time::pause();
     let first = key(&credentials).await;
-    credentials.step_wall_clock_past_expiry();
+    step_wall_clock_past_expiry(&credentials);
     chain.set(None);
     assert_eq!(key(&credentials).await, first);
     assert_eq!(chain.asked(), 2, "but others are asked for");
@@ -152,5 +159,5 @@ async fn another_identity_at_a_refresh_is_refused_and_said() {
     key(&credentials).await;
     credentials.refused().await;
     assert!(matches!(credentials.credentials().await, Err(NoCredentials::Refused { .. })));
-    assert!(credentials.principal().is_none());
+    assert!(credentials.standing().principal.is_none());
 }

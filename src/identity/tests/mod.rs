@@ -1,0 +1,5 @@
+//! The diagnosis of every cause.
+
+mod cases;
+mod causes;
+mod samples;
