@@ -110,6 +110,11 @@ story() {
   say "$(<"$scratch/refused")"
   grep -q AccessDenied "$scratch/refused" || die "IAM should have refused this, but it failed for another reason"
 
+  scene "Who gets access, by what the association sets" \
+    "The role alone would also serve other workloads. Session tags, a session policy and a target role keep them out." \
+    "Each cell is an upload to the bucket, tried with the credentials of whoever asks; IAM gives the reasons."
+  run "$target/sandbox" matrix --emulator "$AWS_ENDPOINT_URL" >&2
+
   scene "A pod that was created before its association" \
     "The webhook injected nothing into this pod. Without its check, the program would silently use the node's role." \
     "Instead it exits with code 3 and tells why. In Kubernetes, the Job then creates a new pod."

@@ -38,7 +38,7 @@ teardown_file() {
   [[ $output == *"eks.amazonaws.com/role-arn: arn:aws:iam::123456789012:role/eksctl-cluster-addon-iamserviceaccount-"* ]]
   [[ $output == *'"Service": "pods.eks.amazonaws.com"'*'"Federated": "arn:aws:iam::123456789012:oidc-provider/'* ]]
   [[ $output == *"ok: credentials from EKS Pod Identity"*"ok: credentials from IRSA"* ]]
-  [[ $output == *"podidentityassociation/beside/"*"what differs"* ]]
+  [[ $output == *"podidentityassociation/cluster/"*"what differs"* ]]
   [[ $stderr == *"injected for irsa, has uploaded s3://beside-pictures/"* ]]
   # eksctl tags the provider with the cluster's name, which is enough in a cluster of ours.
   [[ $stderr != *tag-open-id-connect-provider* ]]

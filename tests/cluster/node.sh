@@ -86,7 +86,7 @@ control_plane() {
   daemon kube-controller-manager "$bin/kube-controller-manager" --kubeconfig "$state/admin.conf" --leader-elect=false --secure-port=0 ${controllers[@]+"${controllers[@]}"} \
     --service-account-private-key-file="$pki/accounts.key" --root-ca-file="$pki/ca.crt" --use-service-account-credentials
   daemon kube-scheduler "$bin/kube-scheduler" --kubeconfig "$state/admin.conf" --leader-elect=false --secure-port=0
-  daemon webhook "$bin/amazon-eks-pod-identity-webhook" --in-cluster=false --kubeconfig "$state/admin.conf" --port "$webhook_port" --metrics-port 0 \
+  daemon webhook "$bin/amazon-eks-pod-identity-webhook" --in-cluster=false --kubeconfig "$state/admin.conf" --port "$webhook_port" --metrics-port 0 --sts-regional-endpoint \
     --tls-cert "$pki/server.crt" --tls-key "$pki/server.key" --aws-default-region us-east-1 \
     --watch-container-credentials-config "$state/identities.json"
 }

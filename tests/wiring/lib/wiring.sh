@@ -7,7 +7,7 @@
 bats_require_minimum_version 1.5.0
 repository=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../../.." && pwd -P)
 
-# toolbox TOOL...: a PATH of these alone, besides the usual ones.
+# toolbox TOOL...: sets PATH to these tools and those that every script uses.
 toolbox() {
   local tool box=${BATS_FILE_TMPDIR:?}/toolbox
   rm -rf "$box" && mkdir "$box"
@@ -28,7 +28,7 @@ start_cloud() {
   "$repository/scripts/dev/cluster.sh" up "${1:-account}"
   cloud_settings
   export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1
-  # Nothing of the caller's, no second tries, no waiting.
+  # Without the caller's settings, second attempts and long waits.
   unset AWS_PROFILE AWS_SESSION_TOKEN ACCOUNT_ID CHECKED CLUSTER_NAME BUCKET IMAGE REPOSITORY WITH DRY_RUN TAG_VALUE NAMESPACE SERVICE_ACCOUNT
   export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_EC2_METADATA_DISABLED=true AWS_MAX_ATTEMPTS=1
   export POLL_PAUSE=0.1 LAG=5 FILLED=$BATS_FILE_TMPDIR/filled NODES=1
@@ -72,12 +72,12 @@ step() {
   [[ -z $stderr ]] || printf '%s\n' "$stderr" # shown where a test fails
 }
 
-# The calls of the last step that write; none is no error.
+# writes: prints the calls of the last step that write. Succeeds also if there are none.
 writes() {
   grep '^write ' "$CLUSTER_STATE/calls" || true
 }
 
-# fail_on KIND PATTERN: the next call that matches fails so (tests/cluster/eks.py).
+# fail_on KIND PATTERN: makes the next call that matches fail in this way (tests/cluster/eks.py).
 fail_on() {
   echo "$1 $2" >"$CLUSTER_STATE/fault"
 }
@@ -107,13 +107,13 @@ os.execv(sys.argv[1], sys.argv[1:])' "$(script_path "$script")" "$@" >"$BATS_FIL
   cat "$BATS_FILE_TMPDIR/interrupted"
 }
 
-# Asks the emulator itself, so that the calls noted are the scripts' alone.
+# admin ARGUMENT...: the AWS CLI without the proxy, so that the noted calls are only those of the scripts.
 admin() {
   AWS_ENDPOINT_URL=$MINISTACK aws --output text "$@"
 }
 
-# a_cluster: an EKS cluster of somebody else, without an add-on, whose control plane is the one that
-# start_cloud has started, if any. Prints the ARN of a role.
+# a_cluster: creates an EKS cluster without our tag and without an add-on. Its control plane is the one
+# that start_cloud has started, if any. Prints the ARN of a role that trusts EKS.
 a_cluster() {
   local role trust='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":["eks.amazonaws.com","pods.eks.amazonaws.com"]},"Action":["sts:AssumeRole","sts:TagSession"]}]}'
   role=$(admin iam create-role --role-name theirs --assume-role-policy-document "$trust" --query Role.Arn)
@@ -122,13 +122,13 @@ a_cluster() {
   echo "$role"
 }
 
-# All that the account holds, a line each, whoever made it.
+# listing: prints every resource of the account, one per line.
 listing() {
   "$repository/.tools/ministack/bin/python" "$repository/tests/wiring/lib/listing.py" "$MINISTACK"
 }
 
-# survives STEP KIND PATTERN...: runs of the step that fail so, one after the
-# other; then one that completes, one that finds all there, and the inverse.
+# survives STEP KIND PATTERN...: runs the step once for each fault, and it fails each time. Then one run
+# completes the step, the next finds everything there, and `delete` leaves the account as before.
 survives() {
   local step=$1 before
   shift

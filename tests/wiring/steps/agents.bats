@@ -28,7 +28,7 @@ teardown_file() { stop_cloud; }
   rm "$CLUSTER_STATE/auto-mode"
 }
 
-@test "an agent of somebody's own is left as it is, and the AWS CLI makes the association, because eksctl would refuse" {
+@test "an agent that is not an add-on is not changed, and the AWS CLI creates the association, because eksctl would refuse" {
   step association
   ((status == 1))
   [[ $stderr == *"install it with scripts/steps/addon.sh" && -z $(writes) ]]

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# The bucket: made, found, undone, and only by those who made it.
+# The step for the bucket: creates it, finds it, deletes it, and leaves other buckets alone.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # each test is a subshell; status, output and stderr are of bats' run
 # shellcheck source-path=SCRIPTDIR source=../lib/wiring.sh
@@ -14,7 +14,7 @@ setup_file() {
 
 teardown_file() { stop_cloud; }
 
-@test "the bucket is made as promised, found the second time, and gone with all that is in it" {
+@test "the bucket is created with its settings, found by the second run, and deleted with its contents" {
   step bucket
   ((status == 0))
   [[ -z $output ]]
@@ -53,7 +53,7 @@ PYTHON
   [[ $stderr == *"already deleted"* ]]
 }
 
-@test "in another region than us-east-1 the bucket is told where to be" {
+@test "in another region than us-east-1 the bucket is created in that region" {
   AWS_REGION=eu-west-1 AWS_DEFAULT_REGION=eu-west-1 step bucket
   ((status == 0))
   [[ $(admin s3api get-bucket-location --bucket pod-identity-demo-123456789012-eu-west-1) == eu-west-1 ]]
@@ -61,7 +61,7 @@ PYTHON
   ((status == 0))
 }
 
-# without_creation_tags MESSAGE: an AWS CLI for which creation with tags fails so.
+# without_creation_tags MESSAGE: makes the AWS CLI refuse a creation with tags with this message.
 without_creation_tags() {
   mv "$BATS_FILE_TMPDIR/toolbox/aws" "$BATS_FILE_TMPDIR/toolbox/real-aws"
   cat >"$BATS_FILE_TMPDIR/toolbox/aws" <<AWS

@@ -9,7 +9,7 @@ setup_file() {
   start_cloud
   toolbox aws eksctl kubectl
   export CLUSTER_NAME=story BUCKET=story-pictures IMAGE=registry.example/pod-identity-demo:1
-  # Someone else's, which must be there in the end.
+  # Resources of somebody else, which must exist in the end.
   admin s3api create-bucket --bucket theirs
   admin iam create-policy --policy-name theirs --policy-document file://"$repository/scripts/steps/policies/irsa.json"
   listing >"$BATS_FILE_TMPDIR/before"

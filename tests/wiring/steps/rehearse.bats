@@ -11,6 +11,8 @@ load ../lib/wiring.sh
   ((status == 0))
   [[ $stderr == *'"message":"uploaded"'*'(AccessDenied) when calling the ListObjectsV2 operation'*'"diagnosis":"not_injected"'* ]]
   [[ ${stderr_lines[-1]} == "Nothing is left: the account is as it was before." ]]
+  # The walkthrough shows the table of this run.
+  diff <(sed -n '/^| who asks/,/^$/p' <<<"$stderr" | grep '^|') <(sed -n '/^## Who gets access/,/^## /p' "$repository/docs/walkthrough.md" | grep '^|')
 }
 
 @test "an unknown argument gives one clear line, before anything is started" {

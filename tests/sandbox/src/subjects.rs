@@ -1,19 +1,18 @@
-//! The service accounts that have a role.
+//! The service accounts that a role's trust policy allows.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Pairs of a namespace and a service account: Pod Identity associations, or
-/// the subjects that a role's trust policy allows.
+/// Pairs of a namespace and a service account.
 #[derive(Debug, Default)]
-pub(crate) struct Associations(Mutex<BTreeSet<(String, String)>>);
+pub(crate) struct Subjects(Mutex<BTreeSet<(String, String)>>);
 
-impl Associations {
+impl Subjects {
     /// Creates a table with one pair.
     pub(crate) fn new(namespace: &str, service_account: &str) -> Self {
-        let associations = Self::default();
-        associations.add(namespace, service_account);
-        associations
+        let subjects = Self::default();
+        subjects.add(namespace, service_account);
+        subjects
     }
 
     fn pairs(&self) -> MutexGuard<'_, BTreeSet<(String, String)>> {
