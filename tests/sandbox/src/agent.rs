@@ -138,6 +138,12 @@ impl Agent {
         Ok(agent)
     }
 
+    /// The address of the agent.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
     /// The URL of the credentials.
     #[must_use]
     pub fn uri(&self) -> String {
