@@ -35,6 +35,15 @@ pub(super) enum Answer {
     Unreachable(String),
 }
 
+impl Answer {
+    /// A refusal with this text in one line, of printable characters.
+    pub(super) fn refusal(status: u16, text: &str) -> Self {
+        let mut text = text.trim().replace(char::is_control, " ");
+        text.truncate(text.floor_char_boundary(LONGEST_TEXT));
+        Self::Refusal { status, text }
+    }
+}
+
 /// Asks the agent as the SDK's provider does, but not through a proxy. Returns `None` if no agent is
 /// injected or its token cannot be read.
 pub(super) async fn ask(injected: &Injected) -> Option<Answer> {
@@ -47,9 +56,7 @@ pub(super) async fn ask(injected: &Injected) -> Option<Answer> {
         Ok(response) if response.status().is_success() => Answer::Credentials,
         Ok(response) => {
             let status = response.status().as_u16();
-            let mut text = response.text().await.unwrap_or_default().trim().replace('\n', " ");
-            text.truncate(text.floor_char_boundary(LONGEST_TEXT));
-            Answer::Refusal { status, text }
+            Answer::refusal(status, &response.text().await.unwrap_or_default())
         }
         Err(error) if error.is_timeout() => Answer::Timeout,
         Err(error) => {

@@ -127,12 +127,20 @@ impl Tokens {
     }
 }
 
+impl Content {
+    fn of(text: &str) -> Self {
+        match text.trim() {
+            "" => Self::Empty,
+            token => jsonwebtoken::dangerous::insecure_decode_claims::<Claims>(token)
+                .map_or(Self::Malformed, |claims| Self::Claims(Box::new(claims))),
+        }
+    }
+}
+
 impl Token {
     fn read(path: &str) -> Self {
         let content = match fs::read_to_string(path) {
-            Ok(text) if text.trim().is_empty() => Content::Empty,
-            Ok(text) => jsonwebtoken::dangerous::insecure_decode_claims::<Claims>(text.trim())
-                .map_or(Content::Malformed, |claims| Content::Claims(Box::new(claims))),
+            Ok(text) => Content::of(&text),
             Err(error) => match error.kind() {
                 ErrorKind::NotFound => Content::Missing,
                 ErrorKind::InvalidData => Content::Malformed,
@@ -155,5 +163,52 @@ impl Token {
             Content::Claims(claims) => Some(claims),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_smithy_types::base64;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A token with these claims, in base64 for URLs without padding.
+    fn token(claims: &str) -> String {
+        let encoded = |text: &str| {
+            base64::encode(text).trim_end_matches('=').replace('+', "-").replace('/', "_")
+        };
+        format!("{}.{}.c2lnbmF0dXJl", encoded(r#"{"alg":"RS256"}"#), encoded(claims))
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_token_or_not(text in "\\PC*|[A-Za-z0-9_.-]{0,200}") {
+            prop_assert!(!matches!(Content::of(&text), Content::Missing | Content::Unreadable(_)));
+        }
+
+        #[test]
+        fn any_claims_are_read_or_refused(
+            exp in any::<u64>(),
+            audience in "\"[a-z\"]{0,9}|[\\[\\]a-z\",]{0,20}",
+            name in "[a-z\\\\u0-9]{0,12}",
+        ) {
+            let known = token(&format!(r#"{{"exp":{exp},"aud":["a","b"],"sub":"s"}}"#));
+            let Content::Claims(claims) = Content::of(&known) else {
+                return Err(TestCaseError::fail("these are in order"));
+            };
+            let (Ok(left) | Err(left)) = claims.time_left();
+            prop_assert!(!humantime::format_duration(left).to_string().is_empty());
+            let odd = format!(r#"{{"aud":{audience},"kubernetes.io":{{"namespace":"{name}"}}}}"#);
+            prop_assert!(matches!(Content::of(&token(&odd)), Content::Claims(_) | Content::Malformed));
+        }
+    }
+
+    #[test]
+    fn one_audience_is_read_as_a_list_of_one() {
+        let Content::Claims(claims) = Content::of(&token(r#"{"aud":"one"}"#)) else {
+            panic!("it is in order");
+        };
+        assert_eq!(claims.aud, ["one"]);
     }
 }

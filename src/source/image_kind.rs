@@ -86,7 +86,35 @@ impl EndWatch {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Bytes that often begin as a picture does.
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        let starts: Vec<&'static [u8]> =
+            vec![b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"RIFF\x10\0\0\0WEBP", b"GIF89a"];
+        let ends: Vec<&'static [u8]> = vec![b"", b"\xff\xd9", b"IEND\xae\x42\x60\x82", b"\xff"];
+        let parts =
+            (prop::sample::select(starts), vec(any::<u8>(), 0..600), prop::sample::select(ends));
+        parts.prop_map(|(start, middle, end)| [start, &middle, end].concat())
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_judged_alike_however_they_are_cut(bytes in bytes(), size in 1..50_usize) {
+            if let Ok(kind) = ImageKind::of(&bytes[..bytes.len().min(SNIFF_LENGTH)]) {
+                prop_assert!(ACCEPTED.contains(&kind.media_type));
+                let mut whole = EndWatch::new(kind, &bytes);
+                let mut cut = whole.clone();
+                whole.see(&bytes);
+                bytes.chunks(size).for_each(|chunk| cut.see(chunk));
+                let length = bytes.len() as u64;
+                prop_assert_eq!(whole.is_whole(length), cut.is_whole(length));
+            }
+        }
+    }
 
     #[test]
     fn each_accepted_kind_is_told_by_its_first_bytes() {

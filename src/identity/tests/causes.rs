@@ -2,7 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::super::causes::{GROUPS, ResolvedBy, diagnose};
+use proptest::prelude::*;
+
+use super::super::agent::Answer;
+use super::super::causes::{Diagnosis, GROUPS, ResolvedBy, diagnose};
+use super::super::evidence::Evidence;
 use super::cases::cases;
 use super::samples::{refusal, s3};
 
@@ -91,5 +95,26 @@ fn the_table_in_the_documentation_is_this_one() {
         std::fs::write(path, text).expect("docs/identity.md can be written");
     } else {
         assert!(found == table, "run UPDATE_DOCS=1 cargo test --lib, and read the difference");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_answer_of_the_agent_has_a_diagnosis_in_one_line(
+        status in 100..1000_u16,
+        text in any::<String>(),
+        known in prop::sample::select(vec![
+            "",
+            "Service account token ",
+            "(AccessDeniedException): User: a is not authorized to perform: ",
+            "(AccessDeniedException): User: a is not authorized to perform: b on resource: ",
+            "(ResourceNotFoundException)",
+        ]),
+    ) {
+        let answer = Answer::refusal(status, &format!("{known}{text}"));
+        let evidence = Evidence { agent: Some(answer), ..refusal(status, "") };
+        let Diagnosis { cause, fix, .. } = diagnose(&evidence);
+        prop_assert!(!cause.is_empty() && !fix.is_empty());
+        prop_assert!(!cause.contains(char::is_control) && !fix.contains(char::is_control));
     }
 }

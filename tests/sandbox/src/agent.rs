@@ -7,6 +7,7 @@ mod request;
 mod upstream;
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -128,6 +129,12 @@ impl Agent {
     #[must_use]
     pub fn eks_auth(&self) -> &EksAuth {
         &self.eks_auth
+    }
+
+    /// The address of the agent.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.proxy.server.address()
     }
 
     /// The URL of the credentials.

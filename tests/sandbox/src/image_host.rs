@@ -58,6 +58,8 @@ type Fixed = (Kind, Option<u64>, u32, u32);
 #[derive(Debug, Default)]
 struct Host {
     ledger: Ledger,
+    /// The parameters that are added to each target.
+    added: Mutex<String>,
     fixed: Mutex<HashMap<Fixed, Body>>,
 }
 
@@ -94,6 +96,19 @@ impl ImageHost {
     #[must_use]
     pub fn url(&self, path_and_query: &str) -> String {
         format!("http://{}{path_and_query}", self.server.address())
+    }
+
+    /// Adds these parameters to every target from now on, as in `status=503`. No
+    /// parameters end this.
+    pub fn answer_with(&self, parameters: &str) {
+        let mut added = self.host.added.lock().unwrap_or_else(PoisonError::into_inner);
+        parameters.clone_into(&mut added);
+    }
+
+    /// The address of the host.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
     }
 
     /// The targets requested so far, in order of arrival.
@@ -134,7 +149,7 @@ impl Host {
     }
 
     async fn answer(&self, stream: &mut TcpStream, request: &Asked) -> io::Result<After> {
-        let target = &request.arrival.target;
+        let target = &self.with_added(&request.arrival.target);
         let nth = self.ledger.arrived(request.arrival.clone());
         if request.method != "GET" {
             return writer::send_text(stream, 405, &[("Allow", "GET")], "GET only\n").await;
@@ -169,6 +184,16 @@ impl Host {
         }
         let (kind, body) = self.body(&recipe.picture).await?;
         writer::send_picture(stream, &self.ledger, target, &recipe, kind, &body).await
+    }
+
+    /// The target with the added parameters, which replace its own.
+    fn with_added(&self, target: &str) -> String {
+        let added = self.added.lock().unwrap_or_else(PoisonError::into_inner);
+        match (added.as_str(), target.contains('?')) {
+            ("", _) => target.to_owned(),
+            (added, true) => format!("{target}&{added}"),
+            (added, false) => format!("{target}?{added}"),
+        }
     }
 
     async fn body(&self, wish: &PictureWish) -> io::Result<(Kind, Body)> {

@@ -12,6 +12,8 @@
 //!   credentials of IRSA;
 //! - [`S3Store`] is an S3 server on a folder that accepts only those
 //!   credentials, and produces faults on demand;
+//! - [`Wire`] is a TCP proxy in front of any of them, over a network that can be
+//!   made to fail;
 //! - [`Sandbox`] combines them with one registry of [`Credentials`].
 //!
 //! Each server listens on 127.0.0.1 at a free port, and ends when it is dropped.
@@ -48,6 +50,7 @@ mod subjects;
 mod token;
 mod token_file;
 mod uploads;
+mod wire;
 mod world;
 mod writer;
 
@@ -73,4 +76,5 @@ pub use role::Role;
 pub use s3_store::{S3Options, S3Store};
 pub use sts::{Sts, StsOptions};
 pub use token::{Claims, KubernetesClaims, Named};
+pub use wire::{Network, Wire};
 pub use world::{Sandbox, SandboxOptions, guard_env};

@@ -191,7 +191,7 @@ pub(crate) fn reset(stream: TcpStream) {
 /// input is unread at the close, the kernel resets the connection, and the
 /// reset can overtake an answer that was sent before the request's body was
 /// read.
-async fn linger(mut stream: TcpStream) {
+pub(crate) async fn linger(mut stream: TcpStream) {
     let drain = async {
         stream.shutdown().await?;
         let mut scrap = vec![0; 64 * 1024];

@@ -1,6 +1,7 @@
 //! An S3 server that stores objects in a folder.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -82,6 +83,12 @@ impl S3Store {
         })
         .await?;
         Ok(Self { server, front, root, bucket: options.bucket, _temporary: temporary })
+    }
+
+    /// The address of the server.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
     }
 
     /// The URL for `AWS_ENDPOINT_URL_S3`.

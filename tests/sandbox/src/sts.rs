@@ -4,6 +4,7 @@ mod counter;
 mod query;
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,6 +101,12 @@ impl Sts {
         let sts = Self { server, counter, token: TokenFile::new(TOKEN_FILE)?, pod };
         sts.write_token(&sts.mint_token(|_| {}))?;
         Ok(sts)
+    }
+
+    /// The address of the server.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
     }
 
     /// The URL for `AWS_ENDPOINT_URL_STS`.

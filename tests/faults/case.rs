@@ -1,0 +1,113 @@
+//! What a case is: a place, a fault, and what the log must say about it.
+
+use sandbox::{Answer, Fault, Network};
+
+use crate::tls::Flaw;
+
+/// Where a fault happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    ImageHost,
+    S3,
+    Agent,
+    Sts,
+    Program,
+}
+
+impl Place {
+    pub const ALL: [Self; 5] = [Self::ImageHost, Self::S3, Self::Agent, Self::Sts, Self::Program];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ImageHost => "image host",
+            Self::S3 => "S3",
+            Self::Agent => "agent",
+            Self::Sts => "STS",
+            Self::Program => "the program itself",
+        }
+    }
+}
+
+/// What is done to the place.
+#[derive(Clone, Debug)]
+pub enum Inject {
+    /// The network between the program and the place fails.
+    Network(Network),
+    /// The image host answers with these parameters.
+    Host(String),
+    /// So many requests of this operation fail.
+    Operation(&'static str, usize, Fault),
+    /// The agent or STS answers like this.
+    Answer(Answer),
+    /// The place is reached over TLS, and its certificate has a flaw.
+    Certificate(Flaw),
+    /// The place has a name that does not exist: for good.
+    NoName,
+    /// S3 and STS revoke all credentials while a picture is on its way.
+    Revoked,
+    /// The program may open no more files.
+    NoFiles,
+    /// A signal arrives at this stage.
+    Signal(Stage, Ending),
+}
+
+/// How far the job is when a signal arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    Credentials,
+    Head,
+    Body,
+    Operation(&'static str),
+    Abort,
+    BetweenTicks,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    Terminate,
+    Kill,
+}
+
+/// What the log must say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// An upload or a refresh fails, for one of these reasons or diagnoses.
+    Fails(&'static [&'static str]),
+    /// Nothing: it is repeated, or no harm.
+    Masked,
+    /// The program ends as the signal asks.
+    Ends,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// One request to S3 suffices.
+    Small,
+    /// A multipart upload is needed.
+    Parts,
+}
+
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub place: Place,
+    /// The fault, in the words of the matrix.
+    pub fault: String,
+    pub inject: Inject,
+    pub size: Size,
+    pub expect: Expect,
+}
+
+impl Case {
+    pub fn new(place: Place, fault: &str, inject: Inject, expect: Expect) -> Self {
+        Self { place, fault: fault.to_owned(), inject, size: Size::Small, expect }
+    }
+
+    pub fn in_parts(mut self) -> Self {
+        self.size = Size::Parts;
+        self
+    }
+
+    pub fn name(&self) -> String {
+        format!("{}: {}", self.place.name(), self.fault)
+    }
+}

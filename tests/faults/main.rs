@@ -1,0 +1,74 @@
+//! The fault suite: each fault at each place, and what must be true after it.
+//!
+//! The program runs in a sandbox (crate `sandbox`) with a network in front of each server that can
+//! be made to fail. A case has good ticks, the fault, and good ticks again. The run prints the
+//! matrix; `UPDATE_DOCS=1` writes it to `docs/reliability.md`. An argument selects cases by name.
+
+mod case;
+mod cases;
+mod matrix;
+mod program;
+mod random;
+mod run;
+mod tls;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// Cases that run at the same time: most of the time they wait.
+const AT_ONCE: usize = 16;
+
+/// The longest that a case may take.
+const CASE_TIME: Duration = Duration::from_secs(170);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let selected = |name: &str| filter.as_ref().is_none_or(|part| name.contains(part.as_str()));
+    let cases = cases::all().into_iter().filter(|case| selected(&case.name()));
+    let started = Instant::now();
+    let permits = Arc::new(Semaphore::new(AT_ONCE));
+    let mut running = JoinSet::new();
+    for (number, case) in cases.enumerate() {
+        let permits = Arc::clone(&permits);
+        running.spawn(async move {
+            let _permit = permits.acquire().await;
+            let began = Instant::now();
+            let result = match timeout(CASE_TIME, run::run(&case)).await {
+                Ok(result) => result,
+                Err(_) => Err(format!("it took more than {CASE_TIME:?}")),
+            };
+            if std::env::var_os("VERBOSE").is_some() {
+                eprintln!("{:6.1?} {} {result:?}", began.elapsed(), case.name());
+            }
+            (number, case, result)
+        });
+    }
+    let mut results = running.join_all().await;
+    results.sort_by_key(|(number, case, _)| (case.place, *number));
+    let mut failures = results.iter().filter(|(_, _, result)| result.is_err()).count();
+    for (_, case, result) in &results {
+        match result {
+            Ok(told) if told.is_empty() => println!("ok    {}", case.name()),
+            Ok(told) => println!("ok    {} ({told})", case.name()),
+            Err(why) => println!("FAIL  {}\n      {why}", case.name()),
+        }
+    }
+    if filter.is_none() {
+        let seed = random::seed();
+        println!("at random, FAULT_SEED={seed}");
+        for result in [random::run(seed, cases::all()).await, matrix::check(&cases::all())] {
+            if let Err(why) = result {
+                println!("FAIL  {why}");
+                failures += 1;
+            }
+        }
+    }
+    println!("{} cases, {failures} failed, {:.0?}", results.len(), started.elapsed());
+    if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,381 @@
+//! Runs one case: good ticks, a tick with the fault, good ticks, and the invariants after them.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use sandbox::{
+    AgentOptions, Answer, Fault, Network, S3Options, Sandbox, SandboxOptions, StsOptions, Wire,
+    guard_env,
+};
+use tempfile::NamedTempFile;
+use tokio::process::Command;
+
+use crate::case::{Case, Ending, Expect, Inject, Place, Size, Stage};
+use crate::program::{Held, Program, events, until};
+use crate::tls::{Authority, Flaw, Tls};
+
+/// How long an event may take. The longest is an answer of S3 that never comes: a minute.
+pub const TIMEOUT: Duration = Duration::from_secs(100);
+
+/// How much more than before the fault is no leak: what the allocator keeps, and idle connections to
+/// S3 of which a picture in parts may need two at the same time.
+const SLACK: [(Size, Held); 2] = [
+    (Size::Small, Held { files: 0, memory: 12 << 20 }),
+    (Size::Parts, Held { files: 2, memory: 24 << 20 }),
+];
+
+const REFRESH_FAILED: &str = "credentials could not be refreshed; those in use are still valid";
+
+/// Everything outside the program, with a network in front of each server.
+pub struct World {
+    pub sandbox: Sandbox,
+    pub images: Wire,
+    pub s3: Wire,
+    pub agent: Wire,
+    pub sts: Wire,
+    authority: Authority,
+    tls: Option<Tls>,
+    empty: NamedTempFile,
+}
+
+impl World {
+    /// `lifetime` is that of credentials.
+    pub async fn start(lifetime: Duration) -> Self {
+        let options = SandboxOptions {
+            agent: AgentOptions { lifetime, ..AgentOptions::default() },
+            sts: StsOptions { lifetime, ..StsOptions::default() },
+            s3: S3Options::default(),
+        };
+        let sandbox = Sandbox::start(options).await.expect("the sandbox starts");
+        let wire = async |to: SocketAddr| Wire::start(to).await.expect("a port");
+        Self {
+            images: wire(sandbox.images.address()).await,
+            s3: wire(sandbox.s3.address()).await,
+            agent: wire(sandbox.agent.address()).await,
+            sts: wire(sandbox.sts.address()).await,
+            authority: Authority::new(),
+            tls: None,
+            empty: NamedTempFile::new().expect("a file"),
+            sandbox,
+        }
+    }
+
+    fn wire(&self, place: Place) -> &Wire {
+        match place {
+            Place::ImageHost => &self.images,
+            Place::S3 | Place::Program => &self.s3,
+            Place::Agent => &self.agent,
+            Place::Sts => &self.sts,
+        }
+    }
+
+    /// The program with short timeouts. With `irsa` its credentials are from STS, else from the agent.
+    pub fn program(&self, target: &str, irsa: bool, arguments: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pod-identity-demo"));
+        command.env_clear().envs(self.sandbox.env()).envs(guard_env(self.empty.path()));
+        if irsa {
+            command
+                .env_remove("AWS_CONTAINER_CREDENTIALS_FULL_URI")
+                .env_remove("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
+                .envs(self.sandbox.sts.env());
+        } else {
+            let uri = format!("http://{}/v1/credentials", self.agent.address());
+            command.env("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri);
+        }
+        command
+            .env("AWS_ENDPOINT_URL_S3", format!("http://{}", self.s3.address()))
+            .env("AWS_ENDPOINT_URL_STS", format!("http://{}", self.sts.address()))
+            .env("IMAGE_URL", format!("http://{}{target}", self.images.address()))
+            .env("SSL_CERT_FILE", self.authority.file.path())
+            .env("LISTEN_ADDR", "off")
+            // Log as much as possible, so that the output would contain a leaked secret.
+            .env("RUST_LOG", "trace")
+            .env("INTERVAL", "150ms")
+            .env("FETCH_TIMEOUT", "2s")
+            .env("READ_TIMEOUT", "700ms")
+            .env("CONNECT_TIMEOUT", "700ms")
+            .env("MAX_IMAGE_SIZE", "12MiB")
+            .env("SHUTDOWN_GRACE", "300ms")
+            .args(arguments.split_whitespace());
+        command
+    }
+
+    /// What must be true after any fault, however the program ended.
+    pub async fn check(&self, lines: &[String], may_leave: bool) -> Result<(), String> {
+        for secret in self.sandbox.agent.secrets() {
+            if let Some(leak) = lines.iter().find(|line| line.contains(&secret)) {
+                return Err(format!("a secret is in the output: {leak}"));
+            }
+        }
+        let s3 = &self.sandbox.s3;
+        if !may_leave {
+            let empty = || s3.leftovers().is_empty();
+            until("nothing unfinished remains in S3", Duration::from_secs(10), empty).await?;
+        }
+        let served = self.sandbox.images.served();
+        let whole: HashSet<_> =
+            served.iter().filter(|served| served.whole).map(|served| &served.sha256).collect();
+        let objects = s3.objects();
+        for object in &objects {
+            let sha256 = object.sha256().map_err(|error| error.to_string())?;
+            if !whole.contains(&sha256) {
+                return Err(format!("{} is no picture that was served whole", object.key));
+            }
+        }
+        let keys: HashSet<_> = objects.iter().map(|object| object.key.as_str()).collect();
+        for event in events(lines, "uploaded") {
+            if !event["key"].as_str().is_some_and(|key| keys.contains(key)) {
+                return Err(format!("the log says that it is stored, and it is not: {event}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the log said about the fault.
+pub async fn run(case: &Case) -> Result<String, String> {
+    // Long enough to see a refresh fail, and to see the credentials end.
+    let short = matches!(case.place, Place::Agent | Place::Sts);
+    let lifetime = Duration::from_secs(if short { 5 } else { 3600 });
+    let mut world = World::start(lifetime).await;
+    let target = match case.size {
+        Size::Small => "/x?kind=png&width=64&height=64",
+        Size::Parts => "/x?kind=jpeg&size=9MiB",
+    };
+    let irsa = case.place == Place::Sts;
+    let mut command = world.program(target, irsa, "");
+    if case.size == Size::Parts {
+        // Several of these run at the same time, and none may be late only because of the others.
+        command.env("FETCH_TIMEOUT", "15s");
+    }
+    match &case.inject {
+        Inject::Signal(stage, ending) => return signal(&world, case, *stage, *ending).await,
+        Inject::NoName => return no_name(&world, case, command).await,
+        Inject::Certificate(_) => {
+            let tls = Tls::start(&world.authority, world.wire(case.place).address()).await;
+            let url = format!("https://localhost:{}", tls.port);
+            match case.place {
+                Place::ImageHost => command.env("IMAGE_URL", format!("{url}{target}")),
+                Place::S3 => command.env("AWS_ENDPOINT_URL_S3", url),
+                _ => command.env("AWS_ENDPOINT_URL_STS", url),
+            };
+            world.tls = Some(tls);
+        }
+        _ => {}
+    }
+    let mut program = Program::start(command);
+    let result = with_program(&world, case, &mut program).await;
+    program.limit_files(false);
+    program.signal(Signal::TERM);
+    let (code, lines) = program.end(TIMEOUT).await?;
+    let told = result.map_err(|why| format!("{why}\n{}", tail(&lines)))?;
+    if code != Some(143) {
+        return Err(format!("the exit code is {code:?}\n{}", tail(&lines)));
+    }
+    // Nobody knows the identifier of an upload whose creation was not answered.
+    let may_leave =
+        matches!(case.inject, Inject::Operation("CreateMultipartUpload", _, Fault::LoseAnswer));
+    world.check(&lines, may_leave).await.map_err(|why| format!("{why}\n{}", tail(&lines)))?;
+    Ok(told)
+}
+
+async fn with_program(world: &World, case: &Case, program: &mut Program) -> Result<String, String> {
+    let good = if case.size == Size::Small { 2 } else { 1 };
+    until("the first pictures are stored", TIMEOUT, || program.uploaded() >= good).await?;
+    let before = program.held();
+
+    let issued = || world.sandbox.credentials.issued().len();
+    let (stored, had) = (program.uploaded(), issued());
+    inject(world, case, program).await;
+    let told = if let Expect::Fails(_) = &case.expect {
+        until("a failure is logged", TIMEOUT, || failure(&program.lines(), case.place).is_some())
+            .await?;
+        failure(&program.lines(), case.place).unwrap_or_default()
+    } else {
+        let refreshed = || !matches!(case.place, Place::Agent | Place::Sts) || issued() > had;
+        let goes_on = || program.uploaded() > stored + good && refreshed();
+        until("the job goes on under the fault", TIMEOUT, goes_on).await?;
+        String::new()
+    };
+    heal(world, case, program).await;
+
+    let (stored, had) = (program.uploaded(), issued());
+    let goes_on = || program.uploaded() >= stored + good;
+    until("the job goes on after the fault", Duration::from_secs(20), goes_on).await?;
+    if matches!(case.place, Place::Agent | Place::Sts) {
+        until("credentials are refreshed again", TIMEOUT, || issued() > had).await?;
+    }
+    match &case.expect {
+        Expect::Fails(expected) if !expected.contains(&told.as_str()) => {
+            return Err(format!("the log says {told}, not {expected:?}"));
+        }
+        Expect::Masked if failure(&program.lines(), case.place).is_some() => {
+            return Err("a failure was logged".to_owned());
+        }
+        _ => {}
+    }
+    let slack = SLACK.iter().find(|(size, _)| *size == case.size).expect("both are listed").1;
+    let before = Held { files: before.files + slack.files, memory: before.memory + slack.memory };
+    is_back(program, before).await?;
+    Ok(told)
+}
+
+/// Memory and files are back to where they were before the fault.
+async fn is_back(program: &mut Program, before: Held) -> Result<(), String> {
+    let mut now = before;
+    let back = until("", Duration::from_secs(15), || {
+        now = program.held();
+        now.files <= before.files && now.memory <= before.memory
+    });
+    back.await.map_err(|_| format!("expected at most: {before:?}; after the fault: {now:?}"))?;
+    if program.has_ended() { Err("the program ended".to_owned()) } else { Ok(()) }
+}
+
+/// What the log names as the cause of the first failure: of an upload or of a refresh.
+fn failure(lines: &[String], place: Place) -> Option<String> {
+    let failed = [REFRESH_FAILED, "upload failed"].into_iter().flat_map(|what| events(lines, what));
+    let told = failed.filter_map(|event| {
+        event["diagnosis"].as_str().or(event["reason"].as_str()).map(str::to_owned)
+    });
+    // A picture that was signed just before the credentials ended may arrive just after it.
+    let ended =
+        |id: &str| id == "credentials_rejected" && matches!(place, Place::Agent | Place::Sts);
+    told.into_iter().find(|id| !ended(id))
+}
+
+pub async fn inject(world: &World, case: &Case, program: &Program) {
+    match &case.inject {
+        Inject::Network(network) => {
+            world.wire(case.place).set(network.clone()).await.expect("the port is free");
+        }
+        Inject::Host(parameters) => world.sandbox.images.answer_with(parameters),
+        Inject::Operation(operation, times, fault) => {
+            world.sandbox.s3.fail(operation, *times, fault.clone());
+        }
+        Inject::Answer(answer) if case.place == Place::Sts => {
+            world.sandbox.sts.set_answer(answer.clone());
+        }
+        Inject::Answer(answer) => world.sandbox.agent.set_answer(answer.clone()),
+        Inject::Certificate(flaw) => {
+            world.tls.as_ref().expect("it was started").set(&world.authority, *flaw);
+        }
+        Inject::Revoked => {
+            let slow = "drip=200,100";
+            world.sandbox.images.answer_with(slow);
+            let requests = world.sandbox.s3.requests().len();
+            let arrived = || world.sandbox.s3.requests().len() > requests;
+            let _ = until("an upload begins", TIMEOUT, arrived).await;
+            world.sandbox.credentials.expire_all();
+        }
+        Inject::NoFiles => {
+            // New connections are needed for the fault to be seen.
+            program.limit_files(true);
+            world.images.set(Network::Good).await.expect("the port is free");
+            world.s3.set(Network::Good).await.expect("the port is free");
+        }
+        Inject::NoName | Inject::Signal(..) => {}
+    }
+}
+
+pub async fn heal(world: &World, case: &Case, program: &Program) {
+    match &case.inject {
+        Inject::Network(_) => {
+            world.wire(case.place).set(Network::Good).await.expect("the port is free");
+        }
+        Inject::Host(_) | Inject::Revoked => world.sandbox.images.answer_with(""),
+        Inject::Operation(..) => world.sandbox.s3.stop_failing(),
+        Inject::Answer(_) => {
+            world.sandbox.agent.set_answer(Answer::Normal);
+            world.sandbox.sts.set_answer(Answer::Normal);
+        }
+        Inject::Certificate(_) => {
+            world.tls.as_ref().expect("it was started").set(&world.authority, Flaw::None);
+        }
+        Inject::NoFiles => program.limit_files(false),
+        Inject::NoName | Inject::Signal(..) => {}
+    }
+}
+
+/// A name that does not exist, from the start to the end.
+async fn no_name(world: &World, case: &Case, mut command: Command) -> Result<String, String> {
+    match case.place {
+        Place::ImageHost => command.env("IMAGE_URL", "http://no-such-host.invalid/"),
+        _ => command.env("AWS_ENDPOINT_URL_S3", "http://no-such-host.invalid"),
+    };
+    let program = Program::start(command);
+    let failed = || failure(&program.lines(), case.place).is_some();
+    let result = until("an upload fails", TIMEOUT, failed).await;
+    program.signal(Signal::TERM);
+    let (code, lines) = program.end(TIMEOUT).await?;
+    result.map_err(|why| format!("{why}\n{}", tail(&lines)))?;
+    world.check(&lines, false).await?;
+    let told = failure(&lines, case.place).unwrap_or_default();
+    match &case.expect {
+        Expect::Fails(expected) if expected.contains(&told.as_str()) && code == Some(143) => {
+            Ok(told)
+        }
+        expected => Err(format!("the log says {told}, not {expected:?}; exit code {code:?}")),
+    }
+}
+
+/// A signal while the job is at this stage.
+async fn signal(
+    world: &World,
+    case: &Case,
+    stage: Stage,
+    ending: Ending,
+) -> Result<String, String> {
+    let (images, s3) = (&world.sandbox.images, &world.sandbox.s3);
+    let mut target = "/x?kind=jpeg&size=20KB".to_owned();
+    let mut interval = "--interval=1s";
+    match stage {
+        Stage::Credentials => world.sandbox.agent.set_answer(Answer::Hang),
+        Stage::Head => target.push_str("&delay=60s"),
+        Stage::Body => target.push_str("&stall=10KB"),
+        Stage::Operation("PutObject") => s3.fail("PutObject", 9, Fault::Hang),
+        Stage::Operation(operation) => {
+            "/x?kind=jpeg&size=9MiB".clone_into(&mut target);
+            s3.fail(operation, 9, Fault::Hang);
+        }
+        Stage::Abort => {
+            "/x?kind=jpeg&size=9MiB".clone_into(&mut target);
+            s3.fail("UploadPart", 9, Fault::Status(403, "AccessDenied"));
+            s3.fail("AbortMultipartUpload", 9, Fault::Hang);
+        }
+        Stage::BetweenTicks => interval = "--interval=1h",
+    }
+    let arguments = format!("{interval} --read-timeout=60s --fetch-timeout=60s");
+    let program = Program::start(world.program(&target, false, &arguments));
+    let arrived = |operation: &str| {
+        let requests = s3.requests();
+        requests.iter().any(|request| request.operation == operation)
+    };
+    let reached = || match stage {
+        Stage::Credentials => world.sandbox.agent.requests() > 0,
+        Stage::Head | Stage::Body => !images.requests().is_empty(),
+        Stage::Operation(operation) => arrived(operation),
+        Stage::Abort => arrived("AbortMultipartUpload"),
+        Stage::BetweenTicks => program.uploaded() > 0,
+    };
+    let reached = until("the stage is reached", TIMEOUT, reached).await;
+    program.signal(if ending == Ending::Kill { Signal::KILL } else { Signal::TERM });
+    let (code, lines) = program.end(Duration::from_secs(30)).await?;
+    reached.map_err(|why| format!("{why}\n{}", tail(&lines)))?;
+    let expected = if ending == Ending::Kill { None } else { Some(143) };
+    if code != expected {
+        return Err(format!("the exit code is {code:?}\n{}", tail(&lines)));
+    }
+    // An abort that S3 does not answer cannot remove anything.
+    let may_leave = ending == Ending::Kill || stage == Stage::Abort;
+    world.check(&lines, may_leave).await.map_err(|why| format!("{why}\n{}", tail(&lines)))?;
+    debug_assert_eq!(case.expect, Expect::Ends);
+    Ok(String::new())
+}
+
+/// The end of the output, for a message.
+fn tail(lines: &[String]) -> String {
+    let from = lines.len().saturating_sub(12);
+    lines[from..].join("\n")
+}
