@@ -3,6 +3,8 @@
 //! `scripts/bench.sh` runs this benchmark with the release build. It prints the measurements
 //! without a limit, because they depend on the machine.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -24,6 +26,8 @@ struct Bench {
     program: PathBuf,
     sandbox: Sandbox,
     no_profile: NamedTempFile,
+    /// Whether the page is served.
+    page: bool,
 }
 
 impl Bench {
@@ -33,8 +37,9 @@ impl Bench {
             .envs(self.sandbox.env())
             .envs(guard_env(self.no_profile.path()))
             .env("IMAGE_URL", self.sandbox.images.url(target))
-            // Serves health and metrics as usual, on a free port.
+            // Serves health and metrics as usual, on a free port. The page has rows of its own.
             .env("LISTEN_ADDR", "127.0.0.1:0")
+            .env("PAGE", if self.page { "on" } else { "off" })
             // As in the image, where the CA certificates are one file and not a folder of hundreds.
             .env("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt")
             .stdin(Stdio::null())
@@ -59,6 +64,42 @@ impl Bench {
         let figures: Vec<u64> = said.split_whitespace().flat_map(str::parse).collect();
         let [wall, cpu, peak] = figures[..] else { panic!("{said}") };
         Cost { wall: Duration::from_micros(wall), cpu: Duration::from_micros(cpu), peak }
+    }
+
+    /// The resident bytes that viewers add who only listen, as many as the server keeps, and the
+    /// pictures that are uploaded meanwhile in ten seconds, one each half second.
+    fn idle_streams(&self, target: &str) -> (u64, usize) {
+        let mut command = self.command(Command::new(&self.program), target);
+        command.arg("--interval=500ms").arg("--log-format=json").stderr(Stdio::piped());
+        let mut job = command.spawn().expect("the program starts");
+        let mut log =
+            BufReader::new(job.stderr.take().expect("piped")).lines().map_while(Result::ok);
+        let address = log.find_map(|line| {
+            let event: serde_json::Value = serde_json::from_str(&line).ok()?;
+            event["address"].as_str().map(str::to_owned)
+        });
+        let address = address.expect("it serves its page");
+        let log = std::thread::spawn(move || log.count());
+        // Until all pictures that are kept are there.
+        std::thread::sleep(Duration::from_secs(10));
+        let (_, before) = status(job.id());
+        let listen = || {
+            let mut stream = TcpStream::connect(&address).expect("a connection");
+            stream.write_all(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
+            // One after another: more than 32 requests at the same time are too many.
+            stream.read_exact(&mut [0]).expect("an answer");
+            std::thread::spawn(move || std::io::copy(&mut stream, &mut std::io::sink()))
+        };
+        let viewers: Vec<_> = (0..256).map(|_| listen()).collect();
+        let uploads = || self.sandbox.s3.requests().len();
+        let begun = uploads();
+        std::thread::sleep(Duration::from_secs(10));
+        let moved = uploads() - begun;
+        let (_, after) = status(job.id());
+        assert!(viewers.iter().all(|viewer| !viewer.is_finished()), "a viewer was sent away");
+        job.kill().and_then(|()| job.wait()).expect("it can be ended");
+        drop(log.join());
+        (after.saturating_sub(before), moved)
     }
 
     fn runs(&self, runs: usize, target: &str, arguments: &str) -> Vec<Cost> {
@@ -121,7 +162,8 @@ fn main() {
     let program = PathBuf::from(program.expect("the path of the program to measure"));
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let sandbox = runtime.block_on(Sandbox::start(SandboxOptions::default())).expect("the sandbox");
-    let bench = Bench { program, sandbox, no_profile: NamedTempFile::new().expect("a file") };
+    let no_profile = NamedTempFile::new().expect("a file");
+    let mut bench = Bench { program, sandbox, no_profile, page: false };
     let small = "/picture?kind=jpeg&size=200KB&picture=fixed";
 
     row("case", "measured", "at most");
@@ -160,6 +202,16 @@ fn main() {
     row("between ticks: wake-ups in 20 s", &(after - before).to_string(), "0");
     row("the same: RSS", &megabytes(resident), "9 MiB");
     idle.kill().and_then(|()| idle.wait()).expect("it can be ended");
+
+    bench.page = true;
+    let shown = bench.runs(3, small, &format!("--count {pictures} --interval 0s"));
+    let each = median(&shown, |cost| cost.cpu).saturating_sub(start) / pictures;
+    row("with the page, nobody looking: CPU per picture", &milliseconds(each), "0.55 ms");
+    let above = median(&shown, |cost| cost.peak).saturating_sub(median(&many, |cost| cost.peak));
+    row("the same: peak RSS above that without", &megabytes(above), "4 MiB");
+    let (streams, moved) = bench.idle_streams(small);
+    row("256 idle streams of its events: RSS above none", &megabytes(streams), "8 MiB");
+    row("the same: pictures in 10 s, of 20", &moved.to_string(), "20");
 
     let size = std::fs::metadata(Path::new(&bench.program)).expect("the program").len();
     #[expect(clippy::cast_precision_loss, reason = "a program is smaller than 2^52 bytes")]

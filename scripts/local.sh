@@ -8,6 +8,8 @@
 # folder. With --localstack, LocalStack stores them instead: in a container if Docker
 # responds, otherwise as a Python package. The arguments go to the program.
 #
+# As long as the job runs, it shows itself live in a browser; the first line has the address.
+#
 # Press Ctrl-C to stop, or pass `--count 5`. Nothing keeps running.
 
 # shellcheck source-path=SCRIPTDIR source=lib/common.sh
@@ -15,6 +17,26 @@
 
 readonly bucket=pictures
 target=${CARGO_TARGET_DIR:-$root/target}/debug
+
+# page ARGUMENT...: says where the live page of a job with these arguments is.
+page() {
+  local address=${LISTEN_ADDR:-127.0.0.1:8080} page=${PAGE:-on}
+  while (($#)); do
+    case $1 in
+      identity) return ;; # it serves nothing
+      --listen) address=${2-} ;;
+      --page) page=${2-} ;;
+      --listen=*) address=${1#*=} ;;
+      --page=*) page=${1#*=} ;;
+    esac
+    shift
+  done
+  case $page,$address in
+    off,* | *,off) ;;
+    *:0) say "the live page: see its address in the log" ;;
+    *) say "the live page, as long as the job runs: http://$address/" ;;
+  esac
+}
 
 # s3 CURL-ARGUMENT...: sends a request to LocalStack, signed with keys that it accepts.
 s3() {
@@ -50,6 +72,7 @@ case ${1-} in
 esac
 need cargo "install Rust, https://rustup.rs"
 need cc "install a C compiler (Debian: apt install gcc, macOS: xcode-select --install)"
+page "$@"
 run cargo build --locked --manifest-path "$root/Cargo.toml" --package pod-identity-demo --package sandbox
 
 trap : INT # let the job finish first

@@ -4,11 +4,12 @@
 # IAM. The program gets its credentials over the agent's protocol, from the
 # association that the scripts created. At the end, everything is deleted.
 #
-#   scripts/rehearse.sh [--pause] [--kubernetes]
+#   scripts/rehearse.sh [--pause]
 #
 #   --pause        wait for Enter before each scene
-#   --kubernetes   also run scripts/up.sh and the steps inside a cluster, with the
-#                  eksctl and kubectl on your PATH, against the emulated AWS
+#
+# In place of Kubernetes, the job is a local process. scripts/dev/cluster.sh starts a real
+# cluster on this machine, in which scripts/up.sh and all steps run against the same AWS.
 #
 # Requires Rust, Python and jq. Installs the AWS CLI if it is missing. Takes two
 # minutes after the build, and is free of charge.
@@ -16,13 +17,12 @@
 # shellcheck source-path=SCRIPTDIR source=lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
-pause='' kubernetes='' number=0
+pause='' number=0
 for argument in "$@"; do
   case $argument in
     -h | --help) usage && exit ;;
     --pause) pause=yes ;;
-    --kubernetes) kubernetes=yes ;;
-    *) die "unknown argument $argument; usage: rehearse.sh [--pause] [--kubernetes] (see --help)" ;;
+    *) die "unknown argument $argument; usage: rehearse.sh [--pause] (see --help)" ;;
   esac
 done
 
@@ -92,10 +92,13 @@ story() {
     "The association is a record in EKS. The cluster itself contains no annotation and no secret."
   "$root/scripts/steps/association.sh"
 
-  scene "The job: three pictures" \
+  local pictures=3 listen=off look=''
+  # Whoever presses Enter can also open a browser in time.
+  [[ -z $pause ]] || pictures=20 listen=127.0.0.1:8080 look="Now look at the live page, http://$listen/: it is there for 20 seconds."
+  scene "The job: $pictures pictures" \
     "The program contains no code for this: the default chain of the SDK finds what the webhook injected." \
-    "The first line of the log tells whose credentials the program uses."
-  in_pod -- "$target/pod-identity-demo" --require-identity pod-identity --count 3 --interval 1s --listen off
+    "The first line of the log tells whose credentials the program uses." ${look:+"$look"}
+  in_pod -- "$target/pod-identity-demo" --require-identity pod-identity --count "$pictures" --interval 1s --listen "$listen"
   run aws s3 ls "s3://$BUCKET" --recursive >&2
 
   scene "The identity, as the pod sees it" "The claims of the token, the providers of the chain, and the role that STS returns."
@@ -106,6 +109,11 @@ story() {
     die "the role can list the bucket, but should not"
   say "$(<"$scratch/refused")"
   grep -q AccessDenied "$scratch/refused" || die "IAM should have refused this, but it failed for another reason"
+
+  scene "Who gets access, by what the association sets" \
+    "The role alone would also serve other workloads. Session tags, a session policy and a target role keep them out." \
+    "Each cell is an upload to the bucket, tried with the credentials of whoever asks; IAM gives the reasons."
+  run "$target/sandbox" matrix --emulator "$AWS_ENDPOINT_URL" >&2
 
   scene "A pod that was created before its association" \
     "The webhook injected nothing into this pod. Without its check, the program would silently use the node's role." \
@@ -121,23 +129,6 @@ story() {
   "$root/scripts/down.sh"
   run aws eks delete-cluster --name "$CLUSTER_NAME" --query cluster.status --output text >&2
   run aws iam delete-role --role-name "$CLUSTER_NAME-cluster"
-}
-
-# Runs the same with the scripts that people run.
-story_in_kubernetes() {
-  export IMAGE=${IMAGE:-pod-identity-demo:rehearsal}
-  scene "From an empty account to the running job: scripts/up.sh" "Bucket, policies, cluster, add-on, association, job."
-  "$root/scripts/up.sh"
-  scene "The state of the job: scripts/status.sh"
-  "$root/scripts/status.sh"
-  scene "Inside Pod Identity: scripts/inspect.sh"
-  "$root/scripts/inspect.sh"
-  scene "Comparison with IRSA: scripts/compare.sh"
-  "$root/scripts/compare.sh"
-  scene "Which service accounts have which role: scripts/audit.sh"
-  "$root/scripts/audit.sh"
-  scene "Delete everything: scripts/down.sh"
-  "$root/scripts/down.sh"
 }
 
 need cargo "install Rust, https://rustup.rs"
@@ -156,11 +147,7 @@ emulate
 . "$root/scripts/lib/settings.sh"
 settle ACCOUNT_ID BUCKET
 account_contents >"$scratch/before"
-if [[ -n $kubernetes ]]; then
-  story_in_kubernetes
-else
-  story
-fi
+story
 
 scene "Check that nothing is left" "Compares all buckets, policies, roles, providers, stacks, repositories and clusters of the account."
 account_contents >"$scratch/after"

@@ -9,8 +9,8 @@
 # `cargo test`, and only the Rust tests run then.
 #
 # The first run builds Kubernetes and eksctl from source, which takes 15 minutes on two
-# cores. The tests in the cluster need Linux and root, and are announced as not run
-# elsewhere.
+# cores. The tests that need a node of the cluster require Linux and root, and are
+# announced as not run elsewhere; those that need its API server run wherever Go runs.
 
 # shellcheck source-path=SCRIPTDIR source=lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
@@ -23,7 +23,7 @@ need cargo "install Rust, https://rustup.rs"
 need cc "install a C compiler (Debian: apt install gcc, macOS: xcode-select --install)"
 need git "install it with your system's packages"
 
-run scripts/dev/tools.sh lint deny modules localstack ministack manifests image
+run scripts/dev/tools.sh lint deny modules localstack ministack manifests image browser kubernetes eksctl
 cluster=''
 if scripts/dev/cluster.sh check; then
   cluster=yes
@@ -43,6 +43,15 @@ run scripts/dev/cycles.sh
 run cargo clippy --locked --workspace --all-targets -- --deny warnings
 (($# == 0)) || { run cargo test --locked --workspace "$@" && exit; }
 
+# Runs the tests in two clusters at the same time, because they mostly wait.
+in_clusters() {
+  local first status=0
+  run "$bin/bats" --print-output-on-failure tests/cluster/{job,compare,default}.bats &
+  first=$!
+  run "$bin/bats" --print-output-on-failure tests/cluster/{story,walkthrough,deploy}.bats || status=$?
+  wait "$first" && return "$status"
+}
+
 # Runs the tests of the scripts, of the image and in the cluster. Like the program's own tests, they
 # mostly wait, so both run at the same time.
 script_and_image_tests() {
@@ -54,9 +63,9 @@ script_and_image_tests() {
     say "NOT RUN: the tests of the image, which need Linux"
   fi
   if [[ -n $cluster ]]; then
-    run "$bin/bats" --print-output-on-failure tests/cluster
+    in_clusters
   else
-    say "NOT RUN: the tests in a Kubernetes cluster, tests/cluster: see the reason above"
+    say "NOT RUN: the tests on a node of a Kubernetes cluster, tests/cluster: see the reason above"
   fi
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use aws_config::SdkConfig;
 use tokio::runtime::{Builder, Runtime};
@@ -13,11 +14,13 @@ use crate::config::{Config, IdentityConfig};
 use crate::exit::{Exit, Signals};
 use crate::identity::{Diagnosis, Failure, Injected, RefreshingCredentials, Report, Requirement};
 use crate::job::{Attempt, Job};
+use crate::page::{About, Page};
 use crate::sdk;
+use crate::server::{Served, serve};
 use crate::source::Source;
-use crate::status::{Status, serve};
+use crate::status::{Observer, Status};
 use crate::telemetry;
-use crate::upload::{UploadError, Uploader};
+use crate::upload::{UploadError, Uploader, without_secrets};
 
 /// Why the program cannot run at all. The text is for a person.
 type CannotRun = Box<dyn std::error::Error>;
@@ -86,19 +89,46 @@ async fn job(config: Config, listener: Option<TcpListener>) -> Result<Exit, Cann
     let mut signals = Signals::install()?;
     let sdk = sdk::load(Some(&config.region), config.limits.fetch).await;
     let credentials = credentials(&sdk, config.require_identity)?;
-    let status = Status::new(credentials.clone(), config.interval);
+    let uploader = Uploader::new(&sdk, credentials.clone(), config.place.clone());
+    let page = listener.as_ref().and_then(|_| page(&config, &uploader, &credentials));
+    let observer = page.clone().map(|page| Arc::new(page) as Arc<dyn Observer>);
+    let status = Status::new(credentials.clone(), config.interval, observer);
 
     if let Some(listener) = listener {
-        serve(listener, status.clone())
+        serve(listener, Served { status: status.clone(), page: page.clone() })
             .map_err(|error| format!("cannot serve health and metrics: {error}"))?;
         tokio::spawn(credentials.clone().keep_named(sdk.clone()));
     }
     let source = Source::new(config.image_urls.clone(), config.allow_private_source, config.limits)
         .map_err(|error| format!("cannot set up TLS for the image host: {error}"))?;
-    let uploader = Uploader::new(&sdk, credentials.clone(), config.place.clone());
     let cancel = CancellationToken::new();
-    let attempt = Attempt { source, uploader, credentials, started, cancel };
-    Ok(Job { config, attempt, status }.run(&mut signals).await)
+    let tees = page.as_ref().and_then(Page::tees);
+    let attempt = Attempt { source, uploader, credentials, started, cancel, tees };
+    let exit = Job { config, attempt, status }.run(&mut signals).await;
+    if let Some(page) = page {
+        page.end(exit.code()).await;
+    }
+    Ok(exit)
+}
+
+/// The page, if it is to be served, which follows the credentials from now on.
+fn page(config: &Config, uploader: &Uploader, credentials: &RefreshingCredentials) -> Option<Page> {
+    let options = config.page.clone()?;
+    let to = &uploader.to;
+    let about = About {
+        sources: config.image_urls.iter().map(without_secrets).collect(),
+        destination: to.place.url(),
+        endpoint: to.endpoint.clone(),
+        region: to.region.clone(),
+        interval: config.interval,
+        count: config.count,
+        concurrency: config.concurrency,
+        keep_pictures: options.keep_pictures,
+        pod_name: to.place.pod.clone(),
+    };
+    let page = Page::new(options, about, credentials.clone());
+    tokio::spawn(page.clone().follow_credentials());
+    Some(page)
 }
 
 fn credentials(sdk: &SdkConfig, required: Requirement) -> Result<RefreshingCredentials, CannotRun> {

@@ -10,6 +10,7 @@ use tracing_subscriber::filter::Targets;
 use url::Url;
 
 use crate::identity::Requirement;
+use crate::page::{Hosts, PageOptions};
 use crate::source::Limits;
 use crate::telemetry::LogFormat;
 use crate::upload::Place;
@@ -29,6 +30,8 @@ pub(crate) struct Config {
     pub(crate) allow_private_source: bool,
     pub(crate) shutdown_grace: Duration,
     pub(crate) listen: Option<SocketAddr>,
+    /// `None` if the page is not served.
+    pub(crate) page: Option<PageOptions>,
     pub(crate) log_format: LogFormat,
     pub(crate) log_filter: Targets,
     /// The bucket's region.
@@ -209,6 +212,26 @@ pub(crate) fn listen(text: &str) -> Result<Option<SocketAddr>, String> {
             )
         }),
     }
+}
+
+pub(crate) fn keep_pictures(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 0..=100) => Ok(number),
+        _ => Err(format!("{text:?} is not a number from 0 to 100")),
+    }
+}
+
+/// Names without ports, comma-separated.
+pub(crate) fn hosts(text: &str) -> Result<Hosts, String> {
+    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let check = |name: &str| {
+        if name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
+            Ok(name.to_owned())
+        } else {
+            Err(format!("{name:?} is not a host's name: give one such as demo.example.com"))
+        }
+    };
+    names.map(check).collect::<Result<_, _>>().map(Hosts)
 }
 
 pub(crate) fn log_format(text: Option<&str>) -> Result<LogFormat, String> {

@@ -6,7 +6,8 @@
 //! `cli` → `config` → `app` → `job` → `source` → `upload` → S3.
 //!
 //! `app` builds the parts and connects them. Each attempt has one outcome, which `job` logs and
-//! reports to `status`, which serves health and metrics. `identity` is not on that way: it resolves
+//! reports to `status`, which keeps health and metrics and passes everything on to `page`. `server`
+//! serves them. `identity` is not on that way: it resolves
 //! credentials, keeps them fresh for the S3 client, and explains failures. It imports none of the
 //! others.
 
@@ -19,7 +20,9 @@ mod exit;
 mod identity;
 mod job;
 mod lock;
+mod page;
 mod sdk;
+mod server;
 mod source;
 mod status;
 mod telemetry;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A real Kubernetes cluster on this machine, in which Pod Identity works as on EKS, without AWS:
 #
-#   scripts/dev/cluster.sh up               starts it, in some 15 seconds
+#   scripts/dev/cluster.sh up [LEVEL]       starts it, in some 10 seconds
 #   scripts/dev/cluster.sh kubectl ARG...   runs kubectl as the cluster's administrator
 #   scripts/dev/cluster.sh run COMMAND...   runs a command with the cluster's environment, for
 #                                           example: run scripts/up.sh
@@ -12,20 +12,29 @@
 # are the real programs. MiniStack emulates the AWS account and enforces IAM; the sandbox is the
 # Pod Identity Agent and the image host. docs/cluster.md describes the parts.
 #
-# Requires Linux, root, and the sets `cluster` and `ministack` of scripts/dev/tools.sh, which are
-# installed if necessary. Everything runs in namespaces of its own: nothing listens on this
-# machine's addresses. CLUSTER_STATE is the folder with its state and logs,
-# /tmp/pod-identity-demo-cluster by default; a second folder is a second cluster.
+# LEVEL is how much of it runs:
+#   node            all of it, the default. Requires Linux and root. Everything runs in namespaces
+#                   of its own, and nothing listens on this machine's addresses.
+#   control-plane   no node, no agent and no containers: pods stay Pending. Runs wherever Go runs, on
+#                   free ports of the loopback interface.
+#   account         the emulated account and eksctl alone, likewise
+#
+# Installs what it needs with scripts/dev/tools.sh. CLUSTER_STATE is the folder with its state and
+# logs, /tmp/pod-identity-demo-cluster by default; a second folder is a second cluster. If
+# CLUSTER_OWNER is the ID of a process, the cluster ends when that process does.
 
 # shellcheck source-path=SCRIPTDIR source=../lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
 # shellcheck source=../../tests/cluster/settings.sh
 . "$root/tests/cluster/settings.sh" "${CLUSTER_STATE:-/tmp/pod-identity-demo-cluster}"
 
-# init_pid: prints the process ID of the cluster's first process; false when it does not run.
+# init_pid: prints the process ID of node.sh; false when it does not run.
 init_pid() {
   local pid
-  pid=$(cat "$state/pid" 2>/dev/null) && pid=$(pgrep --parent "$pid") && kill -0 "$pid" 2>/dev/null && echo "$pid"
+  pid=$(cat "$state/pid" 2>/dev/null) || return 1
+  # Between this process and node.sh is unshare.
+  [[ $level != node ]] || pid=$(pgrep --parent "$pid") || return 1
+  kill -0 "$pid" 2>/dev/null && echo "$pid"
 }
 
 # certificate NAME SUBJECT [SUBJECT-ALTERNATIVE-NAMES]: creates NAME.key and NAME.crt, signed by the CA.
@@ -39,10 +48,18 @@ certificate() {
 kubeconfig() {
   cat <<END
 {"apiVersion": "v1", "kind": "Config", "current-context": "cluster",
- "clusters": [{"name": "cluster", "cluster": {"server": "https://$node_address", "certificate-authority": "$pki/ca.crt"}}],
+ "clusters": [{"name": "cluster", "cluster": {"server": "$issuer", "certificate-authority": "$pki/ca.crt"}}],
  "users": [{"name": "$1", "user": {"client-certificate": "$pki/$1.crt", "client-key": "$pki/$1.key"}}],
  "contexts": [{"name": "cluster", "context": {"cluster": "cluster", "user": "$1"}}]}
 END
+}
+
+# free_ports NUMBER: prints ports of the loopback interface that nothing uses.
+free_ports() {
+  "$root/.tools/ministack/bin/python" -c 'import socket, sys
+sockets = [socket.socket() for _ in range(int(sys.argv[1]))]
+for one in sockets: one.bind(("127.0.0.1", 0))
+print(*(one.getsockname()[1] for one in sockets))' "$1"
 }
 
 configure() {
@@ -111,7 +128,7 @@ webhooks:
     sideEffects: None
     admissionReviewVersions: [v1beta1]
     clientConfig:
-      url: https://$node_address:8443/mutate
+      url: https://$node_address:$webhook_port/mutate
       caBundle: $(base64 -w 0 "$pki/ca.crt")
     rules:
       - {operations: [CREATE], apiGroups: [""], apiVersions: [v1], resources: [pods]}
@@ -122,7 +139,7 @@ END
 enter() {
   local pid
   pid=$(init_pid) || die "the cluster does not run: start it with scripts/dev/cluster.sh up"
-  nsenter --target "$pid" --net "$@"
+  if [[ $level == node ]]; then nsenter --target "$pid" --net "$@"; else "$@"; fi
 }
 
 kubectl() {
@@ -152,15 +169,31 @@ check() {
 }
 
 up() {
-  local deadline=$((SECONDS + 120)) pid
+  local deadline=$((SECONDS + 120)) pid wanted=${1:-node} in_namespaces=()
   ! init_pid >/dev/null || die "the cluster runs already: end it with scripts/dev/cluster.sh down"
-  check || exit
-  "$root/scripts/dev/tools.sh" cluster ministack
-  [[ -x $sandbox_cluster ]] || run cargo build --locked --package sandbox --manifest-path "$root/Cargo.toml"
+  case $wanted in
+    node)
+      check || exit
+      "$root/scripts/dev/tools.sh" cluster ministack lint
+      [[ -x $sandbox_cluster ]] || run cargo build --locked --package sandbox --manifest-path "$root/Cargo.toml"
+      [[ -e $images/pod-identity-demo.tar ]] || { "$root/scripts/dev/tools.sh" containers && run "$root/tests/cluster/images.sh" >&2; }
+      in_namespaces=(unshare --net --mount --pid --fork --kill-child --mount-proc)
+      ;;
+    control-plane) "$root/scripts/dev/tools.sh" kubernetes eksctl ministack lint ;;
+    account) "$root/scripts/dev/tools.sh" eksctl ministack lint ;;
+    *) die "the level must be node, control-plane or account, not '$wanted'" ;;
+  esac
+  need openssl "install it with your system's packages"
   remove_state
+  mkdir -p "$state"
+  echo "$wanted" >"$state/level"
+  free_ports 6 >"$state/ports"
+  # shellcheck source=../../tests/cluster/settings.sh
+  . "$root/tests/cluster/settings.sh" "$state"
   configure
-  setsid unshare --net --mount --pid --fork --kill-child --mount-proc "$root/tests/cluster/node.sh" "$state" \
-    >"$state/logs/init" 2>&1 </dev/null &
+  set -m # a process group of its own
+  ${in_namespaces[@]+"${in_namespaces[@]}"} "$root/tests/cluster/node.sh" "$state" >"$state/logs/init" 2>&1 </dev/null 3>&- &
+  set +m
   pid=$!
   echo "$pid" >"$state/pid"
   until [[ -e $state/running ]]; do
@@ -168,11 +201,16 @@ up() {
     ((SECONDS < deadline)) || die "the cluster did not start within 2 minutes: see $state/logs"
     sleep 0.2
   done
-  inject >&2
-  until ready; do
-    ((SECONDS < deadline)) || die "the node is not ready within 2 minutes: see $state/logs/kubelet"
-    sleep 0.2
-  done
+  if [[ -n ${CLUSTER_OWNER-} ]]; then
+    (while kill -0 "$CLUSTER_OWNER" && kill -0 "$pid"; do sleep 1; done && down) >/dev/null 2>&1 </dev/null 3>&- &
+  fi
+  if [[ $level != account ]]; then
+    inject >&2
+    until ready; do
+      ((SECONDS < deadline)) || die "the node is not ready within 2 minutes: see $state/logs/kubelet"
+      sleep 0.2
+    done
+  fi
   say "the cluster runs; its state and logs are in $state"
 }
 
@@ -198,11 +236,13 @@ down() {
   local pid
   if ! pid=$(init_pid); then
     say "the cluster does not run"
-  else
+  elif [[ $level == node ]]; then
     kill -TERM "$(<"$state/pid")" 2>/dev/null || true
     kill -KILL "$pid" 2>/dev/null || true
-    while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
+  else
+    kill -KILL -- "-$pid" 2>/dev/null || true # the API server would wait for etcd for minutes
   fi
+  while [[ -n $pid ]] && kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
   remove_state
 }
 
@@ -215,13 +255,13 @@ in_cluster() {
   unset AWS_PROFILE AWS_SESSION_TOKEN
   export NODES=1 # the kubelet on this machine
   export IMAGE=${IMAGE-localhost/pod-identity-demo:test}
-  export SETTINGS=${SETTINGS-AWS_ENDPOINT_URL=$aws_endpoint IMAGE_URL=http://$node_address:$images_port/random ALLOW_PRIVATE_SOURCE=true INTERVAL=2s}
+  export SETTINGS="AWS_ENDPOINT_URL=$aws_endpoint IMAGE_URL=http://$node_address:$images_port/random ALLOW_PRIVATE_SOURCE=true INTERVAL=2s ${SETTINGS-}"
   enter "$@"
 }
 
 case ${1-} in
   -h | --help) usage ;;
-  up) up ;;
+  up) up "${@:2}" ;;
   down) down ;;
   check) check ;;
   kubectl) shift && kubectl "$@" ;;

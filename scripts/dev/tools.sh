@@ -7,6 +7,7 @@
 #   scripts/dev/tools.sh manifests    kubectl, Kubernetes's schemas   .tools/manifests/bin
 #   scripts/dev/tools.sh image        hadolint, actionlint            .tools/image/bin
 #   scripts/dev/tools.sh containers   buildah, podman, runc           .tools/containers/bin
+#   scripts/dev/tools.sh browser      Chromium, axe-core              .tools/browser
 #   scripts/dev/tools.sh deny         cargo-deny, built from source   .tools/cargo/bin
 #   scripts/dev/tools.sh modules      cargo-modules, likewise         .tools/cargo/bin
 #   scripts/dev/tools.sh eksctl       eksctl, likewise, with Go       .tools/cluster/bin
@@ -15,7 +16,7 @@
 #
 # Accepts several sets at once. Does not install again what is already installed.
 # scripts/dev/requirements/ and tests/cluster/modules/ pin the versions. To uninstall, run
-# `rm -r .tools`; the packages that `cluster` installs with apt are the system's own.
+# `rm -r .tools`; what `cluster` and `browser` install with apt are the system's own packages.
 
 # shellcheck source-path=SCRIPTDIR source=../lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
@@ -154,6 +155,28 @@ END
   echo "$folder" >"$folder/stamp"
 }
 
+# The browser for the tests of the page, and axe-core, which checks accessibility. npm checks it
+# against the hash in the lock file.
+browser() {
+  local folder=$tools/browser lock=$requirements/browser/package-lock.json browser found=''
+  for browser in "${CHROMIUM:-chromium}" chromium-browser google-chrome; do
+    if command -v "$browser" >/dev/null; then found=yes; fi
+  done
+  if [[ -z $found ]]; then
+    [[ $(uname) == Linux && $EUID == 0 ]] || die "there is no Chromium: install it (Debian: apt install chromium, macOS: brew install --cask chromium), or set CHROMIUM to its path"
+    need apt-get "install Chromium with your system's packages"
+    run apt-get --quiet=2 update || true # a new container has no package lists
+    run apt-get --quiet=2 --yes --no-install-recommends install chromium fonts-dejavu-core || die "apt could not install Chromium: see the message above"
+  fi
+  if cmp -s "$lock" "$folder/stamp"; then return; fi
+  need npm "install Node.js, https://nodejs.org (Debian: apt install npm)"
+  run rm -rf "$folder"
+  mkdir -p "$folder"
+  cp "$requirements"/browser/package{,-lock}.json "$folder/"
+  run npm ci --prefix "$folder" --ignore-scripts --no-audit --no-fund --silent || die "npm could not install axe-core: see the message above"
+  cp "$lock" "$folder/stamp"
+}
+
 # lock: only one process installs at a time. The lock contains its process ID.
 lock() {
   local holder tries=0
@@ -172,12 +195,12 @@ lock() {
   trap 'exit 143' TERM
 }
 
-(($# > 0)) || die "missing argument: lint, localstack, ministack, manifests, image, containers, deny, modules, eksctl, kubernetes or cluster (see --help)"
+(($# > 0)) || die "missing argument: lint, localstack, ministack, manifests, image, containers, browser, deny, modules, eksctl, kubernetes or cluster (see --help)"
 for set in "$@"; do
   case $set in
     -h | --help) usage && exit ;;
-    lint | localstack | ministack | manifests | image | containers | deny | modules | eksctl | kubernetes | cluster) ;;
-    *) die "unknown set $set: choose lint, localstack, ministack, manifests, image, containers, deny, modules, eksctl, kubernetes or cluster" ;;
+    lint | localstack | ministack | manifests | image | containers | browser | deny | modules | eksctl | kubernetes | cluster) ;;
+    *) die "unknown set $set: choose lint, localstack, ministack, manifests, image, containers, browser, deny, modules, eksctl, kubernetes or cluster" ;;
   esac
 done
 
@@ -190,6 +213,7 @@ for set in "$@"; do
     manifests) venv manifests manifests.txt ;;
     image) venv image image.txt && actionlint ;;
     containers) containers ;;
+    browser) browser ;;
     deny) cargo_tool cargo-deny "$cargo_deny" ;;
     modules) cargo_tool cargo-modules "$cargo_modules" ;;
     eksctl) go_tool eksctl ;;

@@ -41,6 +41,8 @@ if [[ -z ${WITH-} ]]; then
   if command -v eksctl >/dev/null; then WITH=eksctl; else WITH=aws; fi
 fi
 export WITH
+# The file with a session policy, if any, is relative to the folder of whoever calls the script.
+[[ ${SESSION_POLICY-} != [!/]* ]] || export SESSION_POLICY=$PWD/$SESSION_POLICY
 # The architecture of the nodes: amd64, as those of k8s/nodes.yaml, or arm64. The image
 # contains it, and the pods run on no other nodes. `any` is for an image of both.
 export ARCHITECTURE=${ARCHITECTURE:-amd64}

@@ -9,6 +9,13 @@
 # role and its policies. With delete, deletes the association and the stack if
 # they have our tag. Requires the AWS CLI, the cluster, the agent and the policy. All
 # of it is free of charge.
+#
+# TARGET_ROLE_ARN is a second role, of this account or of another: EKS assumes it with
+# the role of the association, and gives its credentials to the pods. The script prints
+# the trust policy and the permissions that the target role needs, with the external ID
+# that EKS has chosen. SESSION_POLICY is a file with a policy that restricts the
+# role's further. SESSION_TAGS=off leaves out the session tags, which a session policy
+# requires.
 
 # shellcheck source-path=SCRIPTDIR source=../lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
@@ -16,6 +23,8 @@
 . "$root/scripts/lib/settings.sh"
 # shellcheck source=../lib/steps.sh
 . "$root/scripts/lib/steps.sh"
+# shellcheck source=../lib/association.sh
+. "$root/scripts/lib/association.sh"
 
 # The stack in which eksctl keeps the role, and the stack that this script uses without eksctl.
 readonly eksctl_stack=eksctl-$CLUSTER_NAME-podidentityrole-$NAMESPACE-$SERVICE_ACCOUNT
@@ -79,7 +88,7 @@ create_with_aws() {
   local stack=$1 template role
   if [[ -z $stack ]]; then
     stack=$own_stack
-    capture template filled scripts/steps/policies/role.json
+    capture template filled "scripts/steps/policies/${TARGET_ROLE_ARN:+chained-}role.json"
     change aws cloudformation create-stack --region "$AWS_REGION" --stack-name "$stack" --template-body "file://$template" \
       --capabilities CAPABILITY_IAM --tags "$tag_pair"
   fi
@@ -91,7 +100,7 @@ create_with_aws() {
       die "the stack $stack created no role: aws cloudformation describe-stack-events --region $AWS_REGION --stack-name $stack"
   fi
   change aws eks create-pod-identity-association "${at[@]}" --namespace "$NAMESPACE" --service-account "$SERVICE_ACCOUNT" \
-    --role-arn "$role" --tags "$tag_map"
+    --role-arn "$role" --tags "$tag_map" ${association_options[@]+"${association_options[@]}"}
 }
 
 # show_created ROLE: shows the stack and its resources, the role's trust policy and policies.
@@ -122,26 +131,32 @@ need_agent() {
 }
 
 create() {
-  local ours id role tag stack
+  local ours id role tag stack without_eksctl=' (set WITH=eksctl to use eksctl)'
+  check_options
+  # eksctl cannot give the role that it creates the permission to assume another.
+  [[ -z ${TARGET_ROLE_ARN-} ]] || { WITH=aws && without_eksctl=', because eksctl cannot give its role the permission to assume the target role'; }
   need_cluster >/dev/null || true
   need_agent
-  found NoSuchEntity aws iam get-policy --policy-arn "$POLICY_ARN" --query Policy.DefaultVersionId --output text >/dev/null ||
-    [[ -n $dry_run ]] || die "the policy $POLICY_NAME does not exist: create it with scripts/steps/policy.sh"
+  # With a target role, the role of the association has no other permission than to assume it.
+  [[ -n ${TARGET_ROLE_ARN-} ]] || found NoSuchEntity aws iam get-policy --policy-arn "$POLICY_ARN" --query Policy.DefaultVersionId --output text >/dev/null ||
+    [[ -n $dry_run ]] || die "the policy ${POLICY_ARN##*/} does not exist: create it with scripts/steps/policy.sh"
   if capture ours describe_ours; then
     read -r id role tag <<<"$ours"
     [[ $tag == "$TAG_VALUE" ]] ||
       die "$NAMESPACE/$SERVICE_ACCOUNT is associated with $role already, and not by these scripts: delete the association $id, or set SERVICE_ACCOUNT"
+    check_existing "$id"
     say "already exists: the association of $NAMESPACE/$SERVICE_ACCOUNT with $role"
   else
     capture stack repair_stack
     if [[ -z $stack && $WITH == eksctl ]]; then
       say "creating the association with eksctl (set WITH=aws to do without it)"
-      change eksctl create podidentityassociation "${workload[@]}" --permission-policy-arns "$POLICY_ARN" --tags "$tag_map"
+      change eksctl create podidentityassociation "${workload[@]}" --permission-policy-arns "$POLICY_ARN" --tags "$tag_map" \
+        ${eksctl_options[@]+"${eksctl_options[@]}"}
     else
       if [[ -n $stack ]]; then
         say "left incomplete by an earlier run: the stack $stack exists, but the association does not"
       else
-        say "creating the association with the AWS CLI alone (set WITH=eksctl to use eksctl)"
+        say "creating the association with the AWS CLI alone$without_eksctl"
       fi
       create_with_aws "$stack"
     fi
@@ -151,6 +166,7 @@ create() {
     read -r id role tag <<<"$ours"
   fi
   show_created "$role"
+  show_target "$id" "$role"
   say "the association is listed; according to EKS, it takes some seconds more until new pods get its credentials"
 }
 
@@ -162,7 +178,7 @@ delete() {
     read -r id role tag <<<"$ours"
     if [[ $tag != "$TAG_VALUE" ]]; then
       say "left alone: the association of $NAMESPACE/$SERVICE_ACCOUNT with $role, which these scripts did not create"
-    elif command -v eksctl >/dev/null && find_stack "$eksctl_stack" >/dev/null; then
+    elif [[ $KUBERNETES != none ]] && command -v eksctl >/dev/null && find_stack "$eksctl_stack" >/dev/null; then
       by_eksctl=yes
       change eksctl delete podidentityassociation "${workload[@]}"
     else
@@ -187,6 +203,6 @@ left() {
 
 begin_step "$@"
 [[ $WITH =~ ^(eksctl|aws)$ ]] || die "WITH must be eksctl or aws, not '$WITH'"
-settle ACCOUNT_ID POLICY_ARN
+settle ACCOUNT_ID PARTITION POLICY_ARN IRSA_POLICY_ARN BUCKET
 [[ $WITH == aws || $action != create ]] || need_tool eksctl ", or set WITH=aws"
 "$action"

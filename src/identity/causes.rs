@@ -6,6 +6,7 @@
 //! add a cause, add a row to the group it belongs to and a case to its test.
 
 mod agent;
+mod association;
 mod chain;
 mod s3;
 mod token;
@@ -17,7 +18,8 @@ use super::credentials::RefreshingCredentials;
 use super::evidence::{Evidence, Failure};
 
 /// The groups of causes, in order.
-pub(super) const GROUPS: [&[Cause]; 4] = [chain::CAUSES, token::CAUSES, agent::CAUSES, s3::CAUSES];
+pub(super) const GROUPS: [&[Cause]; 5] =
+    [chain::CAUSES, token::CAUSES, association::CAUSES, agent::CAUSES, s3::CAUSES];
 
 /// A row of the table.
 pub(super) struct Cause {

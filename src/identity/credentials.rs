@@ -11,7 +11,7 @@ mod tests;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
@@ -48,6 +48,13 @@ pub(crate) enum NoCredentials {
     Refused { required: Requirement, found: Box<Principal> },
 }
 
+impl NoCredentials {
+    /// Whether no provider of the chain is configured at all.
+    pub(super) fn is_without_providers(&self) -> bool {
+        matches!(self, Self::Chain(error) if matches!(**error, CredentialsError::CredentialsNotLoaded(_)))
+    }
+}
+
 /// The default chain's credentials, refreshed before they expire. Cheap to clone: all clones share
 /// them.
 #[derive(Clone)]
@@ -58,7 +65,7 @@ struct Inner {
     required: Requirement,
     injected: Injected,
     renewed: Notify,
-    failure: watch::Sender<Option<NoCredentials>>,
+    changes: watch::Sender<()>,
     state: Mutex<State>,
 }
 
@@ -70,6 +77,8 @@ struct State {
     pauses: Option<Pauses>,
     not_before: Option<Instant>,
     refreshes: Refreshes,
+    /// Why the last refresh failed, if it did.
+    failure: Option<NoCredentials>,
 }
 
 type Refresh = Shared<BoxFuture<'static, Result<Credentials, NoCredentials>>>;
@@ -82,7 +91,7 @@ pub(crate) struct Refreshes {
 }
 
 /// The state of the credentials, for status and metrics.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Standing {
     /// Who the credentials in use stand for.
     pub(crate) principal: Option<Principal>,
@@ -90,6 +99,12 @@ pub(crate) struct Standing {
     /// count: the next request is the first to ask for others.
     pub(crate) usable: bool,
     pub(crate) refreshes: Refreshes,
+    /// Why the last refresh failed, if it did.
+    pub(crate) failure: Option<NoCredentials>,
+    /// When the credentials in use arrived.
+    pub(crate) since: Option<SystemTime>,
+    /// When their refresh is due, unless they are static. The first request after that asks.
+    pub(crate) refresh_due: Option<SystemTime>,
 }
 
 impl RefreshingCredentials {
@@ -104,7 +119,7 @@ impl RefreshingCredentials {
             required,
             injected,
             renewed: Notify::new(),
-            failure: watch::Sender::new(None),
+            changes: watch::Sender::new(()),
             state: Mutex::default(),
         }))
     }
@@ -154,12 +169,15 @@ impl RefreshingCredentials {
             principal: held.map(|held| held.principal.clone()),
             usable: held.is_some_and(|held| state.pauses.is_none() || !held.has_ended()),
             refreshes: state.refreshes,
+            failure: state.failure.clone(),
+            since: held.map(|held| held.since),
+            refresh_due: held.and_then(Held::refresh_due),
         }
     }
 
-    /// Why the last refresh that failed did so.
-    pub(crate) fn failure(&self) -> watch::Receiver<Option<NoCredentials>> {
-        self.0.failure.subscribe()
+    /// Changes whenever [`RefreshingCredentials::standing`] may.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.0.changes.subscribe()
     }
 
     /// Asks STS at each refresh which role this is, for status and metrics. Never returns.
@@ -175,6 +193,7 @@ impl RefreshingCredentials {
                     if let Some(held) = &mut lock(&self.0.state).held {
                         held.principal.name_like(&principal);
                     }
+                    self.0.changes.send_replace(());
                 }
                 Err(error) => tracing::debug!(error, "STS does not say which role this is"),
             }
@@ -184,12 +203,19 @@ impl RefreshingCredentials {
     /// Drops the credentials in use: S3 says that they are not valid, whatever the clocks say.
     pub(crate) fn forget(&self) {
         lock(&self.0.state).held = None;
+        self.0.changes.send_replace(());
     }
 
     /// Returns once a provider has answered that is not the required one.
     pub(crate) async fn refused(&self) -> Option<NoCredentials> {
-        let is_refused = |failure: &_| matches!(failure, Some(NoCredentials::Refused { .. }));
-        self.failure().wait_for(is_refused).await.ok()?.clone()
+        let mut changes = self.changes();
+        loop {
+            let failure = lock(&self.0.state).failure.clone();
+            if let Some(NoCredentials::Refused { .. }) = failure {
+                return failure;
+            }
+            changes.changed().await.ok()?;
+        }
     }
 }
 
@@ -204,21 +230,24 @@ impl Inner {
                 state.pauses = None;
                 state.not_before = None;
                 state.refreshes.succeeded += 1;
+                state.failure = None;
                 if let Some(earlier) = &state.held {
                     principal.name_like(&earlier.principal);
                 }
                 state.held = Some(Held::new(credentials.clone(), principal));
                 self.renewed.notify_one();
+                self.changes.send_replace(());
                 Ok(credentials)
             }
             Err(error) => {
                 state.refreshes.failed += 1;
+                state.failure = Some(error.clone());
+                self.changes.send_replace(());
                 if matches!(error, NoCredentials::Refused { .. }) {
                     state.held = None;
                 }
                 let pauses = state.pauses.get_or_insert_with(|| pauses(FIRST_PAUSE, LONGEST_PAUSE));
                 state.not_before = pauses.next().map(|pause| Instant::now() + pause);
-                self.failure.send_replace(Some(error.clone()));
                 Err(error)
             }
         }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use aws_credential_types::provider::error::CredentialsError;
 use tokio::time::Instant;
 
 use super::agent::{self, Answer};
@@ -145,10 +144,10 @@ impl Failure {
     pub(crate) fn of(error: &NoCredentials, required: Requirement) -> Self {
         match error {
             NoCredentials::Refused { required, found } => Self::Refused(*required, found.clone()),
-            NoCredentials::Chain(error) => Self::Chain {
-                none: matches!(**error, CredentialsError::CredentialsNotLoaded(_)),
+            NoCredentials::Chain(cause) => Self::Chain {
+                none: error.is_without_providers(),
                 required,
-                text: one_line(&**error),
+                text: one_line(&**cause),
             },
         }
     }

@@ -19,6 +19,8 @@ const SHORTEST_USE: Duration = Duration::from_secs(1);
 pub(super) struct Held {
     pub(super) credentials: Credentials,
     pub(super) principal: Principal,
+    /// When they arrived.
+    pub(super) since: SystemTime,
     /// `None` for static credentials.
     pub(super) lifetime: Option<Lifetime>,
 }
@@ -42,7 +44,11 @@ impl Held {
                 ends_at: now + if left.is_zero() { SHORTEST_USE } else { left },
             }
         });
-        Self { credentials, principal, lifetime }
+        Self { credentials, principal, since: SystemTime::now(), lifetime }
+    }
+
+    pub(super) fn refresh_due(&self) -> Option<SystemTime> {
+        self.lifetime.as_ref().map(|lifetime| lifetime.refresh_at_wall_clock)
     }
 
     pub(super) fn has_ended(&self) -> bool {

@@ -3,6 +3,7 @@
 
 mod agent;
 mod causes;
+mod chain;
 mod credentials;
 mod evidence;
 mod held;
@@ -17,9 +18,11 @@ mod token;
 mod tests;
 
 pub(crate) use causes::{Diagnosis, ResolvedBy};
+pub(crate) use chain::{Link, chain};
 pub(crate) use credentials::{CHAIN_TIME, NoCredentials, RefreshingCredentials, Standing};
 pub(crate) use evidence::{Failure, S3Failure};
 pub(crate) use injected::Injected;
 pub(crate) use principal::Principal;
 pub(crate) use provider::Requirement;
 pub(crate) use report::Report;
+pub(crate) use token::Subject;

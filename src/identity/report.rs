@@ -17,6 +17,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use super::causes::Diagnosis;
+use super::chain::{Link, State};
 use super::credentials::{NoCredentials, RefreshingCredentials};
 use super::evidence::Failure;
 use super::injected::Injected;
@@ -44,25 +45,6 @@ pub(super) struct InjectedReport {
     pub(super) variables: Vec<(&'static str, String)>,
     #[serde(flatten)]
     pub(super) tokens: Tokens,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct Link {
-    pub(super) provider: Provider,
-    pub(super) state: State,
-    pub(super) detail: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum State {
-    /// It has credentials and is the first that has: the program uses these.
-    Answered,
-    /// It has credentials, but an earlier provider answered.
-    WouldAnswer,
-    NotConfigured,
-    /// It is configured and fails, and the chain ends with it.
-    Failed,
 }
 
 #[derive(Debug, Serialize)]

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::report::{PrincipalReport, Report, State};
+use super::chain::State;
+use super::report::{PrincipalReport, Report};
 use super::token::Token;
 
 impl fmt::Display for Report {
@@ -30,6 +31,7 @@ impl fmt::Display for Report {
                 State::WouldAnswer => "would answer, but an earlier provider did",
                 State::NotConfigured => "not configured",
                 State::Failed => "fails",
+                State::NotAsked => "not asked",
             };
             let why = link.detail.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
             writeln!(f, "  {:<13} {state}{why}", link.provider.name())?;

@@ -90,6 +90,26 @@ pub(super) struct Named {
     pub(super) name: String,
 }
 
+/// The pod as the claims of its token name it. They are decoded and not verified.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Subject {
+    pub(crate) namespace: String,
+    pub(crate) service_account: String,
+    pub(crate) pod: String,
+    pub(crate) node: String,
+}
+
+impl Subject {
+    /// Reads the injected token: Pod Identity's, or otherwise IRSA's.
+    pub(crate) fn read(injected: &Injected) -> Option<Self> {
+        let tokens = Tokens::read(injected);
+        let token = tokens.pod_identity.or(tokens.irsa)?;
+        let Binding { namespace, serviceaccount, pod, node } = token.claims()?.kubernetes.clone();
+        let (service_account, pod, node) = (serviceaccount.name, pod.name, node.name);
+        Some(Self { namespace, service_account, pod, node })
+    }
+}
+
 impl Claims {
     /// How long the token is still valid, or as an error for how long it has not been.
     pub(super) fn time_left(&self) -> Result<Duration, Duration> {

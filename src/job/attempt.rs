@@ -7,7 +7,7 @@ use super::log::log_failed_refresh;
 use crate::identity::{
     Diagnosis, Failure, NoCredentials, RefreshingCredentials, ResolvedBy, Standing,
 };
-use crate::source::Source;
+use crate::source::{Source, Tee, Tees};
 use crate::status::Outcome;
 use crate::upload::{UploadError, Uploader, without_secrets};
 
@@ -21,6 +21,8 @@ pub(crate) struct Attempt {
     pub(crate) started: Instant,
     /// Cancelled when pictures in flight must end.
     pub(crate) cancel: CancellationToken,
+    /// Which pictures are copied for people to look at, if any are.
+    pub(crate) tees: Option<Tees>,
 }
 
 impl Attempt {
@@ -44,24 +46,26 @@ impl Attempt {
 
     async fn upload_a_picture(&self) -> Result<Outcome, UploadError> {
         let fetch = self.cancel.run_until_cancelled(self.source.fetch());
-        let picture = fetch.await.ok_or(UploadError::Cancelled)??;
+        let mut picture = fetch.await.ok_or(UploadError::Cancelled)??;
+        let tee = self.tees.as_ref().and_then(|tees| tees.tee(picture.declared_length()));
+        picture.copy_to(tee.clone());
         Ok(Outcome::Uploaded {
             kind: picture.kind,
             source: without_secrets(&picture.url),
             fetch_attempts: picture.attempts,
             object: self.uploader.upload(picture, &self.cancel).await?,
+            copy: tee.and_then(Tee::into_bytes),
         })
     }
 
     /// Logs why credentials cannot be refreshed while those in use are still valid: once for each
     /// cause, until a refresh succeeds again. Never returns.
     pub(super) async fn log_failed_refreshes(self) {
-        let mut failure = self.credentials.failure();
+        let mut changes = self.credentials.changes();
         let mut logged = None;
-        while failure.changed().await.is_ok() {
-            let error = failure.borrow_and_update().clone();
-            let Standing { usable, refreshes, .. } = self.credentials.standing();
-            let Some(error) = error.filter(|_| usable) else { continue };
+        while changes.changed().await.is_ok() {
+            let Standing { usable, refreshes, failure, .. } = self.credentials.standing();
+            let Some(error) = failure.filter(|_| usable) else { continue };
             let diagnosis = self.explain(&error).await;
             let this = Some((diagnosis.id, refreshes.succeeded));
             if logged != this {

@@ -108,16 +108,18 @@ impl Job {
                 return Exit::Success;
             }
             status.in_flight(pictures.len());
-            status.alive_until(if ticks.awaited(pictures.len()) {
-                ticks.due
-            } else {
-                Instant::now() + longest_picture(config.limits.fetch)
-            });
+            let next = ticks.awaited(pictures.len()).then_some(ticks.due);
+            status.next_tick(next);
+            status.alive_until(
+                next.unwrap_or_else(|| Instant::now() + longest_picture(config.limits.fetch)),
+            );
             tokio::select! {
                 biased;
                 signal = &mut signal => return Exit::Signalled(signal),
                 Some(error) = &mut refused => {
-                    let Diagnosis { id, cause, fix, .. } = attempt.explain(&error).await;
+                    let diagnosis = attempt.explain(&error).await;
+                    status.waiting(&diagnosis);
+                    let Diagnosis { id, cause, fix, .. } = diagnosis;
                     tracing::error!(diagnosis = id, cause, fix, "the identity has changed");
                     return Exit::WrongIdentity;
                 }

@@ -6,8 +6,10 @@ mod error;
 mod fetch;
 mod image_kind;
 mod picture;
+mod tee;
 
 pub(crate) use error::FetchError;
 pub(crate) use fetch::Source;
 pub(crate) use image_kind::ImageKind;
 pub(crate) use picture::{Limits, Picture};
+pub(crate) use tee::{Tee, Tees};

@@ -16,6 +16,7 @@ use url::Url;
 use super::address_guard::AddressRefused;
 use super::error::FetchError;
 use super::image_kind::{EndWatch, ImageKind, SNIFF_LENGTH};
+use super::tee::Tee;
 use crate::errors::{find_cause, innermost};
 
 /// What one picture may take.
@@ -82,6 +83,7 @@ pub(crate) struct Picture {
     beginning: VecDeque<Bytes>,
     rest: Download,
     end: EndWatch,
+    tee: Option<Tee>,
 }
 
 impl Picture {
@@ -120,12 +122,17 @@ impl Picture {
             end.see(chunk);
         }
         let started = deadline - limits.fetch;
-        let picture = Self { url, kind, attempts, started, beginning, rest, end };
+        let picture = Self { url, kind, attempts, started, beginning, rest, end, tee: None };
         if picture.rest.ended.is_some() {
             // All of a small picture has arrived: if it is not whole, no upload needs to begin.
             picture.finish()?;
         }
         Ok(picture)
+    }
+
+    /// Has the bytes copied as they are read. To be called before the first is.
+    pub(crate) fn copy_to(&mut self, tee: Option<Tee>) {
+        self.tee = tee;
     }
 
     /// The length in bytes that the host declared, if it did.
@@ -148,12 +155,17 @@ impl Picture {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, FetchError>>> {
-        if let Some(chunk) = self.beginning.pop_front() {
-            return Poll::Ready(Some(Ok(chunk)));
-        }
-        let next = self.rest.poll_chunk(context);
-        if let Poll::Ready(Some(Ok(chunk))) = &next {
-            self.end.see(chunk);
+        let next = if let Some(chunk) = self.beginning.pop_front() {
+            Poll::Ready(Some(Ok(chunk)))
+        } else {
+            let next = self.rest.poll_chunk(context);
+            if let Poll::Ready(Some(Ok(chunk))) = &next {
+                self.end.see(chunk);
+            }
+            next
+        };
+        if let (Poll::Ready(Some(Ok(chunk))), Some(tee)) = (&next, &self.tee) {
+            tee.add(chunk);
         }
         next
     }

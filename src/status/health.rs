@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::event::{Event, Observer};
 use super::metrics::Metrics;
 use super::outcome::Outcome;
 use crate::identity::{Diagnosis, RefreshingCredentials};
@@ -23,6 +24,7 @@ pub(crate) struct Status(Arc<Inner>);
 struct Inner {
     metrics: Metrics,
     credentials: RefreshingCredentials,
+    observer: Option<Arc<dyn Observer>>,
     state: Mutex<State>,
 }
 
@@ -37,11 +39,17 @@ struct State {
 }
 
 impl Status {
-    /// The status of a job that begins now, with its time from tick to tick.
-    pub(crate) fn new(credentials: RefreshingCredentials, interval: Duration) -> Self {
+    /// The status of a job that begins now, with its time from tick to tick. All that the job
+    /// reports is passed on to the observer.
+    pub(crate) fn new(
+        credentials: RefreshingCredentials,
+        interval: Duration,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Self {
         Self(Arc::new(Inner {
             metrics: Metrics::new(interval, credentials.clone()),
             credentials,
+            observer,
             state: Mutex::new(State {
                 due: Instant::now() + SLACK,
                 not_running: Some("no credentials yet".to_owned()),
@@ -59,24 +67,34 @@ impl Status {
     pub(crate) fn waiting(&self, diagnosis: &Diagnosis) {
         let why = format!("no credentials yet: {}", diagnosis.in_short());
         lock(&self.0.state).not_running = Some(why);
+        self.pass_on(&Event::Waiting(diagnosis));
     }
 
     /// There are credentials.
     pub(crate) fn running(&self) {
         lock(&self.0.state).not_running = None;
+        self.pass_on(&Event::Running);
     }
 
     pub(crate) fn ending(&self) {
         lock(&self.0.state).not_running = Some("ending".to_owned());
+        self.pass_on(&Event::Ending);
     }
 
     pub(crate) fn in_flight(&self, pictures: usize) {
         self.0.metrics.in_flight.set(i64::try_from(pictures).unwrap_or(i64::MAX));
+        self.pass_on(&Event::InFlight(pictures));
+    }
+
+    /// When the next picture starts, if it does not depend on those in flight.
+    pub(crate) fn next_tick(&self, due: Option<Instant>) {
+        self.pass_on(&Event::NextTick(due));
     }
 
     /// A tick was skipped, because too many pictures were in flight.
     pub(crate) fn skipped(&self) {
         self.0.metrics.skipped_ticks.inc();
+        self.pass_on(&Event::SkippedTick);
     }
 
     pub(crate) fn record(&self, outcome: &Outcome) {
@@ -84,11 +102,18 @@ impl Status {
         if !matches!(outcome, Outcome::Cancelled) {
             lock(&self.0.state).failure = outcome.failure();
         }
+        self.pass_on(&Event::Ended(outcome));
+    }
+
+    fn pass_on(&self, event: &Event<'_>) {
+        if let Some(observer) = &self.0.observer {
+            observer.observe(event);
+        }
     }
 
     /// Whether the loop is alive, which means no later than the settings allow. An error says how
     /// late it is.
-    pub(super) fn is_alive(&self) -> Result<(), String> {
+    pub(crate) fn is_alive(&self) -> Result<(), String> {
         let late = Instant::now().saturating_duration_since(lock(&self.0.state).due);
         if late.is_zero() {
             Ok(())
@@ -100,7 +125,7 @@ impl Status {
 
     /// Whether the job does what it is for: there are credentials, and the last picture did not
     /// fail. An error says why not.
-    pub(super) fn is_ready(&self) -> Result<(), String> {
+    pub(crate) fn is_ready(&self) -> Result<(), String> {
         let state = lock(&self.0.state);
         if let Some(why) = &state.not_running {
             Err(why.clone())
@@ -113,7 +138,7 @@ impl Status {
         }
     }
 
-    pub(super) fn metrics(&self) -> Result<String, fmt::Error> {
+    pub(crate) fn metrics(&self) -> Result<String, fmt::Error> {
         self.0.metrics.text()
     }
 }
@@ -131,7 +156,7 @@ mod tests {
         let keys = Credentials::new("AKIDEXAMPLE", "secret", None, None, "test");
         let chain = SharedCredentialsProvider::new(keys);
         let credentials = RefreshingCredentials::new(chain, Requirement::Any, Injected::default());
-        Status::new(credentials, interval)
+        Status::new(credentials, interval, None)
     }
 
     #[tokio::test(start_paused = true)]

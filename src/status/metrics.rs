@@ -23,7 +23,7 @@ use super::scrape::unix;
 use crate::source::FetchError;
 
 /// The content type of [`Metrics::text`].
-pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The prefix of every name, except those of the process, which have Prometheus's own names.
 const PREFIX: &str = "pod_identity_demo";

@@ -1,5 +1,7 @@
 //! What an attempt to upload a picture came to.
 
+use bytes::Bytes;
+
 use crate::identity::Diagnosis;
 use crate::source::{FetchError, ImageKind};
 use crate::upload::Uploaded;
@@ -14,6 +16,8 @@ pub(crate) enum Outcome {
         /// Where the picture came from, without secrets.
         source: String,
         fetch_attempts: u32,
+        /// The picture itself, if it was copied.
+        copy: Option<Bytes>,
     },
     /// The image host gave no whole picture.
     NotFetched(FetchError),
@@ -29,7 +33,7 @@ impl Outcome {
     /// The values of `result` in `uploads_total`.
     pub(super) const RESULTS: [&str; 3] = ["success", "failure", "cancelled"];
 
-    pub(super) const fn result(&self) -> &'static str {
+    pub(crate) const fn result(&self) -> &'static str {
         match self {
             Self::Uploaded { .. } => Self::RESULTS[0],
             Self::NotFetched(_) | Self::NotStored { .. } | Self::Panicked(_) => Self::RESULTS[1],

@@ -13,7 +13,7 @@ use prometheus_client::registry::Unit;
 use crate::identity::{RefreshingCredentials, Standing};
 
 /// Seconds since 1970.
-pub(super) fn unix(time: SystemTime) -> f64 {
+pub(crate) fn unix(time: SystemTime) -> f64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # What the tests in the cluster share: `load cluster`.
-# shellcheck disable=SC2154 # status, output and stderr are of bats' run
+# shellcheck disable=SC2034,SC2154 # status, output and stderr are of bats' run
 
 bats_require_minimum_version 1.5.0
 project=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)
@@ -36,6 +36,51 @@ script() {
 # same proxy; none is no error.
 writes() {
   grep '^write ' "$state/calls" | grep -vE '^write s3 PUT /[^/?]+/' || true
+}
+
+# listing: what the account holds, a line each.
+listing() {
+  aws cloudformation list-stacks --query "StackSummaries[?StackStatus!='DELETE_COMPLETE'].[StackName]"
+  aws s3api list-buckets --query 'Buckets[].[Name]'
+  aws iam list-policies --scope Local --query 'Policies[].[PolicyName]'
+  aws iam list-roles --query 'Roles[].[RoleName]'
+  aws iam list-open-id-connect-providers --query 'OpenIDConnectProviderList[].[Arn]'
+  aws eks list-clusters --query 'clusters[]'
+}
+
+# containers ARGUMENT...: containerd's command-line tool, for the images and containers of the node.
+containers() {
+  ctr --address "$state/containerd.sock" --namespace k8s.io "$@"
+}
+
+# objects: all objects of the cluster but events and what changes by itself.
+objects() {
+  kube get namespaces,serviceaccounts,configmaps,jobs,pods --all-namespaces --output name
+}
+
+# fail_on KIND PATTERN: the next call to AWS that matches fails so (eks.py).
+fail_on() {
+  rm -f "$state/fault.done"
+  echo "$1 $2" >"$state/fault"
+}
+
+# interrupted NAME [ARGUMENT...]: runs a script, and sends Ctrl-C as a terminal does, to its process
+# group, when the call that `fail_on hang` names is under way.
+interrupted() {
+  local path=$project/scripts/$1.sh pid
+  shift
+  set -m
+  # Where SIGINT is ignored already, as in what a shell runs in the background, no script can change that.
+  "$project/.tools/lint/bin/python" -c 'import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])' "$project/scripts/dev/cluster.sh" run "$path" "$@" >"$BATS_TEST_TMPDIR/interrupted" 2>&1 3>&- &
+  pid=$!
+  set +m
+  eventually 300 test -e "$state/fault.done"
+  kill -INT -- "-$pid"
+  status=0
+  wait "$pid" || status=$?
+  cat "$BATS_TEST_TMPDIR/interrupted"
 }
 
 # eventually SECONDS COMMAND...: polls until the command succeeds.
@@ -86,7 +131,8 @@ world() {
   policy='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:PutObject","s3:AbortMultipartUpload"],"Resource":"arn:aws:s3:::'$BUCKET'/*","Condition":{"StringEquals":{"aws:PrincipalTag/kubernetes-namespace":"'$1'"}}}]}'
   if ! aws eks describe-cluster --name cluster >"$BATS_FILE_TMPDIR/cluster" 2>&1; then
     aws iam create-role --role-name control-plane --assume-role-policy-document "${trust/pods.eks/eks}"
-    aws eks create-cluster --name cluster --role-arn arn:aws:iam::123456789012:role/control-plane --resources-vpc-config subnetIds=subnet-a,subnet-b
+    aws eks create-cluster --name cluster --role-arn arn:aws:iam::123456789012:role/control-plane --resources-vpc-config subnetIds=subnet-a,subnet-b \
+      --tags pod-identity-demo=cluster
     aws eks create-addon --cluster-name cluster --addon-name eks-pod-identity-agent
   fi
   in_cluster aws eks update-kubeconfig --name cluster
@@ -95,6 +141,13 @@ world() {
   aws iam put-role-policy --role-name "$1" --policy-name upload --policy-document "$policy"
   eventually 30 kube --namespace kube-system rollout status daemonset/eks-pod-identity-agent --timeout=1s
 } >"$BATS_FILE_TMPDIR/world" 2>&1
+
+# end_world: deletes the emulated cluster, so that another file can have its own.
+end_world() {
+  aws eks delete-addon --cluster-name cluster --addon-name eks-pod-identity-agent
+  aws eks delete-cluster --name cluster
+  aws iam delete-role --role-name control-plane
+}
 
 # associate NAMESPACE: creates the association, and waits until the webhook knows it.
 associate() {

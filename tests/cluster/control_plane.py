@@ -26,14 +26,14 @@ class ControlPlane:
         self.cluster, self.identities, self.addons, self.groups = None, None, {}, []
 
     def reconcile(self):
+        if not os.path.exists(os.path.join(self.state, "jwks.json")):
+            return  # the API server is not there yet, or never
         clusters = self.eks.list_clusters()["clusters"]
         cluster = clusters[0] if clusters else None
         if self.cluster and self.cluster not in clusters:
             self.forget(self.cluster)
         self.cluster = cluster
         self.write_identities(self.associations(cluster) if cluster else [])
-        if not os.path.exists(os.path.join(self.state, "jwks.json")):
-            return  # the API server is not there yet
         there = self.listed = set(self.eks.list_addons(clusterName=cluster)["addons"]) if cluster else set()
         groups = self.eks.list_nodegroups(clusterName=cluster)["nodegroups"] if cluster else []
         if groups != self.groups:

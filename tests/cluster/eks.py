@@ -114,7 +114,10 @@ class Proxy(BaseHTTPRequestHandler):
             return
         kind = calls.fault(STATE, line)
         if kind == "refuse":
-            self.answer(*fills.denied(line))
+            refusal = fills.denied(line)
+            if invocation:
+                ANSWERED[invocation] = refusal
+            self.answer(*refusal)
             return
         if kind in ("drop", "hang"):
             if kind == "hang":
@@ -141,10 +144,14 @@ class Proxy(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = pass_on
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # on a busy machine, more callers wait than the default of 5
+
+
 def main():
-    fills.configure(STATE, forward)
-    server = ThreadingHTTPServer((ADDRESS, int(PORT)), Proxy)
-    server.daemon_threads = True
+    fills.configure(STATE, sys.argv[2])
+    server = Server((ADDRESS, int(PORT)), Proxy)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     plane = control_plane.ControlPlane(STATE, sys.argv[2], f"http://{ADDRESS}:{PORT}")
     while True:

@@ -1,6 +1,11 @@
-"""What MiniStack 1.5.33 lacks and eksctl asks for, and what AWS refuses and MiniStack accepts.
+"""What MiniStack 1.5.33 lacks and the scripts or eksctl ask for, and what AWS refuses and MiniStack accepts.
 
-Each answer names its source: a page of the AWS API reference, or the caller that reads it.
+Each answer names its source: a page of the AWS API reference, or the caller that reads it. Files in the
+folder STATE change the account, as long as they exist:
+
+    no-tags-on-creation  a bucket's creation with tags is refused, as it is without s3:TagResource
+    tagged               the tagging API lists the ARNs in it as well: it lags behind the services
+    auto-mode            clusters use EKS Auto Mode
 """
 
 import base64
@@ -11,16 +16,20 @@ import urllib.parse
 import botocore.auth
 import botocore.awsrequest
 import botocore.credentials
+import botocore.session
 
 JSON = [("Content-Type", "application/json")]
 XML = [("Content-Type", "text/xml")]
 state = ""
-forward = None
+iam = None
 
 
-def configure(folder, forwarder):
-    global state, forward
-    state, forward = folder, forwarder
+def configure(folder, emulator):
+    global state, iam
+    state = folder
+    session = botocore.session.get_session()
+    session.set_credentials("test", "test")
+    iam = session.create_client("iam", region_name="us-east-1", endpoint_url=emulator, verify=os.environ["SSL_CERT_FILE"])
 
 
 def refused(status, code, message):
@@ -77,7 +86,32 @@ def before(line, path, body):
                                       cni if asked["addonName"] == "vpc-cni" else []}).encode()
     if line.endswith(" CreateStack"):
         return duplicate_tags(body)
+    if line.endswith(" TagOpenIDConnectProvider"):
+        return tag_provider(line, body)
+    if line.startswith("write s3 PUT /") and b"<Tags>" in body and exists("no-tags-on-creation"):
+        # https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html, "Permissions"
+        return denied(line)
     return None
+
+
+def exists(name):
+    return os.path.exists(os.path.join(state, name))
+
+
+def tag_provider(line, body):
+    """https://docs.aws.amazon.com/IAM/latest/APIReference/API_TagOpenIDConnectProvider.html
+    The emulator has a provider's tags from its creation alone, so the provider is created again."""
+    form = dict(urllib.parse.parse_qsl(body.decode()))
+    arn = form["OpenIDConnectProviderArn"]
+    provider = iam.get_open_id_connect_provider(OpenIDConnectProviderArn=arn)
+    iam.delete_open_id_connect_provider(OpenIDConnectProviderArn=arn)
+    added = {form[f"Tags.member.{number}.Key"]: form[f"Tags.member.{number}.Value"]
+             for number in range(1, 51) if f"Tags.member.{number}.Key" in form}
+    tags = {tag["Key"]: tag["Value"] for tag in provider.get("Tags", [])} | added
+    iam.create_open_id_connect_provider(
+        Url="https://" + provider["Url"].removeprefix("https://"), ClientIDList=provider["ClientIDList"], ThumbprintList=provider["ThumbprintList"],
+        Tags=[{"Key": key, "Value": value} for key, value in tags.items()])
+    return 200, XML, b"<TagOpenIDConnectProviderResponse/>"
 
 
 def instance_types(body):
@@ -181,8 +215,17 @@ def without(node, lacking):
 
 def after(line, status, headers, content):
     """The emulator's answer, with what it lacks."""
+    if status == 200 and line == "read tagging GetResources" and exists("tagged"):
+        listed = json.loads(content)
+        there = {one["ResourceARN"] for one in listed["ResourceTagMappingList"]}
+        with open(os.path.join(state, "tagged"), encoding="utf-8") as file:
+            listed["ResourceTagMappingList"] += [{"ResourceARN": arn, "Tags": []} for arn in file.read().split() if arn not in there]
+        return status, headers, json.dumps(listed).encode()
     if status == 200 and line.startswith("read eks GET /clusters/") and line.count("/") == 2:
         cluster = json.loads(content)
+        if exists("auto-mode"):
+            # https://docs.aws.amazon.com/eks/latest/APIReference/API_ComputeConfigResponse.html
+            cluster["cluster"]["computeConfig"] = {"enabled": True}
         cluster["cluster"].update(endpoint=issuer(), certificateAuthority={"data": certificate()},
                                   identity={"oidc": {"issuer": issuer()}})
         return status, headers, json.dumps(cluster).encode()

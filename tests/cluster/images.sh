@@ -10,6 +10,9 @@
 readonly images=$root/.tools/cluster/images
 readonly program=${CARGO_TARGET_DIR:-$root/target}/debug/sandbox-cluster
 mkdir -p "$images"
+# Two runs of the tests share the images.
+exec {lock}>"$images/lock"
+flock "$lock"
 
 # archive IMAGE NAME: writes the image to NAME.tar, unless that has this image already.
 archive() {

@@ -6,11 +6,7 @@
 # shellcheck source-path=SCRIPTDIR source=cluster.bash
 load cluster
 
-# The emulated cluster goes, so that another file can have its own.
-teardown_file() {
-  aws eks delete-addon --cluster-name cluster --addon-name eks-pod-identity-agent
-  aws eks delete-cluster --name cluster
-}
+teardown_file() { end_world; }
 
 setup() {
   namespace=test-$BATS_TEST_NUMBER
@@ -91,6 +87,22 @@ END
   eventually 60 eval '[[ $(newest "$namespace") != "$pod" ]] && has_uploaded "$namespace"'
   [[ $(kube --namespace "$namespace" get job/pod-identity-demo --output 'jsonpath={.status.failed}') =~ ^0?$ ]]
   kube --namespace "$namespace" get events --field-selector "involvedObject.name=$pod" | grep Killing
+}
+
+@test "a pod that is asked to stop ends with 143, one that is killed with 137, and both are replaced" {
+  local pod container
+  associate "$namespace"
+  apply eks
+  eventually 60 has_uploaded "$namespace"
+  # Nothing deletes these pods, so that their exit codes can be read.
+  for signal in TERM KILL; do
+    pod=$(newest "$namespace")
+    container=$(kube --namespace "$namespace" get "pod/$pod" --output 'jsonpath={.status.containerStatuses[0].containerID}')
+    containers tasks kill --signal "SIG$signal" "${container#containerd://}"
+    eventually 90 eval '[[ $(newest "$namespace") != "$pod" ]] && has_uploaded "$namespace"'
+  done
+  [[ $(exit_codes "$namespace") == "143 137" ]]
+  [[ -z $(condition "$namespace" Failed) ]]
 }
 
 @test "a deleted association, a role that does not trust EKS and an agent that is gone are each told rightly" {

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# The first process in the cluster's namespaces: prepares network and mounts, starts the
-# emulated AWS account, the control plane, the webhook and the node, and then waits.
-# When it ends, the kernel ends every process of the cluster, including the containers.
+# The parent of the cluster's processes: starts the emulated AWS account, and unless STATE
+# says otherwise, the control plane and the webhook, and the node; then waits. With a node
+# it is the first process in namespaces of their own, whose network and mounts it prepares:
+# when it ends, the kernel ends every process of the cluster, including the containers.
 #
 #   tests/cluster/node.sh STATE
 #
@@ -66,9 +67,11 @@ account() {
 }
 
 control_plane() {
-  daemon etcd "$bin/etcd" --data-dir "$state/etcd" --unsafe-no-fsync --listen-client-urls http://127.0.0.1:2379 \
-    --advertise-client-urls http://127.0.0.1:2379 --listen-peer-urls http://127.0.0.1:2380
-  daemon kube-apiserver "$bin/kube-apiserver" --etcd-servers=http://127.0.0.1:2379 --secure-port=443 \
+  local controllers=()
+  daemon etcd "$bin/etcd" --data-dir "$state/etcd" --unsafe-no-fsync --listen-client-urls "http://127.0.0.1:$etcd_port" \
+    --advertise-client-urls "http://127.0.0.1:$etcd_port" --listen-peer-urls "http://127.0.0.1:$peer_port" \
+    --initial-advertise-peer-urls "http://127.0.0.1:$peer_port" --initial-cluster "default=http://127.0.0.1:$peer_port"
+  daemon kube-apiserver "$bin/kube-apiserver" --etcd-servers="http://127.0.0.1:$etcd_port" --secure-port="$api_port" --cert-dir="$state" \
     --bind-address="$node_address" --service-cluster-ip-range=10.100.0.0/16 \
     --tls-cert-file="$pki/server.crt" --tls-private-key-file="$pki/server.key" --client-ca-file="$pki/ca.crt" \
     --service-account-issuer="$issuer" --api-audiences=https://kubernetes.default.svc \
@@ -76,12 +79,14 @@ control_plane() {
     --authorization-mode=Node,RBAC --enable-admission-plugins=NodeRestriction --allow-privileged=true \
     --authentication-token-webhook-config-file="$state/authenticator" --authentication-token-webhook-version=v1 \
     --kubelet-client-certificate="$pki/admin.crt" --kubelet-client-key="$pki/admin.key" --kubelet-preferred-address-types=InternalIP
-  await curl --silent --fail --cacert "$pki/ca.crt" --cert "$pki/admin.crt" --key "$pki/admin.key" "https://$node_address/readyz"
-  curl --silent --fail --cacert "$pki/ca.crt" --cert "$pki/admin.crt" --key "$pki/admin.key" "https://$node_address/openid/v1/jwks" >"$state/jwks.json"
-  daemon kube-controller-manager "$bin/kube-controller-manager" --kubeconfig "$state/admin.conf" --leader-elect=false \
+  await curl --silent --fail --cacert "$pki/ca.crt" --cert "$pki/admin.crt" --key "$pki/admin.key" "$issuer/readyz"
+  curl --silent --fail --cacert "$pki/ca.crt" --cert "$pki/admin.crt" --key "$pki/admin.key" "$issuer/openid/v1/jwks" >"$state/jwks.json"
+  # Without a kubelet, no controller may find that the node is dead.
+  [[ $level == node ]] || controllers=(--controllers='*,-node-lifecycle-controller')
+  daemon kube-controller-manager "$bin/kube-controller-manager" --kubeconfig "$state/admin.conf" --leader-elect=false --secure-port=0 ${controllers[@]+"${controllers[@]}"} \
     --service-account-private-key-file="$pki/accounts.key" --root-ca-file="$pki/ca.crt" --use-service-account-credentials
-  daemon kube-scheduler "$bin/kube-scheduler" --kubeconfig "$state/admin.conf" --leader-elect=false
-  daemon webhook "$bin/amazon-eks-pod-identity-webhook" --in-cluster=false --kubeconfig "$state/admin.conf" --port 8443 --metrics-port 0 \
+  daemon kube-scheduler "$bin/kube-scheduler" --kubeconfig "$state/admin.conf" --leader-elect=false --secure-port=0
+  daemon webhook "$bin/amazon-eks-pod-identity-webhook" --in-cluster=false --kubeconfig "$state/admin.conf" --port "$webhook_port" --metrics-port 0 --sts-regional-endpoint \
     --tls-cert "$pki/server.crt" --tls-key "$pki/server.key" --aws-default-region us-east-1 \
     --watch-container-credentials-config "$state/identities.json"
 }
@@ -98,12 +103,21 @@ node() {
   daemon images "$sandbox_cluster" images --listen "$node_address:$images_port"
 }
 
+# A Node object without a machine: pods are assigned to it, and stay Pending.
+register_node() {
+  local kubectl=("$bin/kubectl" --kubeconfig "$state/admin.conf")
+  "${kubectl[@]}" create --filename - <<<'{"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node"}}'
+  "${kubectl[@]}" patch node/node --subresource=status --patch '{"status": {"conditions": [{"type": "Ready", "status": "True"}]}}'
+}
+
 trap 'exit 0' TERM INT
-network
-mounts
+if [[ $level == node ]]; then
+  network
+  mounts
+fi
 account
-control_plane
-node
+if [[ $level != account ]]; then control_plane; fi
+if [[ $level == node ]]; then node; elif [[ $level == control-plane ]]; then register_node; fi
 : >"$state/running"
 # Collect the processes whose parents have ended, until the end.
 while :; do wait -n || sleep 0.2; done

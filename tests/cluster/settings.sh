@@ -4,11 +4,22 @@
 
 : "${root:?is set by common.sh, which must be sourced first}"
 
-readonly state=$1
-readonly pki=$state/pki
-readonly bin=$root/.tools/cluster/bin images=$root/.tools/cluster/images
-readonly sandbox_cluster=${CARGO_TARGET_DIR:-$root/target}/debug/sandbox-cluster
-readonly node_address=10.254.0.1 agent_address=169.254.170.23
-readonly emulator_port=4577 aws_port=4566 images_port=8081
-readonly issuer=https://$node_address
-readonly aws_endpoint=http://$node_address:$aws_port
+state=$1
+pki=$state/pki
+bin=$root/.tools/cluster/bin images=$root/.tools/cluster/images
+sandbox_cluster=${CARGO_TARGET_DIR:-$root/target}/debug/sandbox-cluster
+# What runs: account (the emulated AWS account), control-plane (and Kubernetes without a kubelet), or
+# node (and a node, all in namespaces of their own).
+level=$(cat "$state/level" 2>/dev/null || echo node)
+agent_address=169.254.170.23 images_port=8081
+if [[ $level == node ]]; then
+  node_address=10.254.0.1
+  emulator_port=4577 aws_port=4566 etcd_port=2379 peer_port=2380 api_port=443 webhook_port=8443
+  issuer=https://$node_address
+else
+  # On the loopback interface, at ports that were free.
+  node_address=127.0.0.1
+  read -r emulator_port aws_port etcd_port peer_port api_port webhook_port <"$state/ports"
+  issuer=https://$node_address:$api_port
+fi
+aws_endpoint=http://$node_address:$aws_port

@@ -5,7 +5,8 @@ setup_suite() {
   local project
   project=$(CDPATH='' cd -- "$BATS_TEST_DIRNAME/../.." && pwd -P)
   CLUSTER_STATE=$(mktemp -d "${TMPDIR:-/tmp}/cluster.XXXXXX")
-  export CLUSTER_STATE
+  # The cluster ends with the tests, whatever ends them.
+  export CLUSTER_STATE CLUSTER_OWNER=$$
   rmdir "$CLUSTER_STATE" # the cluster creates it
   "$project/tests/cluster/images.sh"
   "$project/scripts/dev/cluster.sh" up

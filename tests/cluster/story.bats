@@ -2,24 +2,17 @@
 # All the way up and down again with the real eksctl, kubectl and AWS CLI: the emulated account is judged as
 # AWS judges it (tests/cluster/fills.py), and the cluster behind it is real. The tests build on each other.
 
-# shellcheck disable=SC2154 # status, output and stderr are of bats' run
+# shellcheck disable=SC2016,SC2154 # backquotes are of JMESPath; status, output and stderr are of bats' run
 # shellcheck source-path=SCRIPTDIR source=cluster.bash
 load cluster
 
 setup_file() { export FILLED=$BATS_FILE_TMPDIR/filled; }
 
-# listing: what the account holds, a line each.
-listing() {
-  aws cloudformation list-stacks --query "StackSummaries[?StackStatus!='DELETE_COMPLETE'].[StackName]"
-  aws s3api list-buckets --query 'Buckets[].[Name]'
-  aws iam list-policies --scope Local --query 'Policies[].[PolicyName]'
-  aws iam list-roles --query 'Roles[].[RoleName]'
-  aws iam list-open-id-connect-providers --query 'OpenIDConnectProviderList[].[Arn]'
-  aws eks list-clusters --query 'clusters[]'
-}
-
-@test "up creates everything, and the Job uploads" {
+@test "interrupted half-way, up goes on where it was, creates everything, and the Job uploads" {
   listing >"$BATS_FILE_TMPDIR/before"
+  fail_on hang 'write eks POST .*/addons'
+  interrupted up
+  ((status == 130))
   script up
   ((status == 0))
   [[ $output == s3://pod-identity-demo-123456789012-us-east-1/pod-identity-demo-* ]]
@@ -43,6 +36,8 @@ listing() {
 }
 
 @test "inspect shows what the real webhook injected, beside a pod without an association" {
+  local before
+  before=$(objects)
   script inspect
   ((status == 0))
   [[ $output == *"eks-pod-identity-agent   1         1         1"* ]]
@@ -51,13 +46,19 @@ listing() {
   [[ $output != *"the other: yes  env AWS_CONTAINER"* ]]
   [[ $output == *"ok: credentials from EKS Pod Identity"* ]]
   [[ $output == *"Calling EKS Auth to fetch credentials"* ]]
-  [[ -z $(writes) ]]
+  [[ -z $(writes) && $(objects) == "$before" ]]
 }
 
-@test "audit finds no fault" {
+@test "audit finds no fault, also where aws-node, on the host network, has an association" {
+  aws eks create-pod-identity-association --cluster-name pod-identity-demo --namespace kube-system --service-account aws-node \
+    --role-arn "$(aws iam list-roles --query 'Roles[?contains(RoleName, `podidentityrole`)].Arn | [0]')"
+  eventually 10 grep -qs '"serviceAccount": "aws-node"' "$state/identities.json"
+  kube --namespace kube-system rollout restart daemonset/aws-node
+  kube --namespace kube-system rollout status daemonset/aws-node --timeout=60s
   script audit
   ((status == 0))
   [[ $output == *"pod-identity-demo/pod-identity-demo"*"Pod Identity"*"right"*"1 injected"*"nothing is wrong"* ]]
+  [[ $output == *"info: host_network: pod kube-system/aws-node-"* ]]
 }
 
 @test "compare runs the job under IRSA beside it, and its inverse removes that" {
@@ -71,9 +72,27 @@ listing() {
   [[ -z $(kube --namespace pod-identity-demo get job/pod-identity-demo-irsa serviceaccount/pod-identity-demo-irsa --ignore-not-found --output name) ]]
 }
 
-@test "down deletes everything, and the account is as it was before" {
+@test "interrupted half-way, down goes on, deletes everything, and the account is as it was before" {
+  script down --dry-run
+  ((status == 0))
+  # Other pods may use the agent until the cluster is gone.
+  [[ $stderr == *"the add-on goes with the cluster pod-identity-demo"* && $stderr != *delete-addon* ]]
+  [[ $stderr == *'$ eksctl delete podidentityassociation'*'$ aws s3api delete-bucket'*'$ eksctl delete cluster'* ]]
+  [[ -z $(writes) ]]
+
+  fail_on hang 'write s3 DELETE'
+  interrupted down
+  ((status == 130))
+  # The tagging API goes on listing what is deleted, so down asks the services.
+  aws resourcegroupstaggingapi get-resources --tag-filters Key=pod-identity-demo,Values=pod-identity-demo \
+    --query 'ResourceTagMappingList[].[ResourceARN]' >"$state/tagged"
+  printf 'arn:aws:%s\n' s3:::pod-identity-demo-123456789012-us-east-1 eks:us-east-1:123456789012:cluster/pod-identity-demo \
+    ec2:us-east-1:123456789012:subnet/subnet-gone eks:us-east-1:123456789012:addon/pod-identity-demo/eks-pod-identity-agent/1 \
+    ecr:us-east-1:123456789012:repository/pod-identity-demo iam::123456789012:policy/pod-identity-demo-us-east-1 >>"$state/tagged"
   script down
   ((status == 0))
+  grep -qx 'read tagging GetResources' "$state/calls"
+  rm "$state/tagged"
   [[ $stderr == *"nothing is left"* ]]
   [[ -z $(kube get namespace/pod-identity-demo --ignore-not-found --output name) ]]
   diff -u "$BATS_FILE_TMPDIR/before" <(listing)

@@ -9,6 +9,9 @@
 mod harness;
 
 mod associations;
+mod chains;
 mod cloud;
+mod eks_auth;
 mod irsa;
+mod matrix;
 mod permissions;

@@ -44,7 +44,8 @@ impl World {
     /// `lifetime` is that of credentials.
     pub async fn start(lifetime: Duration) -> Self {
         let options = SandboxOptions {
-            agent: AgentOptions { lifetime, ..AgentOptions::default() },
+            // Without the agent's cache, which would hide a fault behind it for hours.
+            agent: AgentOptions { lifetime, retention: Duration::ZERO, ..AgentOptions::default() },
             sts: StsOptions { lifetime, ..StsOptions::default() },
             s3: S3Options::default(),
         };

@@ -28,10 +28,11 @@ impl World {
         Self::with_lifetime(Duration::from_hours(6)).await
     }
 
-    /// A world whose credentials have this lifetime.
+    /// A world whose credentials have this lifetime, and whose agent asks EKS Auth each time.
     pub async fn with_lifetime(lifetime: Duration) -> Self {
+        let retention = Duration::ZERO;
         let options = SandboxOptions {
-            agent: AgentOptions { lifetime, ..AgentOptions::default() },
+            agent: AgentOptions { lifetime, retention, ..AgentOptions::default() },
             ..SandboxOptions::default()
         };
         Self::with(options).await

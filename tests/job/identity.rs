@@ -205,21 +205,21 @@ async fn each_error_text_of_the_agent_leads_to_its_diagnosis() {
 #[tokio::test]
 async fn the_rate_limiter_and_each_denied_role_lead_to_their_diagnoses() {
     let role = |name: &str| format!("arn:aws:sts::123456789012:assumed-role/{name}/eks-demo");
-    let target = "arn:aws:iam::210987654321:role/second";
+    let (near, far) =
+        ("arn:aws:iam::123456789012:role/second", "arn:aws:iam::210987654321:role/second");
+    let denied = |action: &str, target: &str, reason: Option<&str>| {
+        Answer::target_role_denied(&role("first"), action, target, reason)
+    };
+    let boundary = Some("because no permissions boundary allows the sts:AssumeRole action");
+    let trust = Some("because no role trust policy allows the sts:TagSession action");
     for (answer, id, cause) in [
         (Answer::Busy, "agent_busy", "rate limiter"),
         (Answer::trust_denied(), "trust_policy", "service account demo"),
         (Answer::node_role_denied(&role("node")), "node_role_not_allowed", "assumed-role/node/"),
-        (
-            Answer::target_role_denied(&role("first"), "sts:AssumeRole", target),
-            "target_role",
-            target,
-        ),
-        (
-            Answer::target_role_denied(&role("first"), "sts:TagSession", target),
-            "target_role",
-            target,
-        ),
+        (denied("sts:AssumeRole", near, boundary), "target_role_permission", near),
+        (denied("sts:TagSession", near, trust), "target_role_trust", near),
+        (denied("sts:AssumeRole", near, None), "target_role_trust", near),
+        (denied("sts:TagSession", far, None), "target_role", far),
     ] {
         let diagnosis = diagnosis_after(|world| world.sandbox.agent.set_answer(answer)).await;
         assert_eq!(diagnosis["id"], id, "{diagnosis}");
@@ -228,6 +228,14 @@ async fn the_rate_limiter_and_each_denied_role_lead_to_their_diagnoses() {
             "{diagnosis}"
         );
     }
+}
+
+#[tokio::test]
+async fn an_eks_auth_that_does_not_answer_is_told_as_such() {
+    let diagnosis = diagnosis_after(|world| world.sandbox.agent.eks_auth().close()).await;
+    assert_eq!(diagnosis["id"], "agent_service_error", "{diagnosis}");
+    let cause = diagnosis["cause"].as_str().expect("a text");
+    assert!(cause.contains("answered 500: it gets no answer from EKS Auth"), "{cause}");
 }
 
 #[tokio::test]

@@ -92,6 +92,25 @@ async fn ctrl_c_ends_the_local_run_cleanly() {
 }
 
 #[tokio::test]
+async fn the_first_line_has_the_address_of_the_live_page() {
+    for (arguments, expected) in [
+        ("--listen=127.0.0.1:9", Some("http://127.0.0.1:9/")),
+        ("--listen 127.0.0.1:9", Some("http://127.0.0.1:9/")),
+        ("", Some("see its address in the log")),
+        ("--page off", None),
+        ("--page=off --listen 127.0.0.1:9", None),
+        ("--listen off", None),
+    ] {
+        let output =
+            local(&format!("--interval soon {arguments}")).output().await.expect("it runs");
+        let said = text(&output);
+        let first = said.lines().next().unwrap_or_default();
+        assert_eq!(first.starts_with("the live page"), expected.is_some(), "{arguments}: {first}");
+        assert!(first.contains(expected.unwrap_or_default()), "{arguments}: {first}");
+    }
+}
+
+#[tokio::test]
 async fn the_local_run_returns_the_exit_code_of_the_program() {
     let output = local("--interval soon").output().await.expect("it runs");
     let said = text(&output);

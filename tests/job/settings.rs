@@ -17,6 +17,9 @@ async fn all_invalid_settings_are_reported_at_once_before_anything_is_contacted(
         .env("ALLOW_PRIVATE_SOURCE", "maybe")
         .env("SHUTDOWN_GRACE", "1000y")
         .env("LISTEN_ADDR", "localhost")
+        .env("PAGE", "perhaps")
+        .env("KEEP_PICTURES", "101")
+        .env("PAGE_HOSTS", "demo.example.com:80")
         .env("LOG_FORMAT", "xml")
         .env("RUST_LOG", "a=b=c")
         .without("AWS_REGION")
@@ -40,13 +43,16 @@ async fn all_invalid_settings_are_reported_at_once_before_anything_is_contacted(
         "--allow-private-source / ALLOW_PRIVATE_SOURCE",
         "--shutdown-grace / SHUTDOWN_GRACE",
         "--listen / LISTEN_ADDR",
+        "--page / PAGE",
+        "--keep-pictures / KEEP_PICTURES",
+        "--page-hosts / PAGE_HOSTS",
         "--log-format / LOG_FORMAT",
         "--log / RUST_LOG",
     ] {
         let said = done.lines.iter().filter(|line| line.starts_with(&format!("error: {setting}")));
         assert_eq!(said.count(), 1, "{setting}\n{}", done.lines.join("\n"));
     }
-    assert_eq!(done.lines.len(), 17, "{}", done.lines.join("\n"));
+    assert_eq!(done.lines.len(), 20, "{}", done.lines.join("\n"));
     assert_eq!(world.sandbox.agent.requests(), 0);
     assert!(world.sandbox.images.requests().is_empty());
     assert!(world.sandbox.s3.requests().is_empty());
@@ -136,6 +142,9 @@ async fn help_shows_the_variable_and_default_of_every_setting_but_not_its_value(
         ("--read-timeout", "READ_TIMEOUT", "15s"),
         ("--allow-private-source", "ALLOW_PRIVATE_SOURCE", "false"),
         ("--shutdown-grace", "SHUTDOWN_GRACE", "20s"),
+        ("--page", "PAGE", "on"),
+        ("--keep-pictures", "KEEP_PICTURES", "12"),
+        ("--page-hosts", "PAGE_HOSTS", "none"),
         ("--log-format", "LOG_FORMAT", "text on a terminal"),
         ("--log", "RUST_LOG", "info"),
     ] {

@@ -13,7 +13,7 @@ case ${1-} in
   -h | --help) usage && exit ;;
 esac
 # Start with the longest files. The list contains them twice, but a worker skips files that are taken.
-(($# > 0)) || set -- "$root"/tests/wiring/steps/{updown,faults-cluster}.bats "$root"/tests/wiring/{walkthrough,story,audit,steps}/*.bats
+(($# > 0)) || set -- "$root"/tests/wiring/steps/{faults-cluster,permissions,policy}.bats "$root"/tests/wiring/{audit,steps}/*.bats
 readonly bats=$root/.tools/lint/bin/bats
 [[ -x $bats ]] || die "bats is not installed: run scripts/dev/tools.sh lint"
 need jq "install it with your system's packages"
@@ -22,11 +22,6 @@ folder=$(mktemp -d "${TMPDIR:-/tmp}/wiring.XXXXXX")
 trap 'rm -rf "$folder"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-
-readonly repository=$root
-# shellcheck source=lib/aws.sh
-. "$root/tests/wiring/lib/aws.sh"
-start_aws "$folder" || die "the AWS CLI could not be started: $(<"$folder/aws.log")"
 
 # Runs files that no other worker has taken, until none is left.
 worker() {

@@ -6,7 +6,7 @@
 use super::super::agent::Answer;
 use super::super::evidence::Evidence;
 use super::ResolvedBy::{Never, Wait};
-use super::{Cause, Explanation, explanation};
+use super::{Cause, explanation};
 
 pub(super) const CAUSES: &[Cause] = &[
     Cause::new("proxy", Never, |e| {
@@ -51,15 +51,6 @@ pub(super) const CAUSES: &[Cause] = &[
              AWS_CONTAINER_CREDENTIALS_FULL_URI",
         ))
     }),
-    Cause::new("no_association", Wait, |e| {
-        relayed(e, &["ResourceNotFoundException"])?;
-        Some(explanation(
-            format!("there is no association for {} in this cluster", e.subject()),
-            "create it with `eksctl create podidentityassociation` or `aws eks \
-             create-pod-identity-association`",
-        ))
-    }),
-    Cause::new("target_role", Wait, target_role),
     Cause::new("node_role_not_allowed", Wait, |e| {
         let text = relayed(e, &["AccessDeniedException"])?;
         let (caller, ..) =
@@ -68,16 +59,6 @@ pub(super) const CAUSES: &[Cause] = &[
             format!("the node's role may not ask EKS Auth for this pod's credentials: {caller}"),
             "allow eks-auth:AssumeRoleForPodIdentity in the node's role, for example with the \
              policy AmazonEKSWorkerNodePolicy",
-        ))
-    }),
-    Cause::new("trust_policy", Wait, |e| {
-        let text = relayed(e, &["AccessDeniedException"])?;
-        text.contains("permissions to assume the associated role").then_some(())?;
-        Some(explanation(
-            format!("EKS may not assume the role that is associated with {}", e.subject()),
-            "allow sts:AssumeRole and sts:TagSession to pods.eks.amazonaws.com in the role's trust \
-             policy; if that is right, check whether the pod uses hostNetwork, for which this was \
-             reported too (issue 139 of the agent)",
         ))
     }),
     Cause::new("token_rejected", Wait, |e| {
@@ -121,6 +102,8 @@ pub(super) const CAUSES: &[Cause] = &[
     }),
     Cause::new("agent_service_error", Wait, |e| {
         let (status, text) = e.refusal().filter(|(status, _)| *status >= 500)?;
+        // The agent's whole text if nothing answered.
+        let text = if text == "[]" { "it gets no answer from EKS Auth" } else { text };
         Some(explanation(
             format!("the agent answered {status}: {text}"),
             "nothing: the request is repeated; in a private cluster, add the VPC endpoint for \
@@ -150,7 +133,7 @@ fn answered(e: &Evidence, answer: &Answer) -> Option<()> {
 }
 
 /// The agent's text, if it passes on an error of EKS Auth with one of these codes.
-fn relayed<'a>(e: &'a Evidence, codes: &[&str]) -> Option<&'a str> {
+pub(super) fn relayed<'a>(e: &'a Evidence, codes: &[&str]) -> Option<&'a str> {
     let (_, text) = e.refusal()?;
     codes.iter().any(|code| text.contains(&format!("({code})"))).then_some(text)
 }
@@ -158,37 +141,12 @@ fn relayed<'a>(e: &'a Evidence, codes: &[&str]) -> Option<&'a str> {
 /// Caller, action and resource in IAM's text "User: CALLER is not authorized to perform: ACTION on
 /// resource: RESOURCE":
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html>.
-fn denied(text: &str) -> Option<(&str, &str, &str)> {
+pub(super) fn denied(text: &str) -> Option<(&str, &str, &str)> {
     let (caller, rest) =
         text.split_once("User: ")?.1.split_once(" is not authorized to perform: ")?;
     let (action, rest) = rest.split_once(" on resource: ")?;
     let resource = rest.split([' ', ',']).next()?;
     Some((caller, action, resource))
-}
-
-/// The second role of an association, which the first one assumes.
-fn target_role(e: &Evidence) -> Option<Explanation> {
-    let text = relayed(e, &["AccessDeniedException", "InvalidRequestException"])?;
-    if text.contains("PackedPolicyTooLarge") || text.contains("packed size") {
-        return Some(explanation(
-            "the session tags and the session policy of the association are too large together",
-            "shorten the session policy, or switch the association's session tags off",
-        ));
-    }
-    let (first, action, target) = denied(text)?;
-    match action {
-        "sts:AssumeRole" | "sts:TagSession" => Some(explanation(
-            format!(
-                "the association's role may not do {action} on its target role {target}: {first}"
-            ),
-            format!(
-                "allow {action} on {target} in the policy of the associated role, and allow it to \
-                 that role in the trust policy of the target role; an sts:ExternalId there must be \
-                 the association's external ID"
-            ),
-        )),
-        _ => None,
-    }
 }
 
 /// STS's text, if IRSA is injected and STS answered with this code.

@@ -11,7 +11,7 @@ use super::samples::*;
 pub(super) type Case = (&'static str, Evidence, &'static str, &'static str);
 
 pub(super) fn cases() -> Vec<Case> {
-    [pod_cases(), agent_cases(), s3_cases()].into_iter().flatten().collect()
+    [pod_cases(), association_cases(), agent_cases(), s3_cases()].into_iter().flatten().collect()
 }
 
 fn pod_cases() -> Vec<Case> {
@@ -74,11 +74,80 @@ fn pod_cases() -> Vec<Case> {
             "pods.eks.amazonaws.com",
         ),
         ("token_expired", with_token(claims("pods.eks.amazonaws.com", 1)), "expired", "kubelet"),
+    ]
+}
+
+fn association_cases() -> Vec<Case> {
+    let exception = |code: &str, text: &str| format!("[id]: ({code}): {text}, fault: client");
+    let denied = |text: &str| refusal(400, &exception("AccessDeniedException", text));
+    let link = |action: &str, account: &str, reason: &str| {
+        denied(&format!(
+            "User: arn:aws:sts::123456789012:assumed-role/first/eks is not authorized to perform: \
+             {action} on resource: arn:aws:iam::{account}:role/second{reason}"
+        ))
+    };
+    vec![
         (
-            "proxy",
-            Evidence { proxied: true, ..pod() },
-            "proxy",
-            "169.254.170.23 and [fd00:ec2::23]",
+            "no_association",
+            refusal(404, &exception("ResourceNotFoundException", "text")),
+            "namespace shop, service account till",
+            "podidentityassociation",
+        ),
+        (
+            "trust_policy",
+            denied(
+                "Unauthorized Exception! EKS does not have permissions to assume the associated \
+                 role.",
+            ),
+            "may not assume",
+            "sts:TagSession",
+        ),
+        (
+            "target_role_permission",
+            link(
+                "sts:AssumeRole",
+                "123456789012",
+                " because no identity-based policy allows the sts:AssumeRole action",
+            ),
+            "may not do sts:AssumeRole on its target role",
+            "in the policy of the associated role: because no identity-based policy allows",
+        ),
+        (
+            "target_role_trust",
+            link("sts:TagSession", "123456789012", ""),
+            "may not do sts:TagSession on its target role",
+            "trust policy of arn:aws:iam::123456789012:role/second",
+        ),
+        (
+            "target_role",
+            link("sts:AssumeRole", "210987654321", ""),
+            "arn:aws:iam::210987654321:role/second",
+            "external ID",
+        ),
+        (
+            "session_too_large",
+            refusal(
+                400,
+                &exception(
+                    "InvalidRequestException",
+                    "PackedPolicyTooLarge: Packed size of session policy consumes 105% of allotted \
+                     space.",
+                ),
+            ),
+            "no room for what the association gives each session: session policy",
+            "shorten",
+        ),
+        (
+            "session_policy_rejected",
+            refusal(
+                400,
+                &exception(
+                    "InvalidRequestException",
+                    "MalformedPolicyDocument: Policy document is not valid JSON",
+                ),
+            ),
+            "not valid JSON",
+            "disableSessionTags",
         ),
     ]
 }
@@ -89,6 +158,12 @@ fn agent_cases() -> Vec<Case> {
         |text: &str| refusal(400, &format!("[id]: (AccessDeniedException): {text}, fault: client"));
     let starting = Evidence { agent_may_be_starting: true, ..agent(Answer::ConnectionRefused) };
     vec![
+        (
+            "proxy",
+            Evidence { proxied: true, ..pod() },
+            "proxy",
+            "169.254.170.23 and [fd00:ec2::23]",
+        ),
         ("agent_starting", starting, "may start after", "the request is repeated"),
         (
             "agent_not_running",
@@ -104,21 +179,6 @@ fn agent_cases() -> Vec<Case> {
             "address family",
         ),
         (
-            "no_association",
-            refusal(404, &exception("ResourceNotFoundException")),
-            "namespace shop, service account till",
-            "podidentityassociation",
-        ),
-        (
-            "target_role",
-            denied(
-                "User: arn:aws:sts::123456789012:assumed-role/first/eks is not authorized to \
-                 perform: sts:AssumeRole on resource: arn:aws:iam::210987654321:role/second",
-            ),
-            "arn:aws:iam::210987654321:role/second",
-            "external ID",
-        ),
-        (
             "node_role_not_allowed",
             denied(
                 "User: arn:aws:sts::123456789012:assumed-role/node/i-1 is not authorized to \
@@ -127,15 +187,6 @@ fn agent_cases() -> Vec<Case> {
             ),
             "assumed-role/node/i-1",
             "AmazonEKSWorkerNodePolicy",
-        ),
-        (
-            "trust_policy",
-            denied(
-                "Unauthorized Exception! EKS does not have permissions to assume the associated \
-                 role.",
-            ),
-            "may not assume",
-            "sts:TagSession",
         ),
         (
             "token_rejected",

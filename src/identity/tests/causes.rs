@@ -47,6 +47,13 @@ fn each_kind_of_policy_that_denies_has_its_own_fix() {
 }
 
 #[test]
+fn an_agent_without_an_answer_of_eks_auth_is_told() {
+    let diagnosis = diagnose(&refusal(500, "[]"));
+    assert_eq!(diagnosis.id, "agent_service_error");
+    assert!(diagnosis.cause.contains("no answer from EKS Auth"), "{diagnosis:?}");
+}
+
+#[test]
 fn what_no_cause_explains_is_told_in_its_own_words() {
     let diagnosis = diagnose(&s3("TeapotException", "TeapotException: short and stout"));
     assert_eq!(diagnosis.id, "unknown");

@@ -1,33 +1,42 @@
-//! A stand-in for the EKS Pod Identity Agent.
+//! A pod's view of Pod Identity: the agent of its node, and EKS Auth behind it.
+
+mod bucket;
+mod cache;
+mod proxy;
+mod request;
+mod upstream;
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
-
 use crate::answer::Answer;
-use crate::associations::Associations;
+use crate::association::Association;
 use crate::credentials::{Credentials, Issued};
-use crate::desk::Desk;
-use crate::emulator::{EksAuth, Emulator};
-use crate::issuer::{Issuer, OwnTable};
-use crate::net::{Answering, Server, serve_http};
+use crate::eks_auth::{EksAuth, EksAuthOptions};
+use crate::emulator::Emulator;
 use crate::role::Role;
-use crate::token::{self, Claims, KubernetesClaims, Named, OidcIssuer};
+use crate::token::{self, Claims, KubernetesClaims, Named};
 use crate::token_file::TokenFile;
+pub use proxy::{AgentProxy, AgentProxyOptions};
 
 /// The file name of the token in a pod.
 const TOKEN_FILE: &str = "eks-pod-identity-token";
+
+/// The agent's timeout for EKS Auth, which is longer here than the real one's:
+/// an emulator on a busy machine may need more than a second.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The initial configuration of an [`Agent`].
 #[derive(Clone, Debug)]
 pub struct AgentOptions {
     /// The lifetime of the credentials, which is 6 hours in EKS.
     pub lifetime: Duration,
+    /// After how long the agent renews cached credentials, at most: see
+    /// [`AgentProxyOptions::retention`].
+    pub retention: Duration,
     /// The pod's namespace.
     pub namespace: String,
     /// The pod's service account.
@@ -38,18 +47,11 @@ pub struct AgentOptions {
     pub node_name: String,
     /// The name of the cluster, unless an emulator provides it.
     pub cluster: String,
-    /// The name of the role in the agent's own associations.
+    /// The name of the role in EKS Auth's own associations.
     pub role_name: String,
-    /// The emulator whose associations, roles and credentials replace the
-    /// agent's own.
+    /// The emulator whose associations, roles and credentials replace those of
+    /// EKS Auth.
     pub emulator: Option<Emulator>,
-    /// The address to listen on, which is 127.0.0.1 at a free port by default.
-    pub listen: SocketAddr,
-    /// The OIDC issuer of a real cluster, whose tokens replace the agent's own:
-    /// its URL, and the JSON of its published keys.
-    pub issuer: Option<(String, String)>,
-    /// Whether the agent logs each request to stdout, as the real one does.
-    pub log: bool,
 }
 
 impl Default for AgentOptions {
@@ -57,6 +59,7 @@ impl Default for AgentOptions {
         let demo = || "demo".to_owned();
         Self {
             lifetime: Duration::from_hours(6),
+            retention: Duration::from_hours(3),
             namespace: demo(),
             service_account: demo(),
             pod_name: demo(),
@@ -64,28 +67,24 @@ impl Default for AgentOptions {
             cluster: demo(),
             role_name: demo(),
             emulator: None,
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            issuer: None,
-            log: false,
         }
     }
 }
 
-/// A stand-in for the EKS Pod Identity Agent. Each `GET /v1/credentials` with
-/// the service account token as the whole `Authorization` header returns new
-/// credentials. Its checks, messages and statuses are those of
-/// `aws/eks-pod-identity-agent` 0.1.37.
+/// The stand-in for the EKS Pod Identity Agent ([`AgentProxy`]), EKS Auth
+/// ([`EksAuth`]) behind it, and a pod with a token.
 ///
-/// The agent has its own table of associations, which initially contains the
-/// pod of its options. With an [`Emulator`], the associations are those of the
+/// EKS Auth has its own table of associations, which initially contains the
+/// pod of the options. With an [`Emulator`], the associations are those of the
 /// emulator's EKS.
 #[derive(Debug)]
 pub struct Agent {
-    server: Server,
-    desk: Arc<Desk>,
+    proxy: AgentProxy,
+    eks_auth: EksAuth,
+    registry: Arc<Credentials>,
     token: TokenFile,
     pod: KubernetesClaims,
-    associations: Arc<Associations>,
+    role: Role,
 }
 
 impl Agent {
@@ -93,8 +92,7 @@ impl Agent {
     ///
     /// # Errors
     ///
-    /// A port cannot be bound, a temporary file cannot be written, or the
-    /// issuer's keys are not a JSON Web Key Set.
+    /// A port cannot be bound, or a temporary file cannot be written.
     pub async fn start(registry: Arc<Credentials>, options: AgentOptions) -> io::Result<Self> {
         let pod = KubernetesClaims {
             namespace: options.namespace,
@@ -102,38 +100,27 @@ impl Agent {
             pod: Named::new(&options.pod_name),
             serviceaccount: Named::new(&options.service_account),
         };
-        let associations = Arc::new(Associations::new(&pod.namespace, &pod.serviceaccount.name));
-        let issuer: Box<dyn Issuer> = match options.emulator {
-            Some(emulator) => Box::new(EksAuth::new(&emulator, Arc::clone(&registry))),
-            None => Box::new(OwnTable {
-                registry: Arc::clone(&registry),
-                associations: Arc::clone(&associations),
-                cluster: options.cluster,
-                role: Role::new(&options.role_name),
-            }),
+        let role = Role::new(&options.role_name);
+        let association = Association::new(&pod.namespace, &pod.serviceaccount.name, &role.arn());
+        let emulator = options.emulator;
+        let cluster =
+            emulator.as_ref().map_or(options.cluster, |emulator| emulator.cluster.clone());
+        let eks_auth = EksAuthOptions {
+            cluster: cluster.clone(),
+            associations: emulator.is_none().then(|| vec![association]),
+            emulator,
+            lifetime: options.lifetime,
+            ..EksAuthOptions::default()
         };
-        let oidc = match options.issuer {
-            Some((url, keys)) => OidcIssuer { url, keys: Some(serde_json::from_str(&keys)?) },
-            None => OidcIssuer::fictitious(),
+        let eks_auth = EksAuth::start(Arc::clone(&registry), eks_auth).await?;
+        let proxy = AgentProxyOptions {
+            retention: options.retention,
+            timeout: TIMEOUT,
+            ..AgentProxyOptions::new(&eks_auth.endpoint(), &cluster)
         };
-        let desk = Arc::new(Desk::new(registry, issuer, oidc, options.lifetime, options.log));
-        let shared = Arc::clone(&desk);
-        let server = Server::start_at(options.listen, move |stream| {
-            let desk = Arc::clone(&shared);
-            let addresses = stream.local_addr().and_then(|own| Ok((own, stream.peer_addr()?)));
-            async move {
-                // The peer may have gone away already.
-                let Ok((own, client)) = addresses else { return };
-                let handle = move |request| -> Answering<Full<Bytes>> {
-                    let desk = Arc::clone(&desk);
-                    Box::pin(async move { desk.serve(&request, own.ip(), client).await })
-                };
-                serve_http(stream, handle).await;
-            }
-        })
-        .await?;
+        let proxy = AgentProxy::start(proxy).await?;
         let token = TokenFile::new(TOKEN_FILE)?;
-        let agent = Self { server, desk, token, pod, associations };
+        let agent = Self { proxy, eks_auth, registry, token, pod, role };
         agent.write_token(&agent.mint_token(|_| {}))?;
         Ok(agent)
     }
@@ -141,13 +128,19 @@ impl Agent {
     /// The address of the agent.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.server.address()
+        self.proxy.server.address()
+    }
+
+    /// EKS Auth, behind the agent.
+    #[must_use]
+    pub fn eks_auth(&self) -> &EksAuth {
+        &self.eks_auth
     }
 
     /// The URL of the credentials.
     #[must_use]
     pub fn uri(&self) -> String {
-        format!("http://{}/v1/credentials", self.server.address())
+        self.proxy.uri()
     }
 
     /// The file with the pod's token, in a temporary directory of this process.
@@ -160,10 +153,10 @@ impl Agent {
     /// for example expired (`claims.exp = claims.iat - 1`) or for another
     /// audience.
     pub fn mint_token(&self, change: impl FnOnce(&mut Claims)) -> String {
-        let mut claims = token::claims(&self.desk.oidc.url, token::POD_IDENTITY, &self.pod);
+        let mut claims = token::claims(self.eks_auth.issuer(), token::POD_IDENTITY, &self.pod);
         change(&mut claims);
         let token = token::sign(&claims);
-        self.desk.registry.keep_token(&token);
+        self.registry.keep_token(&token);
         token
     }
 
@@ -173,7 +166,7 @@ impl Agent {
     ///
     /// The file cannot be written.
     pub fn write_token(&self, token: &str) -> io::Result<()> {
-        self.desk.registry.keep_token(token);
+        self.registry.keep_token(token);
         self.token.write(token)
     }
 
@@ -192,27 +185,28 @@ impl Agent {
         .into()
     }
 
-    /// Adds an association to the agent's own table.
+    /// Adds an association with the role of the options to EKS Auth's own table.
     pub fn associate(&self, namespace: &str, service_account: &str) {
-        self.associations.add(namespace, service_account);
+        let arn = self.role.arn();
+        self.eks_auth.associate(Association::new(namespace, service_account, &arn));
     }
 
-    /// Removes an association from the agent's own table: its pods get no new
+    /// Removes an association from EKS Auth's own table: its pods get no new
     /// credentials, but the ones that they have stay valid.
     pub fn dissociate(&self, namespace: &str, service_account: &str) {
-        self.associations.remove(namespace, service_account);
+        self.eks_auth.dissociate(namespace, service_account);
     }
 
     /// Sets the lifetime of the credentials issued from now on.
     pub fn set_lifetime(&self, lifetime: Duration) {
-        self.desk.set_lifetime(lifetime);
+        self.eks_auth.set_lifetime(lifetime);
     }
 
     /// Makes the agent's address refuse connections, and ends those that are
     /// open, as on a fresh node where the pod starts before the agent does.
     /// [`Agent::uri`] stays the same.
     pub fn close(&self) {
-        self.server.close();
+        self.proxy.server.close();
     }
 
     /// Makes a closed agent listen again, on the same address.
@@ -221,36 +215,36 @@ impl Agent {
     ///
     /// The agent is open already, or another process has taken its port.
     pub async fn open(&self) -> io::Result<()> {
-        self.server.open().await
+        self.proxy.server.open().await
     }
 
     /// Sets how requests are answered from now on.
     pub fn set_answer(&self, answer: Answer) {
-        self.desk.answers.set(answer);
+        self.proxy.answers.set(answer);
     }
 
     /// The number of requests received so far.
     #[must_use]
     pub fn requests(&self) -> usize {
-        self.desk.answers.requests()
+        self.proxy.answers.requests()
     }
 
     /// The refusals so far, in order, each as `STATUS TEXT`.
     #[must_use]
     pub fn refusals(&self) -> Vec<String> {
-        self.desk.answers.refusals()
+        self.proxy.answers.refusals()
     }
 
     /// The credentials issued so far, in order.
     #[must_use]
     pub fn issued(&self) -> Vec<Issued> {
-        self.desk.registry.issued()
+        self.registry.issued()
     }
 
     /// The values that must not appear in any log: see
     /// [`Credentials::secrets`].
     #[must_use]
     pub fn secrets(&self) -> Vec<String> {
-        self.desk.registry.secrets()
+        self.registry.secrets()
     }
 }

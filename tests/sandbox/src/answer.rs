@@ -4,17 +4,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::issuer::Refusal;
-use crate::net::Hangup;
+use uuid::Uuid;
 
-/// How an [`crate::Agent`] or an [`crate::Sts`] answers requests.
+use crate::net::Hangup;
+use crate::refusal::Refusal;
+use crate::service_error::ServiceError;
+
+/// How an [`crate::Agent`], an [`crate::EksAuth`] or an [`crate::Sts`] answers
+/// requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Answer {
     /// As the real service would.
     #[default]
     Normal,
     /// Every request gets this status and text. The agent sends the text as it
-    /// is; STS sends an error, and the text has the form `CODE: MESSAGE`.
+    /// is; EKS Auth and STS send an error, and the text has the form
+    /// `CODE: MESSAGE`.
     Status(u16, String),
     /// As the agent answers while its own rate limiter refuses requests, before
     /// it asks EKS Auth: status 429 and the plain text `Too Many Requests`
@@ -35,7 +40,7 @@ impl Answer {
     /// allow EKS to assume it.
     #[must_use]
     pub fn trust_denied() -> Self {
-        Refusal::unauthorized().into()
+        relayed(&ServiceError::unauthorized())
     }
 
     /// The agent's answer when the role of its node may not call EKS Auth.
@@ -45,26 +50,28 @@ impl Answer {
     pub fn node_role_denied(node_role_session_arn: &str) -> Self {
         let cluster = "arn:aws:eks:us-east-1:123456789012:cluster/demo";
         let action = "eks-auth:AssumeRoleForPodIdentity";
-        Refusal::not_authorized(node_role_session_arn, action, cluster).into()
+        relayed(&ServiceError::denied(node_role_session_arn, action, cluster, None))
     }
 
     /// The agent's answer when the association has a target role, and the
     /// session of the first role may not perform `action` on it:
-    /// `sts:AssumeRole` or `sts:TagSession`.
+    /// `sts:AssumeRole` or `sts:TagSession`. `reason` names the kind of policy
+    /// if IAM does.
     #[must_use]
     pub fn target_role_denied(
         first_role_session_arn: &str,
         action: &str,
         target_role_arn: &str,
+        reason: Option<&str>,
     ) -> Self {
-        Refusal::not_authorized(first_role_session_arn, action, target_role_arn).into()
+        relayed(&ServiceError::denied(first_role_session_arn, action, target_role_arn, reason))
     }
 }
 
-impl From<Refusal> for Answer {
-    fn from(refusal: Refusal) -> Self {
-        Self::Status(refusal.status, refusal.text)
-    }
+/// The agent's answer to an error of EKS Auth.
+fn relayed(error: &ServiceError) -> Answer {
+    let refusal = Refusal::of_service(&Uuid::new_v4().to_string(), error.status(), error);
+    Answer::Status(refusal.status, refusal.text)
 }
 
 /// The configured answer, and the record of requests and refusals.

@@ -1,4 +1,4 @@
-//! The registry of credentials, which the agent and STS fill and the S3 checks.
+//! The registry of credentials, which EKS Auth and STS fill and the S3 checks.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,6 +36,14 @@ impl Issued {
         let (role, session) = (&self.role.name, &self.session_name);
         format!("arn:aws:sts::{}:assumed-role/{role}/{session}", self.account_id)
     }
+
+    /// The credentials for the clients of AWS's SDK.
+    pub(crate) fn for_sdk(&self) -> aws_sdk_sts::config::Credentials {
+        let (key, secret) = (&self.access_key_id, &self.secret_access_key);
+        // The keys of a user have no session token.
+        let token = Some(self.session_token.clone()).filter(|token| !token.is_empty());
+        aws_sdk_sts::config::Credentials::new(key, secret, token, None, "sandbox")
+    }
 }
 
 /// The reason that a request's credentials are refused.
@@ -49,7 +57,7 @@ pub(crate) enum Refused {
     Expired,
 }
 
-/// All credentials that the sandbox has issued. An [`crate::Agent`], an
+/// All credentials that the sandbox has issued. An [`crate::EksAuth`], an
 /// [`crate::Sts`] and an [`crate::S3Store`] share one registry.
 #[derive(Debug, Default)]
 pub struct Credentials(Mutex<Entries>);

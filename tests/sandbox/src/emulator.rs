@@ -1,18 +1,23 @@
 //! An AWS emulator that replaces AWS behind the agent.
 
 mod admin;
-mod eks_auth;
+mod associations;
+mod failure;
 mod ministack;
 mod policies;
+mod roles;
 mod trust;
 mod web_identity;
 
 use aws_sdk_eks::config::{BehaviorVersion, Credentials, Region};
 
+use crate::credentials::Issued;
+
 pub use admin::Admin;
-pub(crate) use eks_auth::EksAuth;
+pub(crate) use associations::EmulatedAssociations;
 pub use ministack::MiniStack;
 pub use policies::{irsa_policy, pod_identity_policy, pod_identity_trust, trust_of};
+pub(crate) use roles::EmulatedRoles;
 pub use web_identity::WebIdentity;
 
 /// The address of an emulator, and the credentials to call it with.
@@ -71,8 +76,10 @@ impl Emulator {
         aws_sdk_iam::Client::from_conf(config.build())
     }
 
-    pub(crate) fn sts(&self) -> aws_sdk_sts::Client {
+    /// A client of the administrator, or of a role session.
+    pub(crate) fn sts(&self, somebody: Option<&Issued>) -> aws_sdk_sts::Client {
         let (version, region, credentials) = self.settings();
+        let credentials = somebody.map_or(credentials, Issued::for_sdk);
         let config = aws_sdk_sts::Config::builder()
             .behavior_version(version)
             .region(region)
@@ -81,13 +88,13 @@ impl Emulator {
         aws_sdk_sts::Client::from_conf(config.build())
     }
 
-    /// The credentials of the emulator's administrator, or of another user.
-    pub(crate) fn s3(&self, somebody: Option<Credentials>) -> aws_sdk_s3::Client {
+    /// A client of the administrator, or of a role session.
+    pub(crate) fn s3(&self, somebody: Option<&Issued>) -> aws_sdk_s3::Client {
         let (version, region, credentials) = self.settings();
         let config = aws_sdk_s3::Config::builder()
             .behavior_version(version)
             .region(region)
-            .credentials_provider(somebody.unwrap_or(credentials))
+            .credentials_provider(somebody.map_or(credentials, Issued::for_sdk))
             .endpoint_url(&self.endpoint)
             .force_path_style(true);
         aws_sdk_s3::Client::from_conf(config.build())

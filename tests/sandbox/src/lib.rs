@@ -3,16 +3,18 @@
 //!
 //! - [`ImageHost`] serves pictures over HTTP, with the faults that the URL
 //!   requests;
-//! - [`Agent`] is a stand-in for the EKS Pod Identity Agent: it exchanges tokens
-//!   for short-lived credentials, according to associations of its own or those
-//!   of an [`Emulator`] of AWS, which an [`Admin`] sets up;
+//! - [`EksAuth`] is EKS Auth's API: it exchanges tokens for short-lived
+//!   credentials, according to associations of its own or those of an
+//!   [`Emulator`] of AWS, which an [`Admin`] sets up;
+//! - [`AgentProxy`] is a stand-in for the EKS Pod Identity Agent in front of it,
+//!   and [`Agent`] is both with a pod;
 //! - [`Sts`] is a stand-in for STS: it identifies callers, and issues the
 //!   credentials of IRSA;
 //! - [`S3Store`] is an S3 server on a folder that accepts only those
 //!   credentials, and produces faults on demand;
 //! - [`Wire`] is a TCP proxy in front of any of them, over a network that can be
 //!   made to fail;
-//! - [`Sandbox`] combines the four with one registry of [`Credentials`].
+//! - [`Sandbox`] combines them with one registry of [`Credentials`].
 //!
 //! Each server listens on 127.0.0.1 at a free port, and ends when it is dropped.
 //! The program under test never depends on this crate.
@@ -20,25 +22,31 @@
 mod access;
 mod agent;
 mod answer;
-mod associations;
+mod arguments;
+mod association;
 mod body;
 mod checked;
 mod credentials;
-mod desk;
+mod eks_auth;
 mod emulator;
 mod error_answer;
 mod fault;
 mod image_host;
-mod issuer;
+mod keys;
 mod ledger;
+mod matrix;
 mod net;
 mod objects;
 mod picture;
 mod recipe;
+mod refusal;
 mod role;
 mod s3_store;
+mod service_error;
+mod session;
 mod store;
 mod sts;
+mod subjects;
 mod token;
 mod token_file;
 mod uploads;
@@ -46,9 +54,12 @@ mod wire;
 mod world;
 mod writer;
 
-pub use agent::{Agent, AgentOptions};
+pub use agent::{Agent, AgentOptions, AgentProxy, AgentProxyOptions};
 pub use answer::Answer;
+pub use arguments::{AgentArguments, EksAuthArguments};
+pub use association::Association;
 pub use credentials::{Credentials, Issued};
+pub use eks_auth::{EksAuth, EksAuthOptions};
 pub use emulator::{
     Admin, Emulator, MiniStack, WebIdentity, irsa_policy, pod_identity_policy, pod_identity_trust,
     trust_of,
@@ -56,7 +67,9 @@ pub use emulator::{
 pub use error_answer::ErrorAnswer;
 pub use fault::{Fault, Request};
 pub use image_host::ImageHost;
+pub use keys::KeySource;
 pub use ledger::{Arrival, Served};
+pub use matrix::{Access, Matrix};
 pub use objects::{Leftovers, Stored};
 pub use picture::Kind;
 pub use role::Role;

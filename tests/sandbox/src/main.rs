@@ -1,6 +1,7 @@
 //! The `sandbox` program, which runs another program in the sandbox.
 
 mod emulated;
+mod serve;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -23,8 +24,10 @@ use tokio::signal::unix::{SignalKind, signal};
 /// the EKS Pod Identity Agent and STS, and an S3 that stores its objects in a
 /// folder.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<serve::Subcommand>,
     /// Folder for the S3's buckets [default: a new folder in the temporary folder, which is kept]
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
@@ -34,7 +37,7 @@ struct Arguments {
     /// Another S3 instead of the sandbox's own, such as `LocalStack`; its bucket must exist
     #[arg(long, value_name = "URL")]
     s3_endpoint: Option<String>,
-    /// Lifetime of the agent's credentials, such as 15m
+    /// Lifetime of the agent's credentials, such as 15m; the agent renews them after half of it
     #[arg(long, value_name = "TIME", default_value = "6h", value_parser = humantime::parse_duration)]
     lifetime: Duration,
     /// Print only the output of the program
@@ -71,7 +74,10 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(arguments: Arguments) -> Result<ExitCode, String> {
+async fn run(mut arguments: Arguments) -> Result<ExitCode, String> {
+    if let Some(command) = arguments.command.take() {
+        return serve::run(command).await;
+    }
     let world = World::start(&arguments).await.map_err(|error| format!("cannot start: {error}"))?;
     let (injected, set) = world.env(&arguments);
     if !arguments.quiet {

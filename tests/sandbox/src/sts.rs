@@ -13,10 +13,10 @@ use bytes::Bytes;
 use http_body_util::Full;
 
 use crate::answer::Answer;
-use crate::associations::Associations;
 use crate::credentials::Credentials;
 use crate::net::{Answering, Server, serve_http};
 use crate::role::Role;
+use crate::subjects::Subjects;
 use crate::token::{self, Claims, KubernetesClaims, Named};
 use crate::token_file::TokenFile;
 use counter::Counter;
@@ -85,7 +85,7 @@ impl Sts {
         let counter = Arc::new(Counter::new(
             registry,
             Role::new(&options.role_name),
-            Associations::new(&pod.namespace, &pod.serviceaccount.name),
+            Subjects::new(&pod.namespace, &pod.serviceaccount.name),
             options.lifetime,
         ));
         let shared = Arc::clone(&counter);

@@ -10,14 +10,13 @@ use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::errors::{Error, ErrorKind};
-use jsonwebtoken::jwk::JwkSet;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use jsonwebtoken::{Algorithm, Validation};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::body::hex;
-use crate::issuer::Refusal;
+use crate::keys::{Keys, NoKey};
 
 /// The audience of Pod Identity's projected token.
 pub(crate) const POD_IDENTITY: &str = "pods.eks.amazonaws.com";
@@ -48,7 +47,8 @@ pub struct Claims {
     pub nbf: u64,
     /// Expires at.
     pub exp: u64,
-    /// The unique ID of the token.
+    /// The unique ID of the token, from Kubernetes 1.30 on.
+    #[serde(default)]
     pub jti: String,
     /// The pod that the token identifies.
     #[serde(rename = "kubernetes.io")]
@@ -60,7 +60,8 @@ pub struct Claims {
 pub struct KubernetesClaims {
     /// The pod's namespace.
     pub namespace: String,
-    /// The node that the pod runs on.
+    /// The node that the pod runs on, from Kubernetes 1.30 on.
+    #[serde(default)]
     pub node: Named,
     /// The pod.
     pub pod: Named,
@@ -69,7 +70,7 @@ pub struct KubernetesClaims {
 }
 
 /// A Kubernetes object.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Named {
     /// The name.
     pub name: String,
@@ -104,8 +105,7 @@ pub(crate) fn claims(issuer: &str, audience: &str, pod: &KubernetesClaims) -> Cl
 /// Signs claims without `jsonwebtoken`, which requires a PKCS#1 key, and
 /// aws-lc-rs does not export one.
 pub(crate) fn sign(claims: &impl Serialize) -> String {
-    let kid = hex(&KEY.public_key().as_ref()[..20]);
-    let header = serde_json::json!({ "alg": "RS256", "kid": kid });
+    let header = serde_json::json!({ "alg": "RS256", "kid": kid() });
     let payload = serde_json::to_string(claims).expect("claims are plain data");
     let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
     let message =
@@ -136,62 +136,47 @@ pub(crate) fn irsa_env(role_arn: &str, token_file: &Path) -> Vec<(String, String
 pub(crate) struct OidcIssuer {
     /// The issuer's URL, as in the claim `iss`.
     pub(crate) url: String,
-    /// The published keys; without them, the key of this process.
-    pub(crate) keys: Option<JwkSet>,
+    pub(crate) keys: Keys,
 }
 
 impl OidcIssuer {
     /// The issuer of a fictitious cluster, whose tokens [`sign`] signs.
     pub(crate) fn fictitious() -> Self {
         let id = Uuid::new_v4().simple().to_string().to_uppercase();
-        Self { url: format!("https://oidc.eks.us-east-1.amazonaws.com/id/{id}"), keys: None }
-    }
-
-    /// The key that the token names in its header.
-    fn key(&self, token: &str) -> Result<DecodingKey, Error> {
-        let Some(keys) = &self.keys else {
-            return Ok(DecodingKey::from_rsa_der(KEY.public_key().as_ref()));
-        };
-        let kid = jsonwebtoken::decode_header(token)?.kid.unwrap_or_default();
-        let key = keys.find(&kid).ok_or(ErrorKind::InvalidSignature)?;
-        DecodingKey::from_jwk(key)
+        let url = format!("https://oidc.eks.us-east-1.amazonaws.com/id/{id}");
+        Self { url, keys: Keys::Own(KEY.public_key().as_ref().to_vec()) }
     }
 
     /// Returns a token's claims if it is signed by this issuer for this
     /// audience, and is valid now.
-    pub(crate) fn decode(&self, token: &str, audience: &str) -> Result<Claims, Error> {
+    pub(crate) async fn decode<C: DeserializeOwned>(
+        &self,
+        token: &str,
+        audience: &str,
+    ) -> Result<C, NoKey> {
         let mut rules = Validation::new(Algorithm::RS256);
         rules.set_audience(&[audience]);
         rules.set_issuer(&[&self.url]);
         rules.set_required_spec_claims(&["exp", "aud", "iss"]);
         rules.validate_nbf = true;
         rules.leeway = 0;
-        Ok(jsonwebtoken::decode::<Claims>(token, &self.key(token)?, &rules)?.claims)
+        let key = self.keys.find(token).await?;
+        Ok(jsonwebtoken::decode::<C>(token, &key, &rules)?.claims)
     }
 }
 
-/// Checks a token as the agent does, and then as EKS Auth does, with their
-/// error texts (`internal/validation/request.go` of the agent, and golang-jwt's
-/// errors).
-pub(crate) fn verify(token: &str, issuer: &OidcIssuer) -> Result<Claims, Refusal> {
-    let bad = |text: String| Refusal { status: 400, text };
-    if token.is_empty() {
-        return Err(bad("Service account token cannot be empty".to_owned()));
-    }
-    let basic = "Service account token failed basic claim validations";
-    issuer.decode(token, POD_IDENTITY).map_err(|error| match error.kind() {
-        ErrorKind::ExpiredSignature => bad(format!("{basic}: token is expired")),
-        ErrorKind::ImmatureSignature => bad(format!("{basic}: token is not valid yet")),
-        ErrorKind::InvalidToken
-        | ErrorKind::Base64(_)
-        | ErrorKind::Json(_)
-        | ErrorKind::Utf8(_) => {
-            bad(format!("Service account token cannot be parsed: token is malformed: {error}"))
-        }
-        // The agent leaves the other checks to EKS Auth and relays its answer.
-        _ => {
-            let message = format!("The token included in the request is invalid: {error}");
-            Refusal::of_service(400, "InvalidTokenException", &message)
-        }
-    })
+/// The JSON Web Key Set with the key of this process, as a cluster publishes
+/// its keys.
+pub(crate) fn own_key_set() -> serde_json::Value {
+    // In PKCS#1, the modulus is followed by the exponent, here 65537: five bytes.
+    let (der, length) = (KEY.public_key().as_ref(), KEY.public_modulus_len());
+    let modulus = &der[der.len() - 5 - length..der.len() - 5];
+    serde_json::json!({ "keys": [{
+        "use": "sig", "kty": "RSA", "kid": kid(), "alg": "RS256",
+        "n": URL_SAFE_NO_PAD.encode(modulus), "e": "AQAB",
+    }] })
+}
+
+fn kid() -> String {
+    hex(&KEY.public_key().as_ref()[..20])
 }

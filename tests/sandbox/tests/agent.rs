@@ -10,8 +10,10 @@ use sandbox::{Agent, AgentOptions, Answer, Credentials};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
+/// An agent without a cache.
 async fn agent() -> Agent {
-    Agent::start(Credentials::new(), AgentOptions::default()).await.unwrap()
+    let options = AgentOptions { retention: Duration::ZERO, ..AgentOptions::default() };
+    Agent::start(Credentials::new(), options).await.unwrap()
 }
 
 async fn ask(agent: &Agent, token: Option<&str>, host: Option<&str>) -> Got {
@@ -132,7 +134,7 @@ async fn denials_are_relayed_with_the_services_text() {
             ),
         ),
         (
-            Answer::target_role_denied(first, "sts:TagSession", target),
+            Answer::target_role_denied(first, "sts:TagSession", target, None),
             format!(
                 "User: {first} is not authorized to perform: sts:TagSession on resource: {target}"
             ),
@@ -188,7 +190,10 @@ async fn without_an_association_there_are_no_credentials() {
 
     agent.associate("demo", "demo");
     assert_eq!(ask(&agent, Some(&token), None).await.status(), 200);
-    let other = agent.mint_token(|claims| claims.kubernetes.namespace = "other".to_owned());
+    let other = agent.mint_token(|claims| {
+        claims.kubernetes.namespace = "other".to_owned();
+        claims.sub = "system:serviceaccount:other:demo".to_owned();
+    });
     assert_eq!(ask(&agent, Some(&other), None).await.status(), 404);
     agent.associate("other", "demo");
     assert_eq!(ask(&agent, Some(&other), None).await.status(), 200);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# scripts/audit.sh against MiniStack with the real AWS CLI. proxy.py counts the calls, cloud.py makes what is
-# audited, and bin/kubectl shows the pods that cloud.py made up: there is no API server.
+# scripts/audit.sh with MiniStack and the real AWS CLI. cloud.py creates what is audited, and files with
+# pods, which bin/kubectl prints in place of an API server; proxy.py counts the calls.
 
 setup_file() {
   local kind
@@ -120,7 +120,7 @@ END
           actions: ["s3:AbortMultipartUpload", "s3:PutObject"], denied: []}]' <<<"$output"
 }
 
-@test "processes do not grow with the cluster, and calls by a fixed number per hundred" {
+@test "the number of processes does not grow with the cluster, and that of calls only by the page" {
   "$python" "$here/cloud.py" "$UPSTREAM" "$world/large" large 110 300
   audit large --quiet
   [[ $status == 0 ]]
@@ -139,7 +139,7 @@ kubectl get serviceaccounts
 kubectl get namespaces" ]]
 }
 
-@test "--can lists the pods that may, through which role, by their session tags; the documented permissions are enough" {
+@test "--can lists the pods that are allowed, and through which role, by their session tags; the documented permissions are enough" {
   as_auditor enough "$(documented)"
   audit clean --can s3:PutObject --on arn:aws:s3:::pictures/key --json
   [[ $status == 0 ]]

@@ -1,77 +1,57 @@
 # shellcheck shell=bash
 # What the tests of the wiring share: `load ../lib/wiring.sh`.
-# One MiniStack for a file of tests, behind a proxy that notes each call and can
-# fail one (proxy.py); and a PATH with nothing but what the scripts say they need.
+# An emulated AWS account for each file of tests, behind a proxy that notes each call and can
+# fail one (tests/cluster/eks.py); if asked for, with a Kubernetes control plane; and a PATH with
+# nothing but what the scripts say they need.
 
 bats_require_minimum_version 1.5.0
 repository=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../../.." && pwd -P)
 
-# shellcheck source-path=SCRIPTDIR source=aws.sh
-. "$repository/tests/wiring/lib/aws.sh"
-
-# await_ready FILE PID: waits for the line `ready URL` of that process, and prints the URL.
-await_ready() {
-  local tries
-  for ((tries = 0; tries < 6000; tries++)); do # MiniStack may still be installing
-    if grep '^ready ' "$1" 2>/dev/null | cut -d ' ' -f 2 | grep .; then return; fi
-    kill -0 "$2" 2>/dev/null || break
-    sleep 0.1
-  done
-  cat "$1.log" >&2
-  return 1
-}
-
-# toolbox TOOL...: a PATH of these alone, besides the usual ones; eksctl and
-# kubectl are the stand-ins. After start_cloud, which needs more.
+# toolbox TOOL...: sets PATH to these tools and those that every script uses.
 toolbox() {
   local tool box=${BATS_FILE_TMPDIR:?}/toolbox
   rm -rf "$box" && mkdir "$box"
   for tool in bash sh env cat cut date diff dirname git grep head jq mkdir mktemp mv rm sed sleep sort tail tr uname "$@"; do
     case $tool in
-      eksctl | kubectl)
-        printf '#!/bin/sh\nexec "%s" "$@"\n' "$repository/tests/wiring/bin/$tool" >"$box/$tool"
-        chmod +x "$box/$tool"
-        ;;
-      aws)
-        printf '#!/bin/sh\nexec "%s" -I -S "%s" "$@"\n' "$repository/.tools/lint/bin/python" "$repository/tests/wiring/lib/aws_client.py" >"$box/aws"
-        chmod +x "$box/aws"
-        ;;
+      eksctl | kubectl) ln -s "$repository/.tools/cluster/bin/$tool" "$box/$tool" ;;
+      aws) ln -s "$repository/.tools/lint/bin/aws" "$box/aws" ;;
       *) ln -s "$(command -v "$tool")" "$box/$tool" ;;
     esac
   done
   PATH=$box
 }
 
-# Starts MiniStack, over TLS as the bucket's policy wants it, the proxy, which speaks
-# plain HTTP to the AWS CLI, and that. They end when this file's tests have: each holds
-# the read end of a pipe whose other end is here.
+# start_cloud [LEVEL]: starts an emulated account, or as much of a cluster as LEVEL says
+# (scripts/dev/cluster.sh). The bucket's policy wants TLS, which the proxy speaks with the emulator.
 start_cloud() {
-  local python=$repository/.tools/ministack/bin/python
-  [[ -x $python ]] || { echo "MiniStack is not installed: run scripts/dev/tools.sh ministack" >&2 && return 1; }
-  exec {ministack_pipe}> >(exec "$repository/scripts/dev/ministack.sh" --tls --until-stdin-closes >"$BATS_FILE_TMPDIR/ministack" 2>"$BATS_FILE_TMPDIR/ministack.log" 3>&-)
-  ministack_pid=$!
-  export MINISTACK
-  MINISTACK=$(await_ready "$BATS_FILE_TMPDIR/ministack" "$ministack_pid")
-  AWS_CA_BUNDLE=$(cut -d ' ' -f 3 "$BATS_FILE_TMPDIR/ministack")
-  export AWS_CA_BUNDLE SSL_CERT_FILE=$AWS_CA_BUNDLE
-  exec {proxy_pipe}> >(exec "$python" "$repository/tests/wiring/lib/proxy.py" "$MINISTACK" "$BATS_FILE_TMPDIR" >"$BATS_FILE_TMPDIR/proxy" 2>"$BATS_FILE_TMPDIR/proxy.log" 3>&-)
-  proxy_pid=$!
-  AWS_ENDPOINT_URL=$(await_ready "$BATS_FILE_TMPDIR/proxy" "$proxy_pid")
-  export AWS_ENDPOINT_URL AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1
-  start_aws "$BATS_FILE_TMPDIR"
-  # Nothing of the caller's, no second tries, no waiting.
+  export CLUSTER_STATE=$BATS_FILE_TMPDIR/cluster CLUSTER_OWNER=$$ KUBECONFIG=$BATS_FILE_TMPDIR/cluster/kubeconfig
+  "$repository/scripts/dev/cluster.sh" up "${1:-account}"
+  cloud_settings
+  export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1
+  # Without the caller's settings, second attempts and long waits.
   unset AWS_PROFILE AWS_SESSION_TOKEN ACCOUNT_ID CHECKED CLUSTER_NAME BUCKET IMAGE REPOSITORY WITH DRY_RUN TAG_VALUE NAMESPACE SERVICE_ACCOUNT
   export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_EC2_METADATA_DISABLED=true AWS_MAX_ATTEMPTS=1
-  export POLL_PAUSE=0.1 LAG=5 FILLED=$BATS_FILE_TMPDIR/filled KUBECONFIG=$BATS_FILE_TMPDIR/kubeconfig
+  export POLL_PAUSE=0.1 LAG=5 FILLED=$BATS_FILE_TMPDIR/filled NODES=1
+  # Each script would ask the tools for their versions, which steps/versions.bats tests.
+  export TOOLS=" aws eksctl kubectl"
+}
+
+# cloud_settings: exports the addresses of the account.
+# shellcheck disable=SC2034,SC2154 # of and for settings.sh
+cloud_settings() {
+  local state root=$repository
+  # shellcheck source-path=SCRIPTDIR source=../../cluster/settings.sh
+  . "$repository/tests/cluster/settings.sh" "$CLUSTER_STATE"
+  export AWS_ENDPOINT_URL=$aws_endpoint
+  # eksctl asks the OIDC issuer for its certificate; whatever asks the emulator itself checks its own.
+  export SSL_CERT_FILE=$pki/ca.crt
+  MINISTACK=https://127.0.0.1:$emulator_port
+  AWS_CA_BUNDLE=$(cut -d ' ' -f 3 "$CLUSTER_STATE/ministack")
+  export MINISTACK AWS_CA_BUNDLE
 }
 
 stop_cloud() {
-  # Each ends when its stdin does; where one did not start, the rest still end.
-  if [[ -n ${aws_pipe-} ]]; then exec {aws_pipe}>&-; fi
-  if [[ -n ${proxy_pipe-} ]]; then exec {proxy_pipe}>&-; fi
-  if [[ -n ${ministack_pipe-} ]]; then exec {ministack_pipe}>&-; fi
-  # shellcheck disable=SC2086 # those that there are
-  wait ${aws_pid-} ${proxy_pid-} ${ministack_pid-} || true
+  "$repository/scripts/dev/cluster.sh" down
 }
 
 # script_path NAME: the path of a step, or of a script that people run.
@@ -85,21 +65,21 @@ script_path() {
 step() {
   local script=$1
   shift
-  : >"$BATS_FILE_TMPDIR/calls"
-  rm -f "$BATS_FILE_TMPDIR"/fault.done
+  : >"$CLUSTER_STATE/calls"
+  rm -f "$CLUSTER_STATE/fault.done"
   run --separate-stderr "$(script_path "$script")" "$@"
   # shellcheck disable=SC2154 # bats sets it
   [[ -z $stderr ]] || printf '%s\n' "$stderr" # shown where a test fails
 }
 
-# The calls of the last step that write; none is no error.
+# writes: prints the calls of the last step that write. Succeeds also if there are none.
 writes() {
-  grep '^write ' "$BATS_FILE_TMPDIR/calls" || true
+  grep '^write ' "$CLUSTER_STATE/calls" || true
 }
 
-# fail_on KIND PATTERN: the next call that matches fails so (proxy.py).
+# fail_on KIND PATTERN: makes the next call that matches fail in this way (tests/cluster/eks.py).
 fail_on() {
-  echo "$1 $2" >"$BATS_FILE_TMPDIR/fault"
+  echo "$1 $2" >"$CLUSTER_STATE/fault"
 }
 
 # interrupted NAME [ARGUMENTS...]: runs the step, and sends Ctrl-C as a terminal does,
@@ -107,7 +87,7 @@ fail_on() {
 interrupted() {
   local script=$1 pid tries
   shift
-  rm -f "$BATS_FILE_TMPDIR"/fault.done
+  rm -f "$CLUSTER_STATE/fault.done"
   set -m
   # Where SIGINT is ignored already, as in what a shell runs in the background, no script can change that.
   "$repository/.tools/lint/bin/python" -c 'import os, signal, sys
@@ -116,7 +96,7 @@ os.execv(sys.argv[1], sys.argv[1:])' "$(script_path "$script")" "$@" >"$BATS_FIL
   pid=$!
   set +m
   for ((tries = 0; tries < 600; tries++)); do
-    [[ ! -e $BATS_FILE_TMPDIR/fault.done ]] || break
+    [[ ! -e $CLUSTER_STATE/fault.done ]] || break
     sleep 0.1
   done
   kill -INT -- "-$pid"
@@ -127,18 +107,28 @@ os.execv(sys.argv[1], sys.argv[1:])' "$(script_path "$script")" "$@" >"$BATS_FIL
   cat "$BATS_FILE_TMPDIR/interrupted"
 }
 
-# Asks the emulator itself, so that the calls noted are the scripts' alone.
+# admin ARGUMENT...: the AWS CLI without the proxy, so that the noted calls are only those of the scripts.
 admin() {
   AWS_ENDPOINT_URL=$MINISTACK aws --output text "$@"
 }
 
-# All that the account holds, a line each, whoever made it.
+# a_cluster: creates an EKS cluster without our tag and without an add-on. Its control plane is the one
+# that start_cloud has started, if any. Prints the ARN of a role that trusts EKS.
+a_cluster() {
+  local role trust='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":["eks.amazonaws.com","pods.eks.amazonaws.com"]},"Action":["sts:AssumeRole","sts:TagSession"]}]}'
+  role=$(admin iam create-role --role-name theirs --assume-role-policy-document "$trust" --query Role.Arn)
+  admin eks create-cluster --name "${CLUSTER_NAME:-pod-identity-demo}" --role-arn "$role" --resources-vpc-config subnetIds=subnet-1,subnet-2 >/dev/null
+  aws eks update-kubeconfig --name "${CLUSTER_NAME:-pod-identity-demo}" >/dev/null
+  echo "$role"
+}
+
+# listing: prints every resource of the account, one per line.
 listing() {
   "$repository/.tools/ministack/bin/python" "$repository/tests/wiring/lib/listing.py" "$MINISTACK"
 }
 
-# survives STEP KIND PATTERN...: runs of the step that fail so, one after the
-# other; then one that completes, one that finds all there, and the inverse.
+# survives STEP KIND PATTERN...: runs the step once for each fault, and it fails each time. Then one run
+# completes the step, the next finds everything there, and `delete` leaves the account as before.
 survives() {
   local step=$1 before
   shift
@@ -153,7 +143,7 @@ survives() {
       ((status == 1))
       [[ $stderr == *"run this again"* || $stderr == *"it has changed nothing"* ]]
     fi
-    [[ -e $BATS_FILE_TMPDIR/fault.done ]] # it came to that
+    [[ -e $CLUSTER_STATE/fault.done ]] # it came to that
     shift 2
   done
   step "$step"

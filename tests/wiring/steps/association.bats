@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# The association, with eksctl and without: made, found, repaired, undone.
+# The step for the association, with eksctl and without: creates, finds, completes and deletes it.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # each test is a subshell; status, output and stderr are of bats' run
 # shellcheck source-path=SCRIPTDIR source=../lib/wiring.sh
@@ -8,11 +8,9 @@ load ../lib/wiring.sh
 stack=podidentityrole-pod-identity-demo-pod-identity-demo
 
 setup_file() {
-  start_cloud
+  start_cloud control-plane
   toolbox aws eksctl
-  trust='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"pods.eks.amazonaws.com"},"Action":["sts:AssumeRole","sts:TagSession"]}]}'
-  ROLE=$(admin iam create-role --role-name theirs --assume-role-policy-document "$trust" --query Role.Arn)
-  admin eks create-cluster --name pod-identity-demo --role-arn "$ROLE" --resources-vpc-config subnetIds=subnet-1,subnet-2 >/dev/null
+  ROLE=$(a_cluster)
   "$repository/scripts/steps/policy.sh"
   export ROLE
 }
@@ -27,7 +25,7 @@ stacks() {
   admin cloudformation describe-stacks --query 'Stacks[].StackName'
 }
 
-@test "without the add-on there is one line and no association; and the add-on is made, found and undone" {
+@test "without the add-on the step says so in one line; the add-on is created, found and deleted" {
   step association
   ((status == 1))
   [[ $stderr == *"install it with scripts/steps/addon.sh"* && -z $(writes) ]]
@@ -63,12 +61,84 @@ both_ways() {
   [[ $stderr == *"already deleted"* && -z $(writes) ]]
 }
 
-@test "eksctl makes it, shows what it made, and undoes it" {
+@test "eksctl creates it, the step shows what was created, and eksctl deletes it" {
   both_ways eksctl-pod-identity-demo-
 }
 
 @test "so does the AWS CLI alone" {
   WITH=aws both_ways pod-identity-demo-
+}
+
+@test "where the API server cannot be reached, the AWS CLI deletes what eksctl made" {
+  step association
+  ((status == 0))
+  # eksctl looks for a service account of its own to delete.
+  KUBERNETES=none step association delete
+  ((status == 0))
+  [[ $stderr == *'$ aws eks delete-pod-identity-association'*'$ aws cloudformation delete-stack'* && $stderr != *'$ eksctl'* ]]
+  [[ $(associations) == 0 && -z $(stacks) ]]
+}
+
+# described QUERY: of the association.
+described() {
+  admin eks describe-pod-identity-association --cluster-name pod-identity-demo --query "association.$1" \
+    --association-id "$(admin eks list-pod-identity-associations --cluster-name pod-identity-demo --query 'associations[0].associationId')"
+}
+
+@test "with a target role, its trust policy is printed with the external ID of EKS, and the role may assume it" {
+  export TARGET_ROLE_ARN=arn:aws:iam::111122223333:role/pictures
+  local external
+  step association
+  ((status == 0))
+  external=$(described externalId)
+  [[ $(described targetRoleArn) == "$TARGET_ROLE_ARN" ]]
+  [[ $stderr == *'because eksctl cannot give its role the permission to assume the target role'* ]]
+  [[ $stderr == *'"Action": ["sts:AssumeRole", "sts:TagSession"]'*"\"sts:ExternalId\": \"$external\""*UploadAsThisWorkloadAlone* ]]
+  [[ $(admin iam get-role-policy --role-name "$(described roleArn | cut -d / -f 2)" --policy-name assume-target-role --output json) == *sts:AssumeRole*"$TARGET_ROLE_ARN"* ]]
+  step association
+  ((status == 0))
+  [[ $stderr == *"already exists"*"$external"* && -z $(writes) ]]
+  TARGET_ROLE_ARN='' step association
+  ((status == 1))
+  [[ $stderr == *"exists with other options (target role $TARGET_ROLE_ARN, session tags on, session policy no)"* && -z $(writes) ]]
+  step association delete
+  ((status == 0))
+  [[ $(associations) == 0 && -z $(stacks) ]]
+}
+
+@test "with a session policy, without tags, it has the policy that requires none" {
+  export SESSION_TAGS=off SESSION_POLICY=$BATS_TEST_TMPDIR/policy.json POLICY_ARN=arn:aws:iam::123456789012:policy/pod-identity-demo-irsa-us-east-1
+  echo '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:PutObject", "Resource": "*"}]}' >"$SESSION_POLICY"
+  for WITH in eksctl aws; do
+    export WITH
+    step association
+    ((status == 0))
+    [[ $(described disableSessionTags) == True && $(described policy) == *'"s3:PutObject"'* ]]
+    step association
+    [[ $status == 0 && $stderr == *"already exists"* && -z $(writes) ]]
+    step association delete
+    ((status == 0))
+    [[ $(associations) == 0 && -z $(stacks) ]]
+  done
+}
+
+@test "options that exclude each other are one line each, before anything is asked or created" {
+  local policy=$BATS_TEST_TMPDIR/policy.json
+  refused() {
+    step association
+    echo "$stderr"
+    # shellcheck disable=SC2053 # a pattern
+    [[ $status == 1 && $stderr == "association.sh: "$1* && -z $(writes) ]]
+  }
+  echo '{"Statement": []}' >"$policy"
+  EXTERNAL_ID=mine refused "EXTERNAL_ID cannot be set: EKS chooses the external ID"
+  TARGET_ROLE_ARN=pictures refused "TARGET_ROLE_ARN must be the ARN of a role"
+  SESSION_TAGS=no refused "SESSION_TAGS must be on or off, not 'no'"
+  SESSION_POLICY=$policy refused "a session policy excludes session tags: set SESSION_TAGS=off"
+  SESSION_TAGS=off refused "without session tags the policy pod-identity-demo-us-east-1 allows nothing*set POLICY_ARN=arn:aws:iam::123456789012:policy/pod-identity-demo-irsa-us-east-1; then any workload"
+  SESSION_POLICY=/nowhere SESSION_TAGS=off refused "SESSION_POLICY must be a file with an IAM policy as JSON: /nowhere"
+  echo '[]' >"$policy"
+  SESSION_POLICY=$policy SESSION_TAGS=off refused "SESSION_POLICY must be a file with an IAM policy as JSON: $policy"
 }
 
 @test "an association with another role is neither changed nor deleted" {

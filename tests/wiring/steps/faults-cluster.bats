@@ -7,25 +7,23 @@
 load ../lib/wiring.sh
 
 setup_file() {
-  start_cloud
+  start_cloud control-plane
   toolbox aws eksctl
 }
 
 teardown_file() { stop_cloud; }
 
 @test "the cluster" {
-  survives cluster refuse CreateStack lose CreateStack hang 'write eks POST .*/addons' drop 'write eks POST .*/addons' \
+  survives cluster refuse CreateStack lose CreateStack hang 'write eks POST .*/addons' refuse 'write eks POST .*/addons' \
     refuse CreateStack hang CreateStack
 }
 
 @test "the add-on and the association, with eksctl and without" {
-  local role trust='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"eks.amazonaws.com"},"Action":"sts:AssumeRole"}]}'
   "$repository/scripts/steps/policy.sh"
-  role=$(admin iam create-role --role-name theirs --assume-role-policy-document "$trust" --query Role.Arn)
-  admin eks create-cluster --name pod-identity-demo --role-arn "$role" --resources-vpc-config subnetIds=subnet-1,subnet-2
+  a_cluster
   survives addon refuse 'POST .*/addons' hang 'POST .*/addons' lose 'POST .*/addons'
   "$repository/scripts/steps/addon.sh"
-  survives association refuse CreateStack drop 'POST .*/pod-identity-associations' hang 'POST .*/pod-identity-associations'
+  survives association refuse CreateStack refuse 'POST .*/pod-identity-associations' hang 'POST .*/pod-identity-associations'
   export WITH=aws
   survives association refuse CreateStack lose CreateStack hang 'POST .*/pod-identity-associations'
 }

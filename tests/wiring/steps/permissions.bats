@@ -7,11 +7,9 @@
 load ../lib/wiring.sh
 
 setup_file() {
-  start_cloud
+  start_cloud control-plane
   toolbox aws eksctl awk
-  local eks='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"eks.amazonaws.com"},"Action":"sts:AssumeRole"}]}'
-  ROLE=$(admin iam create-role --role-name theirs --assume-role-policy-document "$eks" --query Role.Arn)
-  admin eks create-cluster --name pod-identity-demo --role-arn "$ROLE" --resources-vpc-config subnetIds=subnet-1,subnet-2 >/dev/null
+  a_cluster
   listing >"$BATS_FILE_TMPDIR/before"
 }
 
@@ -21,9 +19,8 @@ admin() {
   AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_SESSION_TOKEN='' AWS_ENDPOINT_URL=$MINISTACK aws --output text "$@"
 }
 
-# The documented policy, and the actions for which MiniStack 1.5.33 finds no resource in
-# the request and so asks for all (`extract_resource_arn`). They are in the policy, for
-# the resource that AWS finds.
+# documented: prints the documented policy, and allows some of its actions on every resource: those for
+# which MiniStack 1.5.33 finds no resource in the request (`extract_resource_arn`), but AWS does.
 documented() {
   local without_resource='["iam:CreatePolicy", "ecr:DescribeRepositories", "ecr:ListTagsForResource", "iam:GetOpenIDConnectProvider"]'
   awk '/^```/ {inside = ($0 == "```json"); next} inside' "$repository/docs/permissions.md" |
@@ -48,7 +45,7 @@ leave() {
   admin iam delete-role --role-name "$1"
 }
 
-# all STEPS...: each step, then each again, which finds all there, then each one's delete, from the last to the first.
+# all STEPS...: runs the steps in order, runs them again, and deletes in the opposite order.
 all() {
   local step back=()
   for step in "$@"; do
@@ -66,7 +63,7 @@ all() {
   done
 }
 
-@test "bucket, policies, repository, add-on and association come and go under the documented policy" {
+@test "the documented policy is enough to create and delete bucket, policies, repository, add-on and association" {
   become enough "$(documented)"
   all bucket policy registry addon association
   WITH=aws all policy addon association

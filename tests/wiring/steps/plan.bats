@@ -6,14 +6,11 @@
 load ../lib/wiring.sh
 
 setup_file() {
-  start_aws "$BATS_FILE_TMPDIR"
   unset AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_ENDPOINT_URL ACCOUNT_ID CHECKED CLUSTER_NAME \
     BUCKET IMAGE REPOSITORY WITH DRY_RUN TAG_VALUE NAMESPACE SERVICE_ACCOUNT TOOLS
   export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_EC2_METADATA_DISABLED=true AWS_REGION=eu-west-1
   export FILLED=$BATS_FILE_TMPDIR/filled WITH=eksctl
 }
-
-teardown_file() { stop_cloud; }
 
 announced="AWS cannot be asked "
 

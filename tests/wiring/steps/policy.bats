@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# The policies: made, kept up with their templates, undone; and what they let through.
+# The step for the policies: creates, updates and deletes them; and what the policy allows.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # each test is a subshell; status, output and stderr are of bats' run
 # shellcheck source-path=SCRIPTDIR source=../lib/wiring.sh
@@ -19,7 +19,7 @@ versions() {
   admin iam list-policy-versions --policy-arn "$policy" --query 'Versions[].VersionId'
 }
 
-@test "both policies are made, found the second time, and gone in the end" {
+@test "both policies are created, found by the second run, and deleted" {
   step policy
   ((status == 0))
   [[ $(admin iam get-policy --policy-arn "$irsa") == *pod-identity-demo* ]]
@@ -34,7 +34,7 @@ versions() {
   [[ $stderr == *"already deleted"*"already deleted"* ]]
 }
 
-@test "what has changed makes a new default version, and of five the oldest goes" {
+@test "a change creates a new default version, and replaces the oldest of five" {
   local bucket
   for bucket in one two three four five; do
     BUCKET=bucket-$bucket step policy
@@ -50,7 +50,7 @@ versions() {
   ((status == 0))
 }
 
-@test "a policy that is not ours, or is attached elsewhere, stays" {
+@test "a policy that is not ours, or is attached to something else, is not deleted" {
   admin iam create-policy --policy-name pod-identity-demo-us-east-1 --policy-document file://"$repository/scripts/steps/policies/irsa.json"
   step policy
   ((status == 1))
@@ -72,7 +72,7 @@ versions() {
   ((status == 0))
 }
 
-# assume TAG...: from here on `aws` is the role, in a session with these tags.
+# assume TAG...: from here on `aws` uses a session of the role with these tags.
 assume() {
   local keys
   unset AWS_SESSION_TOKEN
@@ -123,7 +123,7 @@ refused() {
   refused delete-bucket --bucket "$bucket"
   refused create-bucket --bucket mine-now
 
-  # The role is of no use to another workload, nor to whoever assumes it without tags.
+  # Another workload cannot use the role, and nobody can without tags.
   assume "${tags[@]:0:2}" Key=kubernetes-service-account,Value=another
   refused put-object --bucket "$bucket" --key single --body "$body"
   assume

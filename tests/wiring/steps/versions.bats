@@ -15,7 +15,7 @@ setup() {
 Kustomize Version: v5.7.1'
 }
 
-# tool NAME VERSION: a tool that prints its version, and notes all else that it is asked.
+# tool NAME VERSION: creates a tool that prints this version, and notes every other call.
 tool() {
   # shellcheck disable=SC2016 # for the tool
   printf '#!/bin/sh\ncase "$*" in\n  --version | version | "version --client") echo "%s" ;;\n  *) echo "%s $*" >>"$CALLS"; exit 1 ;;\nesac\n' \

@@ -3,13 +3,17 @@
 
 use std::future::pending;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use sandbox::{Agent, AgentOptions, Credentials, Emulator, ImageHost};
+use sandbox::{
+    AgentProxy, AgentProxyOptions, Credentials, EksAuth, EksAuthArguments, EksAuthOptions,
+    Emulator, ImageHost, KeySource,
+};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs one server of the sandbox until SIGTERM.
@@ -22,14 +26,23 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Server {
-    /// The EKS Pod Identity Agent: verifies the tokens of a real cluster, and gets the associations,
+    /// The EKS Pod Identity Agent and EKS Auth in one: verifies the tokens of a real cluster, and gets the associations,
     /// roles and credentials from an AWS emulator
     Agent(AgentArguments),
+    /// EKS Auth, for the real agent or `sandbox agent`: its option --endpoint
+    EksAuth(EksAuthArguments),
     /// The image host
     Images {
         /// Address to listen on
         #[arg(long, value_name = "ADDRESS:PORT")]
         listen: SocketAddr,
+    },
+    /// What the agent's init container does, without which the agent cannot listen: checks that the node has the
+    /// agent's address, which the network of the test cluster has already
+    Initialize {
+        /// Address of the agent
+        #[arg(long, value_name = "ADDRESS", default_value = "169.254.170.23")]
+        address: IpAddr,
     },
     /// Waits, and does nothing: for a pod that only has to exist
     Pause,
@@ -44,7 +57,7 @@ struct AgentArguments {
     #[arg(long, value_name = "URL")]
     emulator: String,
     /// The emulator's EKS cluster
-    #[arg(long, value_name = "NAME")]
+    #[arg(long = "cluster-name", value_name = "NAME")]
     cluster: String,
     /// The emulator's region
     #[arg(long, value_name = "NAME", default_value = "us-east-1")]
@@ -58,6 +71,14 @@ struct AgentArguments {
     /// Lifetime of the credentials, such as 15m
     #[arg(long, value_name = "TIME", default_value = "6h", value_parser = humantime::parse_duration)]
     lifetime: Duration,
+    /// Time after which cached credentials are renewed; 0s switches the cache off
+    #[arg(
+        long = "max-credential-retention-before-renewal",
+        value_name = "TIME",
+        default_value = "0s",
+        value_parser = humantime::parse_duration
+    )]
+    retention: Duration,
 }
 
 #[tokio::main]
@@ -86,21 +107,33 @@ async fn serve(server: Server) -> io::Result<()> {
         Server::Agent(arguments) => {
             let keys = std::fs::read_to_string(&arguments.jwks)?;
             let emulator = Emulator::new(&arguments.emulator, &arguments.cluster);
-            let options = AgentOptions {
+            let auth = EksAuthOptions {
+                cluster: arguments.cluster.clone(),
                 lifetime: arguments.lifetime,
                 emulator: Some(Emulator { region: arguments.region, ..emulator }),
-                listen: arguments.listen,
-                issuer: Some((arguments.issuer, keys)),
-                log: true,
-                ..AgentOptions::default()
+                issuer: Some((arguments.issuer, KeySource::Json(keys))),
+                ..EksAuthOptions::default()
             };
-            let _agent = Agent::start(Credentials::new(), options).await?;
+            let auth = EksAuth::start(Credentials::new(), auth).await?;
+            let options = AgentProxyOptions {
+                listen: arguments.listen,
+                retention: arguments.retention,
+                timeout: Duration::from_secs(20),
+                log: true,
+                ..AgentProxyOptions::new(&auth.endpoint(), &arguments.cluster)
+            };
+            let _agent = AgentProxy::start(options).await?;
+            pending().await
+        }
+        Server::EksAuth(arguments) => {
+            let _eks_auth = arguments.start().await?;
             pending().await
         }
         Server::Images { listen } => {
             let _images = ImageHost::start_at(listen).await?;
             pending().await
         }
+        Server::Initialize { address } => TcpListener::bind((address, 0)).await.map(drop),
         Server::Pause => pending().await,
     }
 }

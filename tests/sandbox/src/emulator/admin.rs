@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::Emulator;
 use super::policies::trust_of;
+use crate::association::Association;
 use crate::credentials::Issued;
 
 /// Sets up buckets, roles, the cluster and its associations. A call that fails
@@ -75,6 +76,35 @@ impl Admin {
         Ok(())
     }
 
+    /// Deletes the cluster, and its role.
+    pub async fn delete_cluster(&self) -> io::Result<()> {
+        let name = &self.emulator.cluster;
+        self.eks.delete_cluster().name(name).send().await.map_err(failed)?;
+        self.delete_role(&format!("{name}-cluster")).await
+    }
+
+    /// Deletes a role with its own policies.
+    pub async fn delete_role(&self, name: &str) -> io::Result<()> {
+        let policies =
+            self.iam.list_role_policies().role_name(name).send().await.map_err(failed)?;
+        for policy in policies.policy_names {
+            let deleted = self.iam.delete_role_policy().role_name(name).policy_name(policy);
+            deleted.send().await.map_err(failed)?;
+        }
+        self.iam.delete_role().role_name(name).send().await.map_err(failed)?;
+        Ok(())
+    }
+
+    /// Deletes a bucket with its objects.
+    pub async fn delete_bucket(&self, bucket: &str) -> io::Result<()> {
+        for (key, _) in self.objects(bucket).await? {
+            let deleted = self.s3.delete_object().bucket(bucket).key(key);
+            deleted.send().await.map_err(failed)?;
+        }
+        self.s3.delete_bucket().bucket(bucket).send().await.map_err(failed)?;
+        Ok(())
+    }
+
     /// Creates a bucket, and a role of the same name with these policies.
     /// Returns the role's ARN.
     pub async fn create_upload_role(
@@ -96,17 +126,33 @@ impl Admin {
         service_account: &str,
         role_arn: &str,
     ) -> io::Result<String> {
+        let association = Association::new(namespace, service_account, role_arn);
+        Ok(self.create_association(&association).await?.association_id)
+    }
+
+    /// Creates a Pod Identity association, and returns it with what EKS has
+    /// chosen: its ID, and the external ID for a target role.
+    pub async fn create_association(&self, wanted: &Association) -> io::Result<Association> {
         let created = self.eks.create_pod_identity_association();
         let created = created
             .cluster_name(&self.emulator.cluster)
-            .namespace(namespace)
-            .service_account(service_account)
-            .role_arn(role_arn)
+            .namespace(&wanted.namespace)
+            .service_account(&wanted.service_account)
+            .role_arn(&wanted.role_arn)
+            .set_target_role_arn(wanted.target_role_arn.clone())
+            .set_policy(wanted.policy.clone())
+            .disable_session_tags(wanted.disable_session_tags)
             .send()
             .await
             .map_err(failed)?;
-        let id = created.association.and_then(|association| association.association_id);
-        id.ok_or_else(|| io::Error::other("EKS created no association"))
+        let created = created.association;
+        let created = created.ok_or_else(|| io::Error::other("EKS created no association"))?;
+        Ok(Association {
+            association_id: created.association_id.unwrap_or_default(),
+            association_arn: created.association_arn,
+            external_id: created.external_id,
+            ..wanted.clone()
+        })
     }
 
     /// Deletes a Pod Identity association.
@@ -137,13 +183,7 @@ impl Admin {
     /// A client of the emulator's S3 that uses these credentials.
     #[must_use]
     pub fn s3_as(&self, issued: &Issued) -> aws_sdk_s3::Client {
-        self.emulator.s3(Some(aws_sdk_s3::config::Credentials::new(
-            &issued.access_key_id,
-            &issued.secret_access_key,
-            Some(issued.session_token.clone()),
-            None,
-            "sandbox",
-        )))
+        self.emulator.s3(Some(issued))
     }
 }
 

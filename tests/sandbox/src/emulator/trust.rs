@@ -1,15 +1,8 @@
 //! Checks whether a role trusts EKS.
-//!
-//! The agent's stand-in calls `MiniStack` 1.5.33 as the root user. When that
-//! user assumes a role, `MiniStack` treats it as any service that the trust
-//! policy names. This module checks that the service is EKS.
 
 use serde::Deserialize;
 
 use super::policies::POD_IDENTITY_SERVICE;
-
-/// The actions on a role that EKS requires.
-const NEEDED: [&str; 2] = ["sts:AssumeRole", "sts:TagSession"];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -61,14 +54,14 @@ impl<T> OneOrMore<T> {
     }
 }
 
-/// Whether a trust policy allows EKS both actions. A policy that cannot be
+/// Whether a trust policy allows EKS these actions. A policy that cannot be
 /// parsed does not. The emulator's STS evaluates conditions and denials.
-pub(crate) fn trusts_eks(document: &str) -> bool {
+pub(crate) fn trusts_eks(document: &str, actions: &[&str]) -> bool {
     let Ok(policy) = serde_json::from_str::<Policy>(document) else {
         return false;
     };
     let statements = policy.statement.as_slice();
-    NEEDED.iter().all(|needed| statements.iter().any(|statement| statement.allows_eks(needed)))
+    actions.iter().all(|needed| statements.iter().any(|statement| statement.allows_eks(needed)))
 }
 
 impl Statement {
@@ -121,8 +114,12 @@ pub(crate) fn decoded(document: &str) -> String {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{decoded, trusts_eks};
+    use super::decoded;
     use crate::emulator::{pod_identity_trust, trust_of};
+
+    fn trusts_eks(document: &str) -> bool {
+        super::trusts_eks(document, &["sts:AssumeRole", "sts:TagSession"])
+    }
 
     fn trusted(statement: &Value) -> bool {
         trusts_eks(&json!({ "Version": "2012-10-17", "Statement": statement }).to_string())
@@ -165,6 +162,13 @@ mod tests {
         let account = json!({ "AWS": "arn:aws:iam::123456789012:root" });
         assert!(!trusted(&json!({ "Effect": "Allow", "Principal": account, "Action": "sts:*" })));
         assert!(!trusts_eks("no policy"));
+    }
+
+    #[test]
+    fn without_session_tags_one_action_is_enough() {
+        let trust = trust_of("pods.eks.amazonaws.com", &["sts:AssumeRole"]).to_string();
+        assert!(super::trusts_eks(&trust, &["sts:AssumeRole"]));
+        assert!(!trusts_eks(&trust));
     }
 
     #[test]

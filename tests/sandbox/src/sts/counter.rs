@@ -8,15 +8,16 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::AUTHORIZATION;
 use hyper::{HeaderMap, Method, Request, Response};
-use jsonwebtoken::errors::{Error, ErrorKind};
+use jsonwebtoken::errors::ErrorKind;
 
 use super::query::{Parameters, QueryError, result};
 use crate::answer::Answers;
-use crate::associations::Associations;
 use crate::credentials::{Credentials, Refused};
+use crate::keys::NoKey;
 use crate::net::Hangup;
 use crate::role::Role;
-use crate::token::{self, OidcIssuer};
+use crate::subjects::Subjects;
+use crate::token::{self, Claims, OidcIssuer};
 
 /// The maximum length of a request, in bytes.
 const LONGEST_REQUEST: usize = 64 * 1024;
@@ -29,7 +30,7 @@ pub(crate) struct Counter {
     pub(crate) oidc: OidcIssuer,
     pub(crate) role: Role,
     /// The service accounts that the role's trust policy allows.
-    pub(crate) trusted: Associations,
+    pub(crate) trusted: Subjects,
     lifetime: Mutex<Duration>,
     pub(crate) answers: Answers,
 }
@@ -38,7 +39,7 @@ impl Counter {
     pub(crate) fn new(
         registry: Arc<Credentials>,
         role: Role,
-        trusted: Associations,
+        trusted: Subjects,
         lifetime: Duration,
     ) -> Self {
         let (oidc, answers) = (OidcIssuer::fictitious(), Answers::default());
@@ -67,7 +68,7 @@ impl Counter {
         let parameters = Parameters::parse(&form);
         let answer = match parameters.get("Action") {
             "GetCallerIdentity" => self.caller_identity(&head.headers),
-            "AssumeRoleWithWebIdentity" => self.web_identity(&parameters),
+            "AssumeRoleWithWebIdentity" => self.web_identity(&parameters).await,
             other => Err(unknown_action(other)),
         };
         Ok(answer.unwrap_or_else(|error| self.refuse(error)))
@@ -105,11 +106,15 @@ impl Counter {
         Ok(result("GetCallerIdentity", &fields.map(|(name, value)| (name, value.as_str()))))
     }
 
-    fn web_identity(&self, parameters: &Parameters) -> Result<Response<Full<Bytes>>, QueryError> {
+    async fn web_identity(
+        &self,
+        parameters: &Parameters,
+    ) -> Result<Response<Full<Bytes>>, QueryError> {
         let (role_arn, session) =
             (parameters.need("RoleArn")?, parameters.need("RoleSessionName")?);
         let token = parameters.need("WebIdentityToken")?;
-        let claims = self.oidc.decode(token, token::STS).map_err(|error| bad(&error))?;
+        let claims: Claims =
+            self.oidc.decode(token, token::STS).await.map_err(|error| bad(&error))?;
         let pod = &claims.kubernetes;
         if role_arn != self.role.arn()
             || !self.trusted.has(&pod.namespace, &pod.serviceaccount.name)
@@ -149,7 +154,10 @@ fn unknown_action(action: &str) -> QueryError {
 }
 
 /// STS's error for a web identity token that it refuses.
-fn bad(error: &Error) -> QueryError {
+fn bad(error: &NoKey) -> QueryError {
+    let NoKey::Token(error) = error else {
+        return QueryError::new(400, "IDPCommunicationError", "The keys cannot be fetched.");
+    };
     let message = match error.kind() {
         ErrorKind::ExpiredSignature => {
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

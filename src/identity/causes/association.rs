@@ -1,0 +1,138 @@
+//! Causes in the association: which of its links EKS Auth could not follow.
+//!
+//! EKS assumes the role of the association, whose session assumes the target role if there is one;
+//! the session policy goes along with the last of them. What a session policy denies later is in S3's
+//! answer: `session_policy`.
+
+use super::super::evidence::Evidence;
+use super::ResolvedBy::Wait;
+use super::agent::{denied, relayed};
+use super::{Cause, explanation};
+
+pub(super) const CAUSES: &[Cause] = &[
+    Cause::new("no_association", Wait, |e| {
+        relayed(e, &["ResourceNotFoundException"])?;
+        Some(explanation(
+            format!("there is no association for {} in this cluster", e.subject()),
+            "create it with `eksctl create podidentityassociation` or `aws eks \
+             create-pod-identity-association`",
+        ))
+    }),
+    Cause::new("trust_policy", Wait, |e| {
+        let text = relayed(e, &["AccessDeniedException"])?;
+        text.contains("permissions to assume the associated role").then_some(())?;
+        Some(explanation(
+            format!("EKS may not assume the role that is associated with {}", e.subject()),
+            "allow sts:AssumeRole and sts:TagSession to pods.eks.amazonaws.com in the role's trust \
+             policy; if that is right, check whether the pod uses hostNetwork, for which this was \
+             reported too (issue 139 of the agent)",
+        ))
+    }),
+    Cause::new("target_role_permission", Wait, |e| {
+        let link = Link::of(e).filter(|link| link.side() == Side::First)?;
+        Some(explanation(
+            link.cause(),
+            format!(
+                "allow {} on {} in the policy of the associated role: {}",
+                link.action,
+                link.target,
+                link.reason.unwrap_or_default()
+            ),
+        ))
+    }),
+    Cause::new("target_role_trust", Wait, |e| {
+        let link = Link::of(e).filter(|link| link.side() == Side::Target)?;
+        let (action, target) = (link.action, link.target);
+        Some(explanation(
+            link.cause(),
+            format!(
+                "allow {action} to the associated role in the trust policy of {target}; an \
+                 sts:ExternalId there must be the association's external ID"
+            ),
+        ))
+    }),
+    Cause::new("target_role", Wait, |e| {
+        let link = Link::of(e)?;
+        let (action, target) = (link.action, link.target);
+        Some(explanation(
+            format!("{}, which is in another account", link.cause()),
+            format!(
+                "allow {action} on {target} in the policy of the associated role, and allow it to \
+                 that role in the trust policy of the target role; an sts:ExternalId there must be \
+                 the association's external ID"
+            ),
+        ))
+    }),
+    Cause::new("session_too_large", Wait, |e| {
+        let text = relayed(e, &["InvalidRequestException", "InvalidParameterException"])?;
+        ["PackedPolicyTooLarge", "acked size"].iter().find(|word| text.contains(**word))?;
+        let what =
+            text.split("acked size of ").nth(1).and_then(|rest| rest.split(" consume").next());
+        let what = what.unwrap_or("session tags and session policy");
+        Some(explanation(
+            format!("STS has no room for what the association gives each session: {what}"),
+            "shorten the session policy, or switch the association's session tags off",
+        ))
+    }),
+    Cause::new("session_policy_rejected", Wait, |e| {
+        let text = relayed(e, &["InvalidRequestException", "InvalidParameterException"])?;
+        let words = ["MalformedPolicyDocument", "at 'policy'", "disableSessionTags"];
+        words.iter().find(|word| text.contains(**word))?;
+        Some(explanation(
+            format!("the session policy of the association cannot be used: {text}"),
+            "correct the association's policy (aws eks describe-pod-identity-association): a JSON \
+             policy of at most 2,048 characters, with disableSessionTags on",
+        ))
+    }),
+];
+
+/// The link between the two roles that is broken.
+struct Link<'a> {
+    first: &'a str,
+    action: &'a str,
+    target: &'a str,
+    reason: Option<&'a str>,
+}
+
+/// Whose policy breaks the link.
+#[derive(PartialEq, Eq)]
+enum Side {
+    /// One of the first role's: its own, a boundary, or its organization's.
+    First,
+    /// The target's trust policy.
+    Target,
+    /// The roles are in different accounts, to which IAM does not say it.
+    Unknown,
+}
+
+impl<'a> Link<'a> {
+    fn of(e: &'a Evidence) -> Option<Self> {
+        let text = relayed(e, &["AccessDeniedException"])?;
+        let (first, action, target) = denied(text)?;
+        ["sts:AssumeRole", "sts:TagSession"].contains(&action).then_some(())?;
+        let reason = ["because no ", "with an explicit deny"];
+        let reason = reason.iter().find_map(|start| text.find(start).map(|at| &text[at..]));
+        let reason = reason.and_then(|reason| reason.split(", fault").next());
+        Some(Self { first, action, target, reason })
+    }
+
+    /// IAM names the kind of policy, except that for a trust policy it often says nothing.
+    fn side(&self) -> Side {
+        let account = |arn: &'a str| arn.split(':').nth(4);
+        match self.reason {
+            Some(reason)
+                if reason.contains("trust policy") || reason.contains("resource-based") =>
+            {
+                Side::Target
+            }
+            Some(_) => Side::First,
+            None if account(self.first) == account(self.target) => Side::Target,
+            None => Side::Unknown,
+        }
+    }
+
+    fn cause(&self) -> String {
+        let Self { first, action, target, .. } = self;
+        format!("the association's role may not do {action} on its target role {target}: {first}")
+    }
+}

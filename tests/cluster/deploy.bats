@@ -1,0 +1,127 @@
+#!/usr/bin/env bats
+# deploy and its inverse: what it says while it waits, and where it fails. The tests build on each other.
+
+# shellcheck disable=SC2030,SC2031,SC2154 # each test is a subshell; status, output and stderr are of bats' run
+# shellcheck source-path=SCRIPTDIR source=cluster.bash
+load cluster
+
+setup_file() {
+  export FILLED=$BATS_FILE_TMPDIR/filled
+  world story
+}
+
+teardown_file() {
+  kube delete namespace story --ignore-not-found
+  end_world
+}
+
+# another_image NAME: the node has the program's image under this name too.
+another_image() {
+  containers images tag --force localhost/pod-identity-demo:test "localhost/$1" >"$BATS_TEST_TMPDIR/tagged"
+}
+
+@test "a dry run prints and changes nothing, and a missing bucket is reported first" {
+  local before
+  before=$(objects)
+  script deploy --dry-run
+  ((status == 0))
+  [[ $stderr == *'$ kubectl apply --kustomize '* ]]
+  [[ -z $(writes) && $(objects) == "$before" ]]
+  export BUCKET=nobodys
+  script deploy
+  export BUCKET=story-pictures
+  ((status == 1))
+  [[ ${stderr_lines[-1]} == "deploy.sh: there is no bucket nobodys: "* ]]
+  [[ $(objects) == "$before" ]]
+}
+
+@test "without an association it shows why the pod ended, and fails" {
+  script deploy
+  ((status == 1))
+  [[ -z $output ]]
+  [[ $stderr == *"there is no association for story/uploader yet"* ]]
+  [[ $stderr == *"Scheduled"* && $stderr == *"Started"* ]]
+  [[ $stderr == *"exit code 3: not the identity that is required"* ]]
+  [[ $stderr == *"the program says why (not_injected)"*"what to do: "* ]]
+  [[ ${stderr_lines[-1]} == "deploy.sh: there is no association for story/uploader: create it with scripts/steps/association.sh"* ]]
+}
+
+@test "with an association the Job recovers by itself, and its first object is in the bucket" {
+  associate story
+  script deploy
+  ((status == 0))
+  [[ $stderr == *"already exists: the Job pod-identity-demo"* ]]
+  [[ $stderr == *"injected for pod-identity, has uploaded"* ]]
+  [[ $output == s3://story-pictures/* ]]
+  aws s3api head-object --bucket story-pictures --key "${output#s3://story-pictures/}"
+}
+
+@test "deployed again it is there already; with another image or other settings it is made again" {
+  script deploy
+  ((status == 0))
+  [[ $stderr == *"job.batch/pod-identity-demo unchanged"*"already exists"* ]]
+  another_image pod-identity-demo:2
+  export IMAGE=localhost/pod-identity-demo:2
+  script deploy
+  ((status == 0))
+  [[ $stderr == *"replacing the Job pod-identity-demo: its pod template has changed"*"job.batch/pod-identity-demo created"* ]]
+}
+
+@test "settings that the program refuses fail at once, with its own line" {
+  export SETTINGS=INTERVAL=often
+  script deploy
+  ((status == 1))
+  [[ $stderr == *"exit code 2: unusable settings"* ]]
+  [[ $stderr == *"INTERVAL"*"often"* ]]
+  [[ ${stderr_lines[-1]} == "deploy.sh: Failed: PodFailurePolicy: "* ]]
+}
+
+@test "an image that cannot be pulled is named" {
+  export PULL_GRACE=1 IMAGE=localhost/gone:1
+  script deploy
+  ((status == 1))
+  [[ $stderr == *"replacing the Job pod-identity-demo: it has ended (Failed)"* ]]
+  [[ $stderr == *"Failed to pull image"* ]]
+  [[ ${stderr_lines[-1]} == "deploy.sh: ErrImagePull: the image localhost/gone:1 cannot be pulled: "* ]]
+}
+
+@test "an image that can be pulled only at the second attempt is waited for" {
+  export IMAGE=localhost/late:1
+  late() {
+    eventually 60 eval 'kube --namespace story get pods --output "jsonpath={.items[*].status.containerStatuses[*].state.waiting.reason}" | grep -q ImagePullBackOff'
+    another_image late:1
+  }
+  late >"$BATS_TEST_TMPDIR/late" 2>&1 3>&- &
+  script deploy
+  ((status == 0))
+  [[ $stderr == *": ImagePullBackOff"* ]]
+  [[ $output == s3://story-pictures/* ]]
+}
+
+@test "a bucket that the role may not write to is explained by the program's diagnosis" {
+  aws s3api create-bucket --bucket another >"$BATS_TEST_TMPDIR/made"
+  export BUCKET=another SETTINGS=STARTUP_GRACE=500ms DEPLOY_TIMEOUT=12
+  script deploy
+  ((status == 1))
+  [[ $stderr == *"ended with exit code 4: no credentials, or no access to S3, within STARTUP_GRACE"* ]]
+  [[ $stderr == *"the program says why (s3_access_denied)"* ]]
+  [[ ${stderr_lines[-1]} == "deploy.sh: pod-identity-demo-"*" has uploaded nothing within 12 s" ]]
+}
+
+@test "delete ends all of it, twice is no error, and another's namespace is refused and left" {
+  script deploy delete
+  ((status == 0))
+  [[ $(objects) != *story* && $(objects) != *pod-identity-demo* ]]
+  script deploy delete
+  ((status == 0))
+  [[ $stderr == *"already deleted: the namespace story"* ]]
+
+  kube apply --filename - <<<'{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "story"}}'
+  script deploy
+  ((status == 1))
+  [[ ${stderr_lines[-1]} == *"a namespace story that these scripts did not create"* ]]
+  script deploy delete
+  ((status == 0))
+  [[ $stderr == *"left alone: the namespace story"* ]]
+  kube get namespace/story
+}

@@ -1,0 +1,95 @@
+//! The page for those who cannot see it, who use a keyboard, or whose screen is small: checked with
+//! axe-core.
+
+use std::path::Path;
+
+use sandbox::Fault;
+use serde_json::Value;
+
+use crate::browser::Tab;
+use crate::harness::World;
+use crate::served::Served;
+
+async fn expect_accessible(tab: &Tab, what: &str) {
+    let axe = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join(".tools/browser/node_modules/axe-core/axe.min.js");
+    let axe = std::fs::read_to_string(axe)
+        .expect("axe-core is missing: run scripts/dev/tools.sh browser");
+    let _: Value = tab.eval(&format!("{axe};0")).await;
+    // Pictures that are still on their way, or a card that is appearing, are not what is checked.
+    tab.wait_for("document.getAnimations().every((each) => each.playState !== 'running')").await;
+    let violations: Vec<Value> = tab
+        .eval("axe.run(document).then((found) => found.violations.map((each) => [each.id, each.help, each.nodes.map((node) => node.html + node.failureSummary)]))")
+        .await;
+    assert!(violations.is_empty(), "{what}: {violations:#?}");
+}
+
+#[tokio::test]
+async fn axe_finds_nothing_wrong_in_light_and_dark_wide_and_narrow_good_and_bad() {
+    let world = World::new().await;
+    let served =
+        Served::start(&world, "/random", "--interval 100ms --require-identity pod-identity").await;
+    let tab = Tab::new().await;
+    tab.open(&served.url()).await;
+    tab.wait_for("document.querySelectorAll('.attempt.ok').length >= 3").await;
+    for fault in [None, Some(Fault::Status(404, "NoSuchBucket"))] {
+        if let Some(fault) = &fault {
+            world.sandbox.s3.fail("PutObject", usize::MAX, fault.clone());
+            tab.wait_for("document.querySelectorAll('.attempt.failed').length >= 1").await;
+        }
+        for scheme in ["light", "dark"] {
+            tab.colours(scheme).await;
+            for (width, height) in [(360, 740), (1440, 1000), (2560, 1440)] {
+                tab.size(width, height).await;
+                let what = format!("{scheme}, {width} by {height}, {fault:?}");
+                expect_accessible(&tab, &what).await;
+                let wide: u32 = tab.eval("document.documentElement.scrollWidth").await;
+                assert!(wide <= width, "{what}: it scrolls sideways, {wide} pixels");
+            }
+        }
+    }
+    served.job.terminate().await.expect(143);
+}
+
+#[tokio::test]
+async fn the_keyboard_reaches_every_picture_and_the_reader_hears_of_it() {
+    let world = World::new().await;
+    let served = Served::start(&world, "/random", "--interval 3s").await;
+    let tab = Tab::new().await;
+    tab.open(&served.url()).await;
+    tab.wait_for("document.querySelectorAll('.attempt a').length >= 1").await;
+    let mut reached = Vec::new();
+    for _ in 0..4 {
+        for kind in ["rawKeyDown", "keyUp"] {
+            let key = serde_json::json!({
+                "type": kind, "key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9,
+            });
+            tab.call("Input.dispatchKeyEvent", key).await;
+        }
+        reached.push(
+            tab.eval::<String>(
+                "document.activeElement.className || document.activeElement.innerText",
+            )
+            .await,
+        );
+    }
+    assert_eq!(reached.first().map(String::as_str), Some("skip"), "{reached:?}");
+    assert!(reached.contains(&"view".to_owned()), "{reached:?}");
+    tab.wait_for_text("#say", "Uploaded picture").await;
+    assert_eq!(tab.eval::<String>("document.querySelector('#say').ariaLive").await, "polite");
+    tab.expect_quiet(&served.url());
+    served.job.terminate().await.expect(143);
+}
+
+#[tokio::test]
+async fn nothing_moves_for_those_who_do_not_want_it() {
+    let world = World::new().await;
+    let served = Served::start(&world, "/random", "--interval 100ms").await;
+    let tab = Tab::new().await;
+    let features = serde_json::json!([{ "name": "prefers-reduced-motion", "value": "reduce" }]);
+    tab.call("Emulation.setEmulatedMedia", serde_json::json!({ "features": features })).await;
+    tab.open(&served.url()).await;
+    tab.wait_for("document.querySelectorAll('.attempt.new').length >= 2").await;
+    assert_eq!(tab.eval::<u32>("document.getAnimations().length").await, 0);
+    served.job.terminate().await.expect(143);
+}

@@ -1,0 +1,97 @@
+#!/usr/bin/env bats
+# What the API server, EKS's webhook and the Job controller make of the manifests. There is no kubelet: the
+# tests report the pods' ends as a kubelet does, in their status.
+
+# shellcheck disable=SC2016,SC2030,SC2031,SC2154 # eval expands; each test is a subshell; status and stderr are of bats' run
+# shellcheck source-path=SCRIPTDIR source=../lib/wiring.sh
+load ../lib/wiring.sh
+
+setup_file() {
+  start_cloud control-plane
+  toolbox aws kubectl chmod
+  ROLE=$(a_cluster)
+  export ROLE BUCKET=pictures IMAGE=registry.example/pod-identity-demo:1
+}
+
+teardown_file() { stop_cloud; }
+
+setup() { export NAMESPACE=test-$BATS_TEST_NUMBER; }
+
+# eventually COMMAND...: polls for at most a minute.
+eventually() {
+  local deadline=$((SECONDS + 60))
+  until "$@"; do
+    ((SECONDS < deadline)) || { echo "not in time: $*" >&2 && return 1; }
+    sleep 0.2
+  done
+}
+
+apply() {
+  kubectl apply --kustomize "$("$repository/scripts/steps/manifests.sh" eks "$@" | tail -n 1)"
+}
+
+pods() {
+  kubectl --namespace "$NAMESPACE" get pods --sort-by .metadata.creationTimestamp --output "$1"
+}
+
+newest() { pods 'jsonpath={.items[-1:].metadata.name}'; }
+
+# variables: the names of the variables of the newest pod.
+variables() { pods 'jsonpath={.items[-1:].spec.containers[0].env[*].name}'; }
+
+# ends_with CODE: reports that the newest pod's container has ended so, and waits for another pod if there is to be one.
+ends_with() {
+  kubectl --namespace "$NAMESPACE" patch "pod/$(newest)" --subresource=status --patch '{"status": {"phase": "Failed", "containerStatuses": [
+    {"name": "pod-identity-demo", "image": "x", "imageID": "x", "ready": false, "restartCount": 0, "state": {"terminated": {"exitCode": '"$1"'}}}]}}'
+}
+
+another_than() { [[ $(newest) != "$1" ]]; }
+
+job() { kubectl --namespace "$NAMESPACE" get job/pod-identity-demo --output "jsonpath={$1}"; }
+
+@test "the Job's pod is admitted under the restricted standard, which refuses others" {
+  apply
+  eventually eval '[[ -n $(newest) ]]'
+  [[ $(kubectl get "namespace/$NAMESPACE" --output 'jsonpath={.metadata.labels.pod-security\.kubernetes\.io/enforce}') == restricted ]]
+  run kubectl --namespace "$NAMESPACE" run other --image=x
+  ((status == 1))
+  [[ $output == *'violates PodSecurity "restricted'* ]]
+}
+
+@test "the webhook injects into pods that are created after the association, and into no others" {
+  local older
+  apply
+  eventually eval '[[ -n $(newest) ]]'
+  [[ $(variables) != *AWS_CONTAINER_CREDENTIALS_FULL_URI* ]]
+  older=$(newest)
+  admin eks create-pod-identity-association --cluster-name pod-identity-demo --namespace "$NAMESPACE" --service-account pod-identity-demo --role-arn "$ROLE"
+  eventually grep -q "$NAMESPACE" "$CLUSTER_STATE/identities.json"
+  ends_with 3
+  eventually another_than "$older"
+  [[ $(variables) == *AWS_CONTAINER_CREDENTIALS_FULL_URI* && $(variables) == *AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE* ]]
+  [[ $(pods 'jsonpath={.items[-1:].spec.volumes[?(@.name=="eks-pod-identity-token")].projected.sources[0].serviceAccountToken.audience}') == pods.eks.amazonaws.com ]]
+}
+
+@test "the Job goes on after a missed injection and after the system's kill, and fails at unusable settings" {
+  local code older
+  apply
+  for code in 3 137; do
+    eventually eval '[[ $(pods "jsonpath={.items[-1:].status.phase}") == Pending ]]'
+    older=$(newest)
+    ends_with "$code"
+    eventually another_than "$older"
+    [[ -z $(job '.status.conditions[?(@.type=="Failed")].reason') ]]
+  done
+  ends_with 2
+  eventually eval '[[ $(job ".status.conditions[?(@.type==\"Failed\")].reason") == PodFailurePolicy ]]'
+}
+
+@test "with require-pod-identity a pod without the injection is refused, and the Job's events say why" {
+  apply require-pod-identity
+  # The API server enforces the policy some time after it was applied: scripts/steps/deploy.sh waits for that.
+  refused() {
+    kubectl --namespace "$NAMESPACE" delete pods --all --wait=false
+    kubectl --namespace "$NAMESPACE" get events | grep -q 'FailedCreate.*Pod Identity was not injected for service account pod-identity-demo'
+  }
+  eventually refused
+}
