@@ -117,7 +117,7 @@ fn page(config: &Config, uploader: &Uploader, credentials: &RefreshingCredential
     let to = &uploader.to;
     let about = About {
         sources: config.image_urls.iter().map(without_secrets).collect(),
-        destination: format!("s3://{}/{}{}/", to.place.bucket, to.place.prefix, to.place.pod),
+        destination: to.place.url(),
         endpoint: to.endpoint.clone(),
         region: to.region.clone(),
         interval: config.interval,

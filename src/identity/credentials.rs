@@ -66,7 +66,6 @@ struct Inner {
     injected: Injected,
     renewed: Notify,
     changes: watch::Sender<()>,
-    failure: watch::Sender<Option<NoCredentials>>,
     state: Mutex<State>,
 }
 
@@ -121,7 +120,6 @@ impl RefreshingCredentials {
             injected,
             renewed: Notify::new(),
             changes: watch::Sender::new(()),
-            failure: watch::Sender::new(None),
             state: Mutex::default(),
         }))
     }
@@ -182,11 +180,6 @@ impl RefreshingCredentials {
         self.0.changes.subscribe()
     }
 
-    /// Why the last refresh that failed did so.
-    pub(crate) fn failure(&self) -> watch::Receiver<Option<NoCredentials>> {
-        self.0.failure.subscribe()
-    }
-
     /// Asks STS at each refresh which role this is, for status and metrics. Never returns.
     pub(crate) async fn keep_named(self, sdk: SdkConfig) {
         loop {
@@ -215,8 +208,14 @@ impl RefreshingCredentials {
 
     /// Returns once a provider has answered that is not the required one.
     pub(crate) async fn refused(&self) -> Option<NoCredentials> {
-        let is_refused = |failure: &_| matches!(failure, Some(NoCredentials::Refused { .. }));
-        self.failure().wait_for(is_refused).await.ok()?.clone()
+        let mut changes = self.changes();
+        loop {
+            let failure = lock(&self.0.state).failure.clone();
+            if let Some(NoCredentials::Refused { .. }) = failure {
+                return failure;
+            }
+            changes.changed().await.ok()?;
+        }
     }
 }
 
@@ -249,7 +248,6 @@ impl Inner {
                 }
                 let pauses = state.pauses.get_or_insert_with(|| pauses(FIRST_PAUSE, LONGEST_PAUSE));
                 state.not_before = pauses.next().map(|pause| Instant::now() + pause);
-                self.failure.send_replace(Some(error.clone()));
                 Err(error)
             }
         }

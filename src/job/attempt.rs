@@ -61,12 +61,11 @@ impl Attempt {
     /// Logs why credentials cannot be refreshed while those in use are still valid: once for each
     /// cause, until a refresh succeeds again. Never returns.
     pub(super) async fn log_failed_refreshes(self) {
-        let mut failure = self.credentials.failure();
+        let mut changes = self.credentials.changes();
         let mut logged = None;
-        while failure.changed().await.is_ok() {
-            let error = failure.borrow_and_update().clone();
-            let Standing { usable, refreshes, .. } = self.credentials.standing();
-            let Some(error) = error.filter(|_| usable) else { continue };
+        while changes.changed().await.is_ok() {
+            let Standing { usable, refreshes, failure, .. } = self.credentials.standing();
+            let Some(error) = failure.filter(|_| usable) else { continue };
             let diagnosis = self.explain(&error).await;
             let this = Some((diagnosis.id, refreshes.succeeded));
             if logged != this {

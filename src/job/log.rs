@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::errors::one_line;
 use crate::identity::{Diagnosis, NoCredentials, Principal};
 use crate::status::Outcome;
-use crate::upload::{Destination, Place, UploadError, Uploaded, without_secrets};
+use crate::upload::{Destination, UploadError, Uploaded, without_secrets};
 
 /// Logs what the job will do, and whose credentials there are, or why there are none yet.
 pub(super) fn announce(
@@ -16,9 +16,8 @@ pub(super) fn announce(
 ) {
     let sources: Vec<_> = config.image_urls.iter().map(without_secrets).collect();
     let sources = sources.join(" ");
-    let Destination { place: Place { bucket, prefix, pod }, endpoint, region } = to;
-    let destination = format!("s3://{bucket}/{prefix}{pod}/");
-    let at = endpoint.as_ref().unwrap_or(region);
+    let destination = to.place.url();
+    let at = to.endpoint.as_ref().unwrap_or(&to.region);
     let interval = humantime::format_duration(config.interval);
     let (principal, diagnosis) = (identity.ok(), identity.err());
     let identity = match principal {

@@ -117,7 +117,9 @@ impl Job {
                 biased;
                 signal = &mut signal => return Exit::Signalled(signal),
                 Some(error) = &mut refused => {
-                    let Diagnosis { id, cause, fix, .. } = attempt.explain(&error).await;
+                    let diagnosis = attempt.explain(&error).await;
+                    status.waiting(&diagnosis);
+                    let Diagnosis { id, cause, fix, .. } = diagnosis;
                     tracing::error!(diagnosis = id, cause, fix, "the identity has changed");
                     return Exit::WrongIdentity;
                 }

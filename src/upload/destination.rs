@@ -39,6 +39,11 @@ impl Destination {
 }
 
 impl Place {
+    /// `s3://BUCKET/PREFIX/POD/`: what all keys have in common.
+    pub(crate) fn url(&self) -> String {
+        format!("s3://{}/{}{}/", self.bucket, self.prefix, self.pod)
+    }
+
     /// `<prefix><pod>/<yyyy>/<mm>/<dd>/<UUIDv7>.<extension>`, in UTC: sorts by time, never collides.
     pub(super) fn key(&self, extension: &str) -> String {
         let id = Uuid::now_v7();
