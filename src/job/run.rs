@@ -159,11 +159,12 @@ impl Job {
         }
     }
 
-    /// Logs and counts what an attempt came to.
+    /// Counts and logs what an attempt came to.
     fn record(&self, ended: Result<Outcome, JoinError>) -> Outcome {
         let outcome = ended.unwrap_or_else(|panic| Outcome::Panicked(panic.to_string()));
-        log(&outcome);
+        // Counted first: whoever reads the line may look at health and metrics next.
         self.status.record(&outcome);
+        log(&outcome);
         outcome
     }
 }

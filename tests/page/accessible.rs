@@ -16,8 +16,6 @@ async fn expect_accessible(tab: &Tab, what: &str) {
     let axe = std::fs::read_to_string(axe)
         .expect("axe-core is missing: run scripts/dev/tools.sh browser");
     let _: Value = tab.eval(&format!("{axe};0")).await;
-    // Pictures that are still on their way, or a card that is appearing, are not what is checked.
-    tab.wait_for("document.getAnimations().every((each) => each.playState !== 'running')").await;
     let violations: Vec<Value> = tab
         .eval("axe.run(document).then((found) => found.violations.map((each) => [each.id, each.help, each.nodes.map((node) => node.html + node.failureSummary)]))")
         .await;
@@ -38,7 +36,8 @@ async fn axe_finds_nothing_wrong_in_light_and_dark_wide_and_narrow_good_and_bad(
             tab.wait_for("document.querySelectorAll('.attempt.failed').length >= 1").await;
         }
         for scheme in ["light", "dark"] {
-            tab.colours(scheme).await;
+            // A card that is still appearing is not what is checked.
+            tab.prefer(scheme, "reduce").await;
             for (width, height) in [(360, 740), (1440, 1000), (2560, 1440)] {
                 tab.size(width, height).await;
                 let what = format!("{scheme}, {width} by {height}, {fault:?}");
@@ -86,8 +85,7 @@ async fn nothing_moves_for_those_who_do_not_want_it() {
     let world = World::new().await;
     let served = Served::start(&world, "/random", "--interval 100ms").await;
     let tab = Tab::new().await;
-    let features = serde_json::json!([{ "name": "prefers-reduced-motion", "value": "reduce" }]);
-    tab.call("Emulation.setEmulatedMedia", serde_json::json!({ "features": features })).await;
+    tab.prefer("light", "reduce").await;
     tab.open(&served.url()).await;
     tab.wait_for("document.querySelectorAll('.attempt.new').length >= 2").await;
     assert_eq!(tab.eval::<u32>("document.getAnimations().length").await, 0);

@@ -66,7 +66,15 @@ impl Tab {
 
     /// `light` or `dark`.
     pub async fn colours(&self, scheme: &str) {
-        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        self.prefer(scheme, "no-preference").await;
+    }
+
+    /// `light` or `dark`, and whether to `reduce` motion.
+    pub async fn prefer(&self, scheme: &str, motion: &str) {
+        let features = json!([
+            { "name": "prefers-color-scheme", "value": scheme },
+            { "name": "prefers-reduced-motion", "value": motion },
+        ]);
         self.call("Emulation.setEmulatedMedia", json!({ "features": features })).await;
     }
 

@@ -20,8 +20,8 @@ const START: &str = "exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1";
 
 /// A Chromium process, which ends when this is dropped.
 pub struct DevTools {
-    _child: Child,
-    _profile: TempDir,
+    child: Child,
+    profile: TempDir,
     input: AsyncMutex<ChildStdin>,
     shared: Arc<Shared>,
 }
@@ -63,6 +63,7 @@ impl DevTools {
         }
         command.arg(format!("--user-data-dir={}", profile.path().display()));
         let mut child = command
+            .env("TMPDIR", profile.path()) // it leaves files there
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -80,7 +81,7 @@ impl DevTools {
             // Nobody answers any more: those who wait learn it when their senders are dropped.
             reader.state.lock().expect("no panic").waiting.clear();
         });
-        Self { _child: child, _profile: profile, input, shared }
+        Self { child, profile, input, shared }
     }
 
     /// Sends a command to the browser, or to the tab with this session, and returns its result.
@@ -113,6 +114,20 @@ impl DevTools {
         let events = state.events.iter();
         let events = events.filter(|each| each["sessionId"] == session && each["method"] == method);
         events.map(|each| each["params"].clone()).collect()
+    }
+}
+
+impl Drop for DevTools {
+    fn drop(&mut self) {
+        // Chromium's helpers write into the profile until they notice that they are alone.
+        let _ = self.child.start_kill();
+        for _ in 0..500 {
+            let ended = matches!(self.child.try_wait(), Ok(Some(_)));
+            if ended && std::fs::remove_dir_all(self.profile.path()).is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 

@@ -125,16 +125,16 @@ impl Agent {
         Ok(agent)
     }
 
-    /// The address of the agent.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.proxy.server.address()
-    }
-
     /// EKS Auth, behind the agent.
     #[must_use]
     pub fn eks_auth(&self) -> &EksAuth {
         &self.eks_auth
+    }
+
+    /// The address of the agent.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.proxy.server.address()
     }
 
     /// The URL of the credentials.
