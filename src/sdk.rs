@@ -9,8 +9,12 @@ use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::{Builder, Connector};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 
 /// How long S3 may take to answer once it has received a picture or a part.
 const ANSWER_TIME: Duration = Duration::from_mins(1);
@@ -37,12 +41,23 @@ pub(crate) fn region() -> io::Result<Option<Region>> {
     Ok(runtime.block_on(chain.region()))
 }
 
+/// What the SDK's own HTTP client is (`aws_smithy_runtime::client::http`), the environment's proxies
+/// included, but with ring.
+fn http_client() -> SharedHttpClient {
+    Builder::new().build_with_connector_fn(|settings, components| {
+        let mut connector = Connector::builder().tls_provider(Provider::Rustls(CryptoMode::Ring));
+        connector.set_connector_settings(settings.cloned());
+        connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+        connector.set_proxy_config(Some(ProxyConfig::from_env()));
+        connector.build()
+    })
+}
+
 /// The SDK's settings, with everything else from its default chain, credentials included. A request
 /// may take as long as its body, so `body_time` is the longest time that a body needs to arrive.
 pub(crate) async fn load(region: Option<&str>, body_time: Duration) -> SdkConfig {
-    let tls = Provider::Rustls(CryptoMode::Ring);
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(aws_smithy_http_client::Builder::new().tls_provider(tls).build_https())
+        .http_client(http_client())
         .region(region.map(|region| Region::new(region.to_owned())))
         .retry_config(
             // A tick has time for one retry more than the SDK's default, but not for pauses of 20 s.
