@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use sandbox::Fault;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::case::{Case, Expect, Inject, Place, Size};
 use crate::program::{Program, until};
 use crate::run::{TIMEOUT, World, heal, inject};
 
-/// How many times two faults are injected.
+/// How many times two faults are injected at most, and for how long: after some faults, the job
+/// waits for a minute.
 const ROUNDS: usize = 25;
+const TIME: Duration = Duration::from_mins(1);
 
 /// The seed: `FAULT_SEED`, or another one each time.
 pub fn seed() -> u64 {
@@ -27,7 +29,11 @@ pub async fn run(seed: u64, cases: Vec<Case>) -> Result<(), String> {
     let world = World::start(Duration::from_secs(6)).await;
     let mut program = Program::start(world.program("/x?kind=png&width=64&height=64", false, ""));
     until("the first picture is stored", TIMEOUT, || program.uploaded() > 0).await?;
+    let started = Instant::now();
     for round in 0..ROUNDS {
+        if started.elapsed() > TIME {
+            break;
+        }
         let pair = [&cases[random.usize(..cases.len())], &cases[random.usize(..cases.len())]];
         for case in pair {
             inject(&world, case, &program).await;
