@@ -17,7 +17,7 @@ async fn a_fetch_with_a_transient_failure_is_retried() {
         "/x?delay=3000&times=2",
     ] {
         let world = World::new().await;
-        let done = world.job(target, "--count 1 --read-timeout 300ms").finish().await.expect(0);
+        let done = world.job(target, "--count 1 --read-timeout 1s").finish().await.expect(0);
         assert_eq!(done.events("uploaded")[0]["fetch_attempts"], 3, "{target}");
         assert!(done.events("upload failed").is_empty(), "{target}");
         assert_eq!(world.objects().await.len(), 1, "{target}");
