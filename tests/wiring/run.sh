@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the tests of the scripts for AWS and Kubernetes, five files at a time:
+# Runs the tests of the scripts for AWS and Kubernetes, three files at a time:
 #
 #   tests/wiring/run.sh [FILE...]
 #
@@ -40,9 +40,9 @@ worker() {
   done
 }
 
-# The tests mostly wait, so more workers than cores are useful.
+# The tests partly wait, so one worker more than the usual two cores is useful.
 workers=()
-for _ in 1 2 3 4 5; do
+for _ in 1 2 3; do
   worker "$@" &
   workers+=($!)
 done
