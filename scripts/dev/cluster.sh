@@ -191,19 +191,20 @@ up() {
   # shellcheck source=../../tests/cluster/settings.sh
   . "$root/tests/cluster/settings.sh" "$state"
   configure
-  set -m # a process group of its own
+  # Each in a process group of its own, so that whatever interrupts a script ends neither.
+  set -m
   ${in_namespaces[@]+"${in_namespaces[@]}"} "$root/tests/cluster/node.sh" "$state" >"$state/logs/init" 2>&1 </dev/null 3>&- &
-  set +m
   pid=$!
+  if [[ -n ${CLUSTER_OWNER-} ]]; then
+    (while kill -0 "$CLUSTER_OWNER" && kill -0 "$pid"; do sleep 1; done && down) >/dev/null 2>&1 </dev/null 3>&- &
+  fi
+  set +m
   echo "$pid" >"$state/pid"
   until [[ -e $state/running ]]; do
     kill -0 "$pid" 2>/dev/null || die "the cluster did not start: $(tail -n 3 "$state/logs/init")"
     ((SECONDS < deadline)) || die "the cluster did not start within 2 minutes: see $state/logs"
     sleep 0.2
   done
-  if [[ -n ${CLUSTER_OWNER-} ]]; then
-    (while kill -0 "$CLUSTER_OWNER" && kill -0 "$pid"; do sleep 1; done && down) >/dev/null 2>&1 </dev/null 3>&- &
-  fi
   if [[ $level != account ]]; then
     inject >&2
     until ready; do
