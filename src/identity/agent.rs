@@ -54,9 +54,15 @@ pub(super) async fn ask(injected: &Injected) -> Option<Answer> {
     let client = Client::builder().no_proxy().timeout(TIMEOUT).build().ok()?;
     Some(match client.get(uri).header(AUTHORIZATION, token).send().await {
         Ok(response) if response.status().is_success() => Answer::Credentials,
-        Ok(response) => {
+        Ok(mut response) => {
             let status = response.status().as_u16();
-            Answer::refusal(status, &response.text().await.unwrap_or_default())
+            let mut text = Vec::new();
+            while text.len() < LONGEST_TEXT
+                && let Ok(Some(chunk)) = response.chunk().await
+            {
+                text.extend_from_slice(&chunk);
+            }
+            Answer::refusal(status, &String::from_utf8_lossy(&text))
         }
         Err(error) if error.is_timeout() => Answer::Timeout,
         Err(error) => {

@@ -22,7 +22,7 @@ pub const TIMEOUT: Duration = Duration::from_secs(100);
 /// How much more than before the fault is no leak: what the allocator keeps, and idle connections to
 /// S3 of which a picture in parts may need two at the same time.
 const SLACK: [(Size, Held); 2] = [
-    (Size::Small, Held { files: 0, memory: 12 << 20 }),
+    (Size::Small, Held { files: 0, memory: 16 << 20 }),
     (Size::Parts, Held { files: 2, memory: 24 << 20 }),
 ];
 
