@@ -205,6 +205,15 @@ async fn agent(eks_auth: &EksAuth, change: impl FnOnce(&mut AgentProxyOptions)) 
     AgentProxy::start(options).await.unwrap()
 }
 
+/// An agent that renews credentials ten times a second.
+async fn renewing_agent(eks_auth: &EksAuth) -> AgentProxy {
+    agent(eks_auth, |options| {
+        options.retention = Duration::from_millis(1);
+        options.sweep = Duration::from_millis(100);
+    })
+    .await
+}
+
 #[tokio::test]
 async fn the_agent_caches_by_pod_and_asks_again_for_another_token() {
     let (eks_auth, pod) = (eks_auth(KeySource::Json(EksAuth::own_keys())).await, pod().await);
@@ -235,11 +244,7 @@ async fn the_agent_caches_by_pod_and_asks_again_for_another_token() {
 #[tokio::test]
 async fn the_agent_renews_credentials() {
     let (eks_auth, pod) = (eks_auth(KeySource::Json(EksAuth::own_keys())).await, pod().await);
-    let agent = agent(&eks_auth, |options| {
-        options.retention = Duration::from_millis(1);
-        options.sweep = Duration::from_millis(100);
-    })
-    .await;
+    let agent = renewing_agent(&eks_auth).await;
     let (uri, token) = (agent.uri(), token(&pod, |_| {}));
     let first = key(&credentials(&uri, &token).await);
     until("a renewal", || eks_auth.requests() > 2).await;
@@ -249,11 +254,7 @@ async fn the_agent_renews_credentials() {
 #[tokio::test]
 async fn a_renewal_that_fails_for_a_while_changes_nothing_for_the_pod() {
     let (eks_auth, pod) = (eks_auth(KeySource::Json(EksAuth::own_keys())).await, pod().await);
-    let agent = agent(&eks_auth, |options| {
-        options.retention = Duration::from_millis(1);
-        options.sweep = Duration::from_millis(100);
-    })
-    .await;
+    let agent = renewing_agent(&eks_auth).await;
     let (uri, token) = (agent.uri(), token(&pod, |_| {}));
     assert_eq!(credentials(&uri, &token).await.status(), 200);
     eks_auth.set_answer(Answer::Status(400, "InvalidRequestException: for a while".to_owned()));
@@ -264,11 +265,7 @@ async fn a_renewal_that_fails_for_a_while_changes_nothing_for_the_pod() {
 #[tokio::test]
 async fn a_renewal_without_an_association_drops_the_credentials() {
     let (eks_auth, pod) = (eks_auth(KeySource::Json(EksAuth::own_keys())).await, pod().await);
-    let agent = agent(&eks_auth, |options| {
-        options.retention = Duration::from_millis(1);
-        options.sweep = Duration::from_millis(100);
-    })
-    .await;
+    let agent = renewing_agent(&eks_auth).await;
     let (uri, token) = (agent.uri(), token(&pod, |_| {}));
     assert_eq!(credentials(&uri, &token).await.status(), 200);
     eks_auth.dissociate("demo", "demo");
