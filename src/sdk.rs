@@ -23,11 +23,11 @@ const ANSWER_TIME: Duration = Duration::from_mins(1);
 const ATTEMPTS: u32 = 4;
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// The longest time that a picture can take with all timeouts and retries used up: it is fetched,
-/// the last part is sent, and the upload is completed or aborted.
-pub(crate) fn longest_picture(fetch_timeout: Duration) -> Duration {
+/// The longest time that a picture can take with all timeouts and retries of its fetch and of so many
+/// requests to S3 used up, one request after another.
+pub(crate) fn longest_picture(fetch_timeout: Duration, requests: u32) -> Duration {
     let request = (fetch_timeout + ANSWER_TIME + LONGEST_PAUSE).saturating_mul(ATTEMPTS);
-    fetch_timeout + request.saturating_mul(3)
+    fetch_timeout + request.saturating_mul(requests)
 }
 
 /// The region from the environment or the profile.
