@@ -16,6 +16,8 @@ use aws_smithy_http_client::{Builder, Connector};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 
+use crate::answer_limit::AnswerLimit;
+
 /// How long S3 may take to answer once it has received a picture or a part.
 const ANSWER_TIME: Duration = Duration::from_mins(1);
 
@@ -42,15 +44,16 @@ pub(crate) fn region() -> io::Result<Option<Region>> {
 }
 
 /// What the SDK's own HTTP client is (`aws_smithy_runtime::client::http`), the environment's proxies
-/// included, but with ring.
+/// included, but with ring, and with a limit for answers.
 fn http_client() -> SharedHttpClient {
-    Builder::new().build_with_connector_fn(|settings, components| {
+    let client = Builder::new().build_with_connector_fn(|settings, components| {
         let mut connector = Connector::builder().tls_provider(Provider::Rustls(CryptoMode::Ring));
         connector.set_connector_settings(settings.cloned());
         connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
         connector.set_proxy_config(Some(ProxyConfig::from_env()));
         connector.build()
-    })
+    });
+    SharedHttpClient::new(AnswerLimit(client))
 }
 
 /// The SDK's settings, with everything else from its default chain, credentials included. A request
