@@ -268,7 +268,6 @@ fn s3_cases() -> Vec<Case> {
         ("clock_skew", s3("RequestTimeTooSkewed", ""), "clock", "chrony"),
         ("credentials_rejected", s3("ExpiredToken", ""), "does not accept", "asked for"),
         ("s3_service_error", s3("SlowDown", "SlowDown: reduce"), "at the moment", "tried again"),
-        ("s3_service_error", s3("502", "HTTP status 502"), "HTTP status 502", "tried again"),
         (
             "endpoint_unreachable",
             s3("", "connection refused"),
