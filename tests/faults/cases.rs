@@ -127,7 +127,7 @@ fn hosts() -> Vec<Case> {
         let fault = format!("answers {status}");
         cases.push(Case::new(Place::ImageHost, &fault, inject, Fails(&["status"])));
     }
-    cases.extend(statuses(Place::ImageHost, "", "`status` each time"));
+    cases.extend(statuses(Place::ImageHost, "", |_| "`status` each time"));
     cases.push(Case::new(
         Place::ImageHost,
         "redirects from https to http",
@@ -205,7 +205,7 @@ fn answers_of_the_host() -> Vec<Case> {
              Content-Length: {length}"
         );
         let inject = Inject::Network(Network::Answer(raw(&head, &bytes)));
-        let fault = format!("sends {length} bytes that {coding} makes 256 MiB of");
+        let fault = format!("sends a {coding} that would become 256 MiB");
         Case::new(Place::ImageHost, &fault, inject, Fails(&["not_an_image"]))
     }))
     .chain([Case::new(
@@ -361,11 +361,11 @@ fn answers_of_s3() -> Vec<Case> {
     .map(|(fault, bytes, reasons)| {
         Case::new(Place::S3, fault, Inject::Network(Network::Answer(bytes)), Fails(reasons))
     })
-    .chain(statuses(
-        Place::S3,
-        " without a body",
-        "`s3_service_error` for 500, 502, 503 and 504, `s3_access_denied` for 403, otherwise `unknown`",
-    ))
+    .chain(statuses(Place::S3, " without a body", |from| match from {
+        400 => "`s3_access_denied` for 403, otherwise `unknown`",
+        500 => "`s3_service_error` for 500, 502, 503 and 504, otherwise `unknown`",
+        _ => "`unknown` each time",
+    }))
     .chain([Case::new(
         Place::S3,
         "takes no bytes of a large picture",
@@ -378,11 +378,11 @@ fn answers_of_s3() -> Vec<Case> {
 
 /// All statuses that say that there is no picture or no object: in groups, because each takes the
 /// second that the program pauses after a failure.
-fn statuses(place: Place, how: &str, told: &'static str) -> Vec<Case> {
+fn statuses(place: Place, how: &str, told: fn(u16) -> &'static str) -> Vec<Case> {
     let group = |from: u16| {
         let all = from..=from + 24;
         let fault = format!("answers each status from {from} to {}{how}", all.end());
-        Case::new(place, &fault, Inject::EachStatus(all), FailsEach(told))
+        Case::new(place, &fault, Inject::EachStatus(all), FailsEach(told(from)))
     };
     (400..600).step_by(25).map(group).collect()
 }
