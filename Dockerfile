@@ -17,7 +17,7 @@ WORKDIR /src
 # changes to them do not trigger a rebuild.
 COPY Cargo.toml Cargo.lock build.rs ./
 COPY tests/sandbox/Cargo.toml tests/sandbox/
-RUN mkdir -p benches tests/faults tests/sandbox/src && touch benches/job.rs tests/faults/main.rs tests/sandbox/src/lib.rs
+RUN mkdir -p benches/job tests/faults tests/sandbox/src && touch benches/job/main.rs tests/faults/main.rs tests/sandbox/src/lib.rs
 COPY src src
 
 # The build context has no .git directory, so the commit is an argument.

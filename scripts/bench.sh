@@ -1,21 +1,71 @@
 #!/usr/bin/env bash
-# Measures CPU, memory and time of the release build in a local environment. Requires
-# Linux; takes about three minutes after the build.
+# Measures CPU time, memory and time of the release build, beside what people use
+# instead: boto3, rclone, s5cmd, the AWS CLI and curl.
 #
-#   scripts/bench.sh
+#   scripts/bench.sh                 all cases, in about half an hour after the build
+#   scripts/bench.sh CASE            the cases whose names contain this, such as tls
+#   scripts/bench.sh --write         all cases, into docs/benchmark.md and docs/images
 #
+# Installs the contenders, nginx and an S3 server into .tools/ first. Requires Linux
+# and an idle machine. BENCH_ROUNDS (5) says how often each case is measured, and
+# BENCH_MINUTES (10) how long the job with silence between its ticks runs.
 # docs/benchmark.md explains the results.
 
 # shellcheck source-path=SCRIPTDIR source=lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
+only='' write=''
 case ${1-} in
   -h | --help) usage && exit ;;
+  --write) write=yes ;;
+  -*) die "unknown option $1 (see --help)" ;;
+  *) only=${1-} ;;
 esac
 cd "$root"
 need cargo "install Rust, https://rustup.rs"
+need curl "install it with your system's packages"
 [[ -r /proc/self/status ]] || die "/proc is missing: the benchmark requires Linux"
+run scripts/dev/tools.sh bench
 run cargo build --locked --release --package pod-identity-demo
-# The local environment is not measured, so a fast debug build of it is sufficient.
-run cargo bench --locked --profile dev --package pod-identity-demo --bench job -- \
-  "${CARGO_TARGET_DIR:-$root/target}/release/pod-identity-demo"
+
+readonly results=$root/target/benchmark
+mkdir -p "$results"
+nginx=$(command -v nginx || echo "$root/.tools/bench/bin/nginx")
+export BENCH_PROGRAM=${CARGO_TARGET_DIR:-$root/target}/release/pod-identity-demo
+export BENCH_TOOLS=$root/.tools/bench/bin BENCH_NGINX=$nginx BENCH_S3=$root/.tools/cargo/bin/s3s-fs
+export BENCH_ROUNDS=${BENCH_ROUNDS:-5} BENCH_MINUTES=${BENCH_MINUTES:-10} BENCH_ONLY=$only
+export BENCH_OUTPUT=$results/figures.json
+
+# version COMMAND...: the first number in what it prints.
+version() {
+  "$@" 2>&1 | sed -n '1s/^[^0-9]*\([0-9][^ ,]*\).*/\1/p'
+}
+
+# about: the machine, the versions and the commit, as a list in Markdown.
+about() {
+  local commit
+  commit=$(git rev-parse --short HEAD)
+  [[ -z $(git status --porcelain -- src Cargo.toml Cargo.lock) ]] || commit+=' with changes'
+  echo "- $(date -u +%F), commit $commit, $(nproc) cores of $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n1), $(awk '/MemTotal/ { printf "%.0f", $2 / 1048576 }' /proc/meminfo) GiB of memory, Linux $(uname -r)"
+  echo "- boto3 $("$BENCH_TOOLS/python" -c 'import boto3; print(boto3.__version__)') on Python $(version "$BENCH_TOOLS/python" --version), rclone $(version "$BENCH_TOOLS/rclone" version), s5cmd $(version "$BENCH_TOOLS/s5cmd" version), AWS CLI $(version "$BENCH_TOOLS/aws" --version), curl $(version curl --version), nginx $(version "$nginx" -v), s3s-fs $(version "$BENCH_S3" --version)"
+  echo "- $BENCH_ROUNDS rounds (the start four times as many), interleaved: in each round each contender once"
+}
+
+# The harness is not measured, so a fast debug build of it is sufficient.
+{
+  about
+  cargo bench --locked --profile dev --package pod-identity-demo --bench job
+} | tee "$results/tables.md"
+[[ -z $only ]] || exit 0
+# The charts and the table of goals want all cases.
+goals=$(run "$BENCH_TOOLS/python" benches/job/report.py "$BENCH_OUTPUT" "$results")
+{
+  sed '/^$/,$d' "$results/tables.md"
+  printf '\n%s\n' "$goals"
+  sed -n '/^$/,$p' "$results/tables.md"
+} >"$results/report.md"
+say "The figures are in $BENCH_OUTPUT, the tables in $results/report.md, the charts beside them."
+if [[ -n $write ]]; then
+  run cp "$results"/benchmark-{light,dark}.svg docs/images/
+  run sed -i -e "/<!-- figures: begin -->/r $results/report.md" -e '/<!-- figures: begin -->/,/<!-- figures: end -->/{//!d}' docs/benchmark.md
+fi

@@ -40,6 +40,7 @@ run .tools/image/bin/hadolint Dockerfile
 run .tools/image/bin/actionlint -shellcheck "$bin/shellcheck"
 run .tools/cargo/bin/cargo-deny --all-features check licenses bans sources
 run scripts/dev/cycles.sh
+run scripts/dev/features.sh
 run cargo clippy --locked --workspace --all-targets -- --deny warnings
 (($# == 0)) || { run cargo test --locked --workspace "$@" && exit; }
 

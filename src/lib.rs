@@ -11,6 +11,7 @@
 //! credentials, keeps them fresh for the S3 client, and explains failures. It imports none of the
 //! others.
 
+mod answer_limit;
 mod app;
 mod backoff;
 mod cli;

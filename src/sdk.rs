@@ -16,6 +16,8 @@ use aws_smithy_http_client::{Builder, Connector};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 
+use crate::answer_limit::AnswerLimit;
+
 /// How long S3 may take to answer once it has received a picture or a part.
 const ANSWER_TIME: Duration = Duration::from_mins(1);
 
@@ -23,11 +25,11 @@ const ANSWER_TIME: Duration = Duration::from_mins(1);
 const ATTEMPTS: u32 = 4;
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// The longest time that a picture can take with all timeouts and retries used up: it is fetched,
-/// the last part is sent, and the upload is completed or aborted.
-pub(crate) fn longest_picture(fetch_timeout: Duration) -> Duration {
+/// The longest time that a picture can take with all timeouts and retries of its fetch and of so many
+/// requests to S3 used up, one request after another.
+pub(crate) fn longest_picture(fetch_timeout: Duration, requests: u32) -> Duration {
     let request = (fetch_timeout + ANSWER_TIME + LONGEST_PAUSE).saturating_mul(ATTEMPTS);
-    fetch_timeout + request.saturating_mul(3)
+    fetch_timeout + request.saturating_mul(requests)
 }
 
 /// The region from the environment or the profile.
@@ -42,15 +44,16 @@ pub(crate) fn region() -> io::Result<Option<Region>> {
 }
 
 /// What the SDK's own HTTP client is (`aws_smithy_runtime::client::http`), the environment's proxies
-/// included, but with ring.
+/// included, but with ring, and with a limit for answers.
 fn http_client() -> SharedHttpClient {
-    Builder::new().build_with_connector_fn(|settings, components| {
+    let client = Builder::new().build_with_connector_fn(|settings, components| {
         let mut connector = Connector::builder().tls_provider(Provider::Rustls(CryptoMode::Ring));
         connector.set_connector_settings(settings.cloned());
         connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
         connector.set_proxy_config(Some(ProxyConfig::from_env()));
         connector.build()
-    })
+    });
+    SharedHttpClient::new(AnswerLimit(client))
 }
 
 /// The SDK's settings, with everything else from its default chain, credentials included. A request

@@ -13,6 +13,7 @@
 #   scripts/dev/tools.sh eksctl       eksctl, likewise, with Go       .tools/cluster/bin
 #   scripts/dev/tools.sh kubernetes   Kubernetes, etcd, EKS's webhook .tools/cluster/bin
 #   scripts/dev/tools.sh cluster      both, and on Debian containerd  .tools/cluster/bin
+#   scripts/dev/tools.sh bench        what the benchmark measures     .tools/bench/bin
 #
 # Accepts several sets at once. Does not install again what is already installed.
 # scripts/dev/requirements/ and tests/cluster/modules/ pin the versions. To uninstall, run
@@ -24,6 +25,7 @@
 readonly cargo_deny=0.20.2    # the newest, 2026-11; needs rustc 1.88
 readonly cargo_modules=0.27.0 # the newest that rustc 1.95 builds
 readonly actionlint=1.7.12
+readonly s3s_fs=0.14.1 # the newest that rustc 1.95 builds
 readonly tools=$root/.tools requirements=$root/scripts/dev/requirements
 
 # find_python: prints the first Python that is new enough.
@@ -53,14 +55,18 @@ venv() {
   mv "$folder/stamp.new" "$folder/stamp"
 }
 
-# cargo_tool NAME VERSION: builds a tool from source. Optimises little, because the tool
-# runs for a second but takes minutes to build.
+# cargo_tool NAME VERSION [ARGUMENT...]: builds a tool from source.
 cargo_tool() {
   grep -qsF "\"$1 $2 " "$tools/cargo/.crates.toml" && [[ -x $tools/cargo/bin/$1 ]] && return
   need cargo "install Rust, https://rustup.rs"
-  run env CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-    cargo install --locked --root "$tools/cargo" --version "$2" "$1" ||
+  run cargo install --locked --root "$tools/cargo" --version "$2" "$1" "${@:3}" ||
     die "cargo could not build $1 $2: see the message above"
+}
+
+# quick_tool NAME VERSION: likewise. Optimises little, because the tool runs for a second but takes
+# minutes to build.
+quick_tool() {
+  CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 cargo_tool "$@"
 }
 
 # The linter for workflows, built with the Go that pip installed.
@@ -177,6 +183,22 @@ browser() {
   cp "$lock" "$folder/stamp"
 }
 
+# The system's nginx if it is installed. Otherwise, on Debian and Ubuntu, its package, unpacked, which
+# needs no root.
+nginx() {
+  local folder=$tools/bench/nginx
+  if type -P nginx >/dev/null || "$tools/bench/bin/nginx" -v 2>/dev/null; then return; fi
+  need apt-get "install nginx with your system's packages"
+  ((EUID)) || run apt-get --quiet=2 update || true # a new container has no package lists
+  run rm -rf "$folder"
+  mkdir -p "$folder"
+  (cd "$folder" && run apt-get --quiet=2 --option APT::Sandbox::User=root download nginx) ||
+    die "apt could not fetch nginx: apt-get update, then run this again"
+  dpkg --extract "$folder"/nginx_*.deb "$folder"
+  ln -sf "$folder/usr/sbin/nginx" "$tools/bench/bin/nginx"
+  "$tools/bench/bin/nginx" -v || die "nginx, unpacked into $folder, does not run: install it with your system's packages"
+}
+
 # lock: only one process installs at a time. The lock contains its process ID.
 lock() {
   local holder tries=0
@@ -195,12 +217,12 @@ lock() {
   trap 'exit 143' TERM
 }
 
-(($# > 0)) || die "missing argument: lint, localstack, ministack, manifests, image, containers, browser, deny, modules, eksctl, kubernetes or cluster (see --help)"
+(($# > 0)) || die "missing argument: lint, localstack, ministack, manifests, image, containers, browser, bench, deny, modules, eksctl, kubernetes or cluster (see --help)"
 for set in "$@"; do
   case $set in
     -h | --help) usage && exit ;;
-    lint | localstack | ministack | manifests | image | containers | browser | deny | modules | eksctl | kubernetes | cluster) ;;
-    *) die "unknown set $set: choose lint, localstack, ministack, manifests, image, containers, browser, deny, modules, eksctl, kubernetes or cluster" ;;
+    lint | localstack | ministack | manifests | image | containers | browser | bench | deny | modules | eksctl | kubernetes | cluster) ;;
+    *) die "unknown set $set: choose lint, localstack, ministack, manifests, image, containers, browser, bench, deny, modules, eksctl, kubernetes or cluster" ;;
   esac
 done
 
@@ -214,8 +236,9 @@ for set in "$@"; do
     image) venv image image.txt && actionlint ;;
     containers) containers ;;
     browser) browser ;;
-    deny) cargo_tool cargo-deny "$cargo_deny" ;;
-    modules) cargo_tool cargo-modules "$cargo_modules" ;;
+    bench) venv bench bench.txt && cargo_tool s3s-fs "$s3s_fs" --features binary && nginx ;;
+    deny) quick_tool cargo-deny "$cargo_deny" ;;
+    modules) quick_tool cargo-modules "$cargo_modules" ;;
     eksctl) go_tool eksctl ;;
     kubernetes) kubernetes ;;
     cluster) kubernetes && go_tool eksctl && node ;;

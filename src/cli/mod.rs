@@ -99,7 +99,7 @@ pub(crate) struct Settings {
     #[arg(long, env = "MAX_IMAGE_SIZE", value_name = "SIZE", default_value = "64MiB")]
     max_image_size: String,
 
-    /// How long the whole fetch of a picture may take, retries included
+    /// How long a picture may keep the program waiting for the image host, retries included
     #[arg(long, env = "FETCH_TIMEOUT", value_name = "DURATION", default_value = "60s")]
     fetch_timeout: String,
 

@@ -45,6 +45,8 @@ pub(crate) struct S3Failure {
     pub(crate) region: String,
     /// S3's error code or the HTTP status, if S3 answered.
     pub(crate) code: Option<String>,
+    /// The HTTP status, if S3 answered.
+    pub(crate) status: Option<u16>,
     /// The region in which the bucket is, if S3 says so.
     pub(crate) bucket_region: Option<String>,
     /// Everything in one line.

@@ -13,6 +13,7 @@ use crate::exit::{Exit, Signals};
 use crate::identity::{CHAIN_TIME, Diagnosis, ResolvedBy};
 use crate::sdk::longest_picture;
 use crate::status::{Outcome, Status};
+use crate::upload::most_requests;
 
 pub(crate) struct Job {
     pub(crate) config: Config,
@@ -100,6 +101,7 @@ impl Job {
         let Self { config, attempt, status } = self;
         let mut signal = pin!(signals.next());
         let mut refused = pin!(attempt.credentials.refused());
+        let longest = longest_picture(config.limits.fetch, most_requests(config.limits.size));
         let mut ticks = Ticks::new(config.interval, config.concurrency, config.count);
         // Until the first success, S3 may refuse because a policy has not propagated yet.
         let mut grace = Some(Grace::new(config.startup_grace));
@@ -110,9 +112,7 @@ impl Job {
             status.in_flight(pictures.len());
             let next = ticks.awaited(pictures.len()).then_some(ticks.due);
             status.next_tick(next);
-            status.alive_until(
-                next.unwrap_or_else(|| Instant::now() + longest_picture(config.limits.fetch)),
-            );
+            status.alive_until(next.unwrap_or_else(|| Instant::now() + longest));
             tokio::select! {
                 biased;
                 signal = &mut signal => return Exit::Signalled(signal),

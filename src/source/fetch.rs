@@ -2,10 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use backon::Retryable;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Client, redirect};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
 use super::address_guard::AddressGuard;
@@ -41,7 +40,6 @@ impl Source {
         let client = Client::builder()
             .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(limits.connect)
-            .read_timeout(limits.read)
             .redirect(redirect_policy(guard.clone()))
             .dns_resolver(guard.clone())
             .referer(false)
@@ -59,19 +57,34 @@ impl Source {
             return Err(FetchError::Connect("no image URL is set".to_owned()));
         };
         let deadline = Instant::now() + self.limits.fetch;
+        let mut pauses = pauses(FIRST_PAUSE, LONGEST_PAUSE);
         let mut attempts = 0;
-        let attempt = || {
+        let mut earlier = None;
+        loop {
             attempts += 1;
-            self.attempt(url, attempts, deadline)
-        };
-        attempt
-            .retry(pauses(FIRST_PAUSE, LONGEST_PAUSE))
-            .adjust(|error, backoff| {
-                let pause = error.pause(backoff?)?;
-                tracing::debug!(%error, ?pause, "asking the image host again");
-                (pause < deadline.saturating_duration_since(Instant::now())).then_some(pause)
-            })
-            .await
+            let time_left = deadline.saturating_duration_since(Instant::now());
+            let error = match self.attempt(url, attempts, deadline).await {
+                Ok(picture) => return Ok(picture),
+                Err(error) => error,
+            };
+            // An attempt that had less time than a slow host is given says nothing about the host:
+            // the failure before it does.
+            if let (FetchError::Timeout { .. }, Some(earlier)) = (&error, earlier)
+                && time_left < self.limits.read
+                && Instant::now() >= deadline
+            {
+                return Err(earlier);
+            }
+            let time_left = deadline.saturating_duration_since(Instant::now());
+            match pauses.next().and_then(|backoff| error.pause(backoff)) {
+                Some(pause) if pause < time_left => {
+                    tracing::debug!(%error, ?pause, "asking the image host again");
+                    sleep(pause).await;
+                }
+                _ => return Err(error),
+            }
+            earlier = Some(error);
+        }
     }
 
     async fn attempt(
@@ -81,13 +94,15 @@ impl Source {
         deadline: Instant,
     ) -> Result<Picture, FetchError> {
         self.guard.check_url(url)?;
-        let response = self
-            .client
-            .get(url.clone())
-            .timeout(deadline.saturating_duration_since(Instant::now()))
-            .send()
-            .await
-            .map_err(|error| self.limits.explain(error, deadline, None))?;
+        let time_left = deadline.saturating_duration_since(Instant::now());
+        let answer = self.client.get(url.clone()).send();
+        let response = match timeout(time_left.min(self.limits.read), answer).await {
+            Ok(answer) => answer.map_err(|error| self.limits.explain(error, None))?,
+            Err(_elapsed) => {
+                let time_left = deadline.saturating_duration_since(Instant::now());
+                return Err(self.limits.too_slow(time_left));
+            }
+        };
         let status = response.status();
         if !status.is_success() {
             let retry_after = retry_after(response.headers());

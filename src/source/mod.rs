@@ -5,6 +5,7 @@ mod address_guard;
 mod error;
 mod fetch;
 mod image_kind;
+mod patience;
 mod picture;
 mod tee;
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use url::Url;
 use super::address_guard::AddressRefused;
 use super::error::FetchError;
 use super::image_kind::{EndWatch, ImageKind, SNIFF_LENGTH};
+use super::patience::Patience;
 use super::tee::Tee;
 use crate::errors::{find_cause, innermost};
 
@@ -24,7 +25,7 @@ use crate::errors::{find_cause, innermost};
 pub(crate) struct Limits {
     /// The largest picture, in bytes.
     pub(crate) size: u64,
-    /// For the whole fetch, retries included.
+    /// For all waiting for the image host, retries included.
     pub(crate) fetch: Duration,
     /// For one connection.
     pub(crate) connect: Duration,
@@ -35,12 +36,7 @@ pub(crate) struct Limits {
 impl Limits {
     /// What an error of the HTTP client means. `received` is how many bytes of the body had
     /// arrived, or `None` before the answer.
-    pub(super) fn explain(
-        self,
-        error: reqwest::Error,
-        deadline: Instant,
-        received: Option<u64>,
-    ) -> FetchError {
+    pub(super) fn explain(self, error: reqwest::Error, received: Option<u64>) -> FetchError {
         // The URL's query or user information may be secret, and the caller knows the URL.
         let error = error.without_url();
         if let Some(refused) = find_cause::<AddressRefused>(&error) {
@@ -49,21 +45,24 @@ impl Limits {
         if let Some(refused) = find_cause::<FetchError>(&error) {
             return refused.clone();
         }
-        if error.is_timeout() {
-            let (setting, limit) = if Instant::now() >= deadline {
-                ("--fetch-timeout", self.fetch)
-            } else if error.is_connect() {
-                ("--connect-timeout", self.connect)
-            } else {
-                ("--read-timeout", self.read)
-            };
-            return FetchError::Timeout { setting, limit };
+        if error.is_timeout() && error.is_connect() {
+            return FetchError::Timeout { setting: "--connect-timeout", limit: self.connect };
         }
         let cause = innermost(&error);
         match received {
             Some(received) => FetchError::Broken { received, cause },
             None => FetchError::Connect(cause),
         }
+    }
+
+    /// The error for a host that was waited for in vain, when `left` remains of the whole time.
+    pub(super) fn too_slow(self, left: Duration) -> FetchError {
+        let (setting, limit) = if left.is_zero() {
+            ("--fetch-timeout", self.fetch)
+        } else {
+            ("--read-timeout", self.read)
+        };
+        FetchError::Timeout { setting, limit }
     }
 }
 
@@ -103,7 +102,8 @@ impl Picture {
             return Err(FetchError::TooLarge { limit: limits.size });
         }
         let body = response.into();
-        let mut rest = Download { declared, limits, deadline, body, received: 0, ended: None };
+        let patience = Patience::until(deadline, limits);
+        let mut rest = Download { declared, limits, patience, body, received: 0, ended: None };
         let mut beginning = VecDeque::new();
         let mut first_bytes = Vec::new();
         while first_bytes.len() < SNIFF_LENGTH
@@ -170,6 +170,11 @@ impl Picture {
         next
     }
 
+    /// Nobody waits for the next chunk at the moment: the host is not blamed for that time.
+    pub(crate) fn pause(&mut self) {
+        self.rest.patience.pause();
+    }
+
     /// Says, after the last chunk, how long the picture took from the first request to the last
     /// byte; an error if it is not all there.
     pub(crate) fn finish(&self) -> Result<Duration, FetchError> {
@@ -189,7 +194,7 @@ struct Download {
     /// body that declares a length as well is held to it.
     declared: Option<u64>,
     limits: Limits,
-    deadline: Instant,
+    patience: Patience,
     body: reqwest::Body,
     received: u64,
     /// When the last byte arrived, if it has.
@@ -200,7 +205,11 @@ impl Download {
     /// The next bytes, never empty, or `None` after the last.
     fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, FetchError>>> {
         while self.ended.is_none() {
-            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+            let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
+                return self.patience.poll_end(context).map(|too_slow| Some(Err(too_slow)));
+            };
+            self.patience.pause();
+            match frame {
                 Some(Ok(frame)) => {
                     // A frame is either bytes or trailers, which are of no interest.
                     if let Some(chunk) = frame.into_data().ok().filter(|data| !data.is_empty()) {
@@ -208,7 +217,7 @@ impl Download {
                     }
                 }
                 Some(Err(error)) => {
-                    let error = self.limits.explain(error, self.deadline, Some(self.received));
+                    let error = self.limits.explain(error, Some(self.received));
                     return Poll::Ready(Some(Err(error)));
                 }
                 None => self.ended = Some(Instant::now()),

@@ -41,12 +41,13 @@ impl UploadError {
             return Self::Credentials(none.clone());
         }
         let response = error.raw_response();
-        let status = response.map(|response| response.status().to_string());
+        let status = response.map(|response| response.status().as_u16());
         let region_header =
             response.and_then(|response| response.headers().get("x-amz-bucket-region"));
         let expected_region = || error.message()?.split("expecting '").nth(1)?.split('\'').next();
         Self::S3(Box::new(S3Failure {
-            code: error.code().map(str::to_owned).or(status),
+            code: error.code().map(str::to_owned).or(status.map(|status| status.to_string())),
+            status,
             bucket_region: region_header.or_else(expected_region).map(str::to_owned),
             ..failure(operation, to, explain(error))
         }))

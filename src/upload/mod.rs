@@ -10,4 +10,5 @@ mod uploader;
 
 pub(crate) use destination::{Destination, Place, without_secrets};
 pub(crate) use error::UploadError;
+pub(crate) use multipart::most_requests;
 pub(crate) use uploader::{Uploaded, Uploader};

@@ -167,6 +167,13 @@ impl Object<'_> {
     }
 }
 
+/// How many requests to S3 a picture of `length` bytes takes at most, without retries: those for its
+/// parts, one before them and one after them.
+pub(crate) fn most_requests(length: u64) -> u32 {
+    let parts = length.div_ceil(part_size(length)).min(MAX_PARTS);
+    u32::try_from(parts + 2).unwrap_or(u32::MAX)
+}
+
 /// The smallest size of parts with which [`MAX_PARTS`] suffice for a picture of `length` bytes.
 fn part_size(length: u64) -> u64 {
     length.div_ceil(MAX_PARTS).max(MIN_PART_SIZE)

@@ -172,6 +172,15 @@ struct Reader {
     place: Place,
 }
 
+/// An attempt that ends, whose successor comes after a pause, waits for nothing.
+impl Drop for Reader {
+    fn drop(&mut self) {
+        if let Rest::Arriving(picture) = &mut lock(&self.shared.state).rest {
+            picture.pause();
+        }
+    }
+}
+
 /// What a reading comes to next.
 #[derive(Clone, Copy)]
 enum Place {

@@ -1,5 +1,7 @@
 //! What a case is: a place, a fault, and what the log must say about it.
 
+use std::ops::RangeInclusive;
+
 use sandbox::{Answer, Fault, Network};
 
 use crate::tls::Flaw;
@@ -26,6 +28,17 @@ impl Place {
             Self::Program => "the program itself",
         }
     }
+
+    /// Its name where a heading begins.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::ImageHost => "Image host",
+            Self::S3 => "S3",
+            Self::Agent => "Pod Identity Agent",
+            Self::Sts => "STS",
+            Self::Program => "The program itself",
+        }
+    }
 }
 
 /// What is done to the place.
@@ -43,9 +56,14 @@ pub enum Inject {
     Certificate(Flaw),
     /// The place has a name that does not exist: for good.
     NoName,
+    /// The image host is reached over TLS, and redirects to plain HTTP.
+    Downgrade,
+    /// The image host or S3 answers each of these statuses, one after another.
+    EachStatus(RangeInclusive<u16>),
     /// S3 and STS revoke all credentials while a picture is on its way.
     Revoked,
-    /// The program may open no more files.
+    /// The program may open no more files, and has no connection to the place: the image host and S3
+    /// if the place is the program itself.
     NoFiles,
     /// A signal arrives at this stage.
     Signal(Stage, Ending),
@@ -73,6 +91,8 @@ pub enum Ending {
 pub enum Expect {
     /// An upload or a refresh fails, for one of these reasons or diagnoses.
     Fails(&'static [&'static str]),
+    /// Uploads fail for several reasons, in these words.
+    FailsEach(&'static str),
     /// Nothing: it is repeated, or no harm.
     Masked,
     /// The program ends as the signal asks.
@@ -83,6 +103,8 @@ pub enum Expect {
 pub enum Size {
     /// One request to S3 suffices.
     Small,
+    /// One request suffices, but no buffer of a connection holds it.
+    Large,
     /// A multipart upload is needed.
     Parts,
 }
@@ -102,9 +124,16 @@ impl Case {
         Self { place, fault: fault.to_owned(), inject, size: Size::Small, expect }
     }
 
-    pub fn in_parts(mut self) -> Self {
-        self.size = Size::Parts;
+    pub fn sized(mut self, size: Size) -> Self {
+        self.size = size;
         self
+    }
+
+    /// Whether the program must be impatient, so that the case takes seconds: only where the fault
+    /// is that the image host is slow. In all other cases a machine that stalls for seconds must
+    /// not look like a slow host.
+    pub fn is_about_time(&self) -> bool {
+        self.expect == Expect::Fails(&["timeout"])
     }
 
     pub fn name(&self) -> String {

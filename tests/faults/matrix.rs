@@ -30,7 +30,7 @@ fn matrix(cases: &[Case]) -> String {
     let mut text = String::new();
     for place in Place::ALL {
         let own: Vec<_> = cases.iter().filter(|case| case.place == place).collect();
-        let _ = writeln!(text, "\n### The {}: {} cases\n", place.name(), own.len());
+        let _ = writeln!(text, "\n### {}: {} cases\n", place.title(), own.len());
         let _ = writeln!(text, "| fault | the log says |\n|---|---|");
         for case in own {
             let told = match &case.expect {
@@ -38,8 +38,10 @@ fn matrix(cases: &[Case]) -> String {
                     let ids: Vec<_> = ids.iter().map(|id| format!("`{id}`")).collect();
                     ids.join(" or ")
                 }
+                Expect::FailsEach(words) => (*words).to_owned(),
                 Expect::Masked => "no failure".to_owned(),
-                Expect::Ends => "`ended`, or nothing after SIGKILL".to_owned(),
+                Expect::Ends if case.fault.starts_with("SIGKILL") => "nothing more".to_owned(),
+                Expect::Ends => "`ended`".to_owned(),
             };
             let _ = writeln!(text, "| {} | {told} |", case.fault);
         }

@@ -13,8 +13,32 @@ use tokio::time::{Instant, sleep};
 
 pub struct Program {
     child: Child,
-    lines: Arc<Mutex<Vec<String>>>,
+    output: Arc<Mutex<Output>>,
     readers: Vec<JoinHandle<()>>,
+}
+
+/// What the program has written.
+#[derive(Clone, Default)]
+pub struct Output {
+    pub lines: Vec<String>,
+    /// The lines for people: all but those of the levels `DEBUG` and `TRACE`.
+    pub events: Vec<Value>,
+}
+
+impl Output {
+    fn add(&mut self, line: String) {
+        let for_people =
+            ["INFO", "WARN", "ERROR"].iter().any(|level| line.contains(&format!("\"{level}\"")));
+        if for_people && let Ok(event) = serde_json::from_str(&line) {
+            self.events.push(event);
+        }
+        self.lines.push(line);
+    }
+
+    /// The events with this message.
+    pub fn events(&self, message: &str) -> impl Iterator<Item = &Value> {
+        self.events.iter().filter(move |event| event["message"] == message)
+    }
 }
 
 /// What the operating system has given to the program.
@@ -28,25 +52,21 @@ impl Program {
     pub fn start(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.kill_on_drop(true).spawn().expect("the program starts");
-        let lines = Arc::default();
+        let output = Arc::default();
         let readers = vec![
-            collect(child.stdout.take().expect("piped"), Arc::clone(&lines)),
-            collect(child.stderr.take().expect("piped"), Arc::clone(&lines)),
+            collect(child.stdout.take().expect("piped"), Arc::clone(&output)),
+            collect(child.stderr.take().expect("piped"), Arc::clone(&output)),
         ];
-        Self { child, lines, readers }
+        Self { child, output, readers }
     }
 
-    pub fn lines(&self) -> Vec<String> {
-        self.lines.lock().expect("no panic").clone()
-    }
-
-    /// The log events with this message so far.
-    pub fn events(&self, message: &str) -> Vec<Value> {
-        events(&self.lines(), message)
+    /// The events so far.
+    pub fn events(&self) -> Vec<Value> {
+        self.output.lock().expect("no panic").events.clone()
     }
 
     pub fn uploaded(&self) -> usize {
-        self.events("uploaded").len()
+        self.output.lock().expect("no panic").events("uploaded").count()
     }
 
     pub fn has_ended(&mut self) -> bool {
@@ -77,8 +97,23 @@ impl Program {
         Held { files, memory: pages * 4096 }
     }
 
+    /// Forgets the peak of its memory so far.
+    pub fn reset_peak(&self) {
+        let file = format!("/proc/{}/clear_refs", self.id().as_raw_nonzero());
+        std::fs::write(file, "5").expect("the peak can be reset");
+    }
+
+    /// The most memory that it has had at a time since then, in bytes.
+    pub fn peak(&self) -> u64 {
+        let file = format!("/proc/{}/status", self.id().as_raw_nonzero());
+        let status = std::fs::read_to_string(file).unwrap_or_default();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes = peak.and_then(|peak| peak.trim().trim_end_matches(" kB").parse().ok());
+        kilobytes.map_or(0, |kilobytes: u64| kilobytes * 1024)
+    }
+
     /// Waits until the program has ended: its exit code, or `None` after a signal, and its output.
-    pub async fn end(mut self, within: Duration) -> Result<(Option<i32>, Vec<String>), String> {
+    pub async fn end(mut self, within: Duration) -> Result<(Option<i32>, Output), String> {
         let status = tokio::time::timeout(within, self.child.wait()).await;
         if status.is_err() {
             let _ = self.child.start_kill();
@@ -86,27 +121,22 @@ impl Program {
         for reader in self.readers {
             let _ = reader.await;
         }
-        let lines = self.lines.lock().expect("no panic").clone();
+        let output = std::mem::take(&mut *self.output.lock().expect("no panic"));
         let status = status.map_err(|_| format!("it did not end within {within:?}"))?;
-        Ok((status.map_err(|error| error.to_string())?.code(), lines))
+        Ok((status.map_err(|error| error.to_string())?.code(), output))
     }
 }
 
 fn collect(
     from: impl AsyncRead + Unpin + Send + 'static,
-    to: Arc<Mutex<Vec<String>>>,
+    to: Arc<Mutex<Output>>,
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut lines = BufReader::new(from).lines();
         while let Ok(Some(line)) = lines.next_line().await {
-            to.lock().expect("no panic").push(line);
+            to.lock().expect("no panic").add(line);
         }
     })
-}
-
-pub fn events(lines: &[String], message: &str) -> Vec<Value> {
-    let events = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    events.filter(|event| event["message"] == message).collect()
 }
 
 /// Waits until `condition` holds, by checking it repeatedly.

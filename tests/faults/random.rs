@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::case::{Case, Expect, Inject, Place, Size};
 use crate::program::{Program, until};
-use crate::run::{TIMEOUT, World, heal, inject};
+use crate::run::{Patience, TIMEOUT, World, heal, inject};
 
 /// How many times two faults are injected at most, and for how long: after some faults, the job
 /// waits for a minute.
@@ -27,7 +27,8 @@ pub async fn run(seed: u64, cases: Vec<Case>) -> Result<(), String> {
     let cases: Vec<_> = cases.into_iter().filter(is_short).collect();
     // Credentials that end every few seconds are part of it.
     let world = World::start(Duration::from_secs(6)).await;
-    let mut program = Program::start(world.program("/x?kind=png&width=64&height=64", false, ""));
+    let command = world.program("/x?kind=png&width=64&height=64", false, Patience::Short);
+    let mut program = Program::start(command);
     until("the first picture is stored", TIMEOUT, || program.uploaded() > 0).await?;
     let started = Instant::now();
     for round in 0..ROUNDS {
@@ -50,11 +51,11 @@ pub async fn run(seed: u64, cases: Vec<Case>) -> Result<(), String> {
         }
     }
     program.signal(Signal::TERM);
-    let (code, lines) = program.end(TIMEOUT).await?;
+    let (code, output) = program.end(TIMEOUT).await?;
     if code != Some(143) {
         return Err(format!("the exit code is {code:?}"));
     }
-    world.check(&lines, false).await
+    world.check(&output, false).await
 }
 
 /// Whether the fault can come and go within a tick of a small picture.

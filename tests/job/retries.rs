@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use sandbox::Fault;
+use sandbox::{Fault, Network, Wire};
+use tokio::time::sleep;
 
-use crate::harness::World;
+use crate::harness::{Finished, World, until};
 
 #[tokio::test]
 async fn a_fetch_with_a_transient_failure_is_retried() {
@@ -45,6 +46,19 @@ async fn a_retry_after_beyond_the_fetch_timeout_fails_the_picture_at_once() {
         assert_eq!(done.events("upload failed")[0]["reason"], "status");
         assert_eq!(world.sandbox.images.requests().len(), 1, "{after}");
     }
+}
+
+#[tokio::test]
+async fn an_attempt_that_the_fetch_timeout_cuts_short_does_not_hide_the_failure_before_it() {
+    let world = World::new().await;
+    // The first request gets no answer, and the second one waits for longer than is left.
+    let job = world
+        .job("/x?refuse=1&delay=60s", "--fetch-timeout 3s --read-timeout 20s --interval 1h")
+        .start();
+    let failed = job.event("upload failed").await;
+    assert_eq!(failed["reason"], "connect", "{failed}");
+    assert_eq!(world.sandbox.images.requests().len(), 2);
+    job.terminate().await.expect(143);
 }
 
 #[tokio::test]
@@ -100,6 +114,38 @@ async fn an_upload_that_fails_half_way_is_retried_with_the_same_bytes() {
 #[tokio::test]
 async fn an_upload_that_fails_while_the_picture_arrives_is_retried_with_the_same_bytes() {
     recovers("/x?size=200KB&drip=16KiB%2C20", "PutObject", Fault::ResetAfter(50_000)).await;
+}
+
+/// A job whose only picture has arrived in part when S3 has taken no bytes for longer than the fetch
+/// timeout. After that, S3 is like `network`.
+async fn stalled(network: Network) -> Finished {
+    let world = World::new().await;
+    let wire = Wire::start(world.sandbox.s3.address()).await.expect("a port");
+    wire.set(Network::Deaf).await.expect("a port");
+    let fetch_timeout = Duration::from_secs(2);
+    let job = world
+        .job("/x?size=7MiB", "--fetch-timeout 2s --interval 1h")
+        .env("AWS_ENDPOINT_URL_S3", format!("http://{}", wire.address()))
+        .start();
+    until("the picture is fetched", || !world.sandbox.images.requests().is_empty()).await;
+    sleep(fetch_timeout + Duration::from_secs(1)).await;
+    wire.set(network).await.expect("the port is free");
+    tokio::select! {
+        _ = job.event("uploaded") => {}
+        _ = job.event("upload failed") => {}
+    }
+    job.terminate().await.expect(143)
+}
+
+#[tokio::test]
+async fn an_s3_that_stalls_beyond_the_fetch_timeout_does_not_make_the_image_host_slow() {
+    let done = stalled(Network::Good).await;
+    assert_eq!(done.events("uploaded").len(), 1, "the picture was there to be read");
+
+    let done = stalled(Network::Refuse).await;
+    let failed = &done.events("upload failed")[0];
+    assert_eq!(failed["reason"], "s3", "{failed}");
+    assert_eq!(failed["diagnosis"], "endpoint_unreachable", "{failed}");
 }
 
 #[tokio::test]

@@ -80,14 +80,11 @@ pub(super) const CAUSES: &[Cause] = &[
         ))
     }),
     Cause::new("s3_service_error", Wait, |e| {
-        let s3 = e.s3(&[
-            "SlowDown",
-            "ServiceUnavailable",
-            "InternalError",
-            "RequestTimeout",
-            "503",
-            "500",
-        ])?;
+        // A gateway or a load balancer in front of S3 answers with a status, and no code of S3.
+        let Failure::S3(s3) = &e.failure else { return None };
+        let codes = ["SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout"];
+        let is_code = s3.code.as_deref().is_some_and(|code| codes.contains(&code));
+        (is_code || matches!(s3.status, Some(500 | 502..=504))).then_some(())?;
         Some(explanation(
             format!("S3 cannot serve the request at the moment: {}", s3.text),
             "nothing: the upload is tried again; if SlowDown continues, spread the load over more \

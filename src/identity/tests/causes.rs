@@ -47,6 +47,14 @@ fn each_kind_of_policy_that_denies_has_its_own_fix() {
 }
 
 #[test]
+fn a_gateway_in_front_of_s3_that_fails_is_told_by_its_status() {
+    for status in ["500", "502", "503", "504"] {
+        assert_eq!(diagnose(&s3(status, "HTTP status")).id, "s3_service_error", "{status}");
+    }
+    assert_eq!(diagnose(&s3("501", "HTTP status")).id, "unknown");
+}
+
+#[test]
 fn an_agent_without_an_answer_of_eks_auth_is_told() {
     let diagnosis = diagnose(&refusal(500, "[]"));
     assert_eq!(diagnosis.id, "agent_service_error");

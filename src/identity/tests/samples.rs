@@ -113,6 +113,7 @@ pub(super) fn s3(code: &str, text: &str) -> Evidence {
             endpoint: Some("http://127.0.0.1:1".to_owned()),
             region: "us-east-1".to_owned(),
             code: Some(code.to_owned()).filter(|code| !code.is_empty()),
+            status: code.parse().ok(),
             bucket_region: Some("eu-west-1".to_owned()),
             text: text.to_owned(),
         })),

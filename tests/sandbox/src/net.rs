@@ -18,11 +18,14 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
 /// How long [`linger`] continues to read from an answered connection.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 1024;
 
 /// A server on one address. Dropping it closes the listener and
 /// every connection.
@@ -30,6 +33,9 @@ pub(crate) struct Server {
     address: SocketAddr,
     serve: Arc<Serve>,
     running: Mutex<Running>,
+    /// While the server is closed: its port, at which nothing listens, so that
+    /// no other process takes it.
+    reserved: Mutex<Option<TcpSocket>>,
 }
 
 /// Serves one connection until it ends.
@@ -60,7 +66,7 @@ impl Server {
         let address = listener.local_addr()?;
         let serve: Arc<Serve> = Arc::new(move |stream| Box::pin(serve(stream)));
         let running = Mutex::new(Running::new(listener, Arc::clone(&serve)));
-        Ok(Self { address, serve, running })
+        Ok(Self { address, serve, running, reserved: Mutex::default() })
     }
 
     /// The address of the listener.
@@ -71,11 +77,16 @@ impl Server {
     /// Stops listening, and ends the open connections.
     pub(crate) fn close(&self) {
         lock(&self.running).stop();
+        *lock(&self.reserved) = reserve(self.address).ok();
     }
 
     /// Listens again, on the same address, after [`Server::close`].
     pub(crate) async fn open(&self) -> io::Result<()> {
-        let listener = TcpListener::bind(self.address).await?;
+        let reserved = lock(&self.reserved).take();
+        let listener = match reserved {
+            Some(socket) => socket.listen(BACKLOG)?,
+            None => TcpListener::bind(self.address).await?,
+        };
         *lock(&self.running) = Running::new(listener, Arc::clone(&self.serve));
         Ok(())
     }
@@ -85,6 +96,15 @@ impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
     }
+}
+
+/// Binds the address without listening, so that connections are refused.
+fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // As listeners have it: connections of the last one may not be gone yet.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 /// The listener, and the task that accepts connections from it.

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -37,6 +39,8 @@ pub enum Network {
     /// It is a black hole: it accepts connections and everything that is sent,
     /// and passes nothing on.
     BlackHole,
+    /// It accepts connections, and takes nothing that is sent.
+    Deaf,
     /// It passes requests on, and stops passing answers on after this many bytes.
     Stall(u64),
     /// It passes everything on, but the first byte only after this time.
@@ -56,6 +60,8 @@ pub struct Wire {
     server: Server,
     /// What it is like now. Open connections end when it changes.
     network: watch::Sender<Network>,
+    /// Bytes passed on so far, in both directions.
+    passed: Arc<AtomicU64>,
 }
 
 impl Wire {
@@ -66,26 +72,34 @@ impl Wire {
     /// A port cannot be bound.
     pub async fn start(to: SocketAddr) -> io::Result<Self> {
         let network = watch::Sender::new(Network::Good);
-        let shared = network.clone();
+        let passed = Arc::default();
+        let (shared, counter) = (network.clone(), Arc::clone(&passed));
         let server = Server::start(move |client| {
             let mut changes = shared.subscribe();
+            let passed = Arc::clone(&counter);
             async move {
                 let network = changes.borrow_and_update().clone();
                 // A connection that breaks is what this proxy is for.
                 tokio::select! {
-                    _ = converse(client, to, network) => {}
+                    _ = converse(client, to, network, &passed) => {}
                     _ = changes.changed() => {}
                 }
             }
         })
         .await?;
-        Ok(Self { server, network })
+        Ok(Self { server, network, passed })
     }
 
     /// The address of the proxy.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.server.address()
+    }
+
+    /// The number of bytes passed on so far, in both directions.
+    #[must_use]
+    pub fn passed(&self) -> u64 {
+        self.passed.load(Ordering::SeqCst)
     }
 
     /// Changes the network, and ends the open connections.
@@ -117,7 +131,12 @@ impl Wire {
     }
 }
 
-async fn converse(mut client: TcpStream, to: SocketAddr, network: Network) -> io::Result<()> {
+async fn converse(
+    mut client: TcpStream,
+    to: SocketAddr,
+    network: Network,
+    counter: &AtomicU64,
+) -> io::Result<()> {
     match &network {
         Network::Refuse => return Ok(()),
         Network::ResetRequest(bytes) => {
@@ -125,6 +144,7 @@ async fn converse(mut client: TcpStream, to: SocketAddr, network: Network) -> io
             net::reset(client);
             return Ok(());
         }
+        Network::Deaf => return std::future::pending().await,
         Network::BlackHole => return discard(&mut client, u64::MAX).await,
         Network::Answer(bytes) => {
             head(&mut client).await?;
@@ -142,12 +162,17 @@ async fn converse(mut client: TcpStream, to: SocketAddr, network: Network) -> io
         Network::SlowStart(time) => sleep(*time).await,
         _ => {}
     }
-    pass(client, to, &network).await
+    pass(client, to, &network, counter).await
 }
 
 /// Passes requests and answers on, until the connection ends or the network
 /// ends it.
-async fn pass(mut client: TcpStream, to: SocketAddr, network: &Network) -> io::Result<()> {
+async fn pass(
+    mut client: TcpStream,
+    to: SocketAddr,
+    network: &Network,
+    counter: &AtomicU64,
+) -> io::Result<()> {
     let mut server = TcpStream::connect(to).await?;
     let (mut request, mut answer) = (vec![0; BUFFER], vec![0; BUFFER]);
     let limit = match network {
@@ -161,7 +186,10 @@ async fn pass(mut client: TcpStream, to: SocketAddr, network: &Network) -> io::R
         tokio::select! {
             length = client.read(&mut request) => match length? {
                 0 => return Ok(()),
-                length => server.write_all(&request[..length]).await?,
+                length => {
+                    server.write_all(&request[..length]).await?;
+                    counter.fetch_add(length as u64, Ordering::SeqCst);
+                }
             },
             length = server.read(&mut answer[..piece]), if passed < limit || limit == 0 => {
                 let length = length?;
@@ -171,6 +199,7 @@ async fn pass(mut client: TcpStream, to: SocketAddr, network: &Network) -> io::R
                 let allowed = usize::try_from(limit - passed).map_or(length, |left| left.min(length));
                 client.write_all(&answer[..allowed]).await?;
                 passed += allowed as u64;
+                counter.fetch_add(allowed as u64, Ordering::SeqCst);
                 match network {
                     Network::ResetAnswer(_) if passed == limit => {
                         // The bytes would be lost with the reset if they were still on their way.

@@ -1,0 +1,73 @@
+//! The figures: medians with their spread.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// The median of several runs, the least and the most.
+#[derive(Clone, Copy, Serialize)]
+pub struct Figure {
+    pub median: f64,
+    pub least: f64,
+    pub most: f64,
+}
+
+impl Figure {
+    /// `None` without runs.
+    pub fn of(runs: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut runs: Vec<f64> = runs.into_iter().collect();
+        runs.sort_by(f64::total_cmp);
+        let (least, most) = (*runs.first()?, *runs.last()?);
+        Some(Self { median: runs[runs.len() / 2], least, most })
+    }
+}
+
+/// The unit of a figure, which says how it is written.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    Milliseconds,
+    Seconds,
+    Mebibytes,
+    Megabytes,
+    PerSecond,
+    Count,
+}
+
+impl Unit {
+    /// The figure's median and its spread.
+    pub fn text(self, figure: Figure) -> String {
+        let Figure { median, least, most } = figure;
+        let number = |value: f64| match self {
+            Self::Milliseconds if value < 10.0 => format!("{value:.2}"),
+            Self::Seconds => format!("{value:.2}"),
+            Self::Milliseconds | Self::Mebibytes | Self::Megabytes => format!("{value:.1}"),
+            Self::PerSecond | Self::Count => format!("{value:.0}"),
+        };
+        let unit = match self {
+            Self::Milliseconds => " ms",
+            Self::Seconds => " s",
+            Self::Mebibytes => " MiB",
+            Self::Megabytes => " MB",
+            Self::PerSecond => " /s",
+            Self::Count => "",
+        };
+        let median = number(median);
+        let (least, most) = (number(least), number(most));
+        if least == most {
+            format!("{median}{unit}")
+        } else {
+            format!("{median}{unit} ({least}–{most})")
+        }
+    }
+}
+
+pub fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// A process is smaller than 2^52 bytes.
+#[expect(clippy::cast_precision_loss, reason = "a process is smaller than 2^52 bytes")]
+pub fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / 1_048_576.0
+}

@@ -1,0 +1,54 @@
+//! A running job, whose log is read while it runs.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// Ends when it is dropped.
+pub struct Job {
+    child: Child,
+    events: Receiver<Value>,
+}
+
+impl Job {
+    pub fn start(mut command: Command) -> Self {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        let log = BufReader::new(child.stderr.take().expect("piped"));
+        let (send, events) = channel();
+        thread::spawn(move || {
+            let lines = log.lines().map_while(std::io::Result::ok);
+            for event in lines.filter_map(|line| serde_json::from_str(&line).ok()) {
+                if send.send(event).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { child, events }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The next event that `find` finds something in.
+    pub fn next<T>(&self, find: impl Fn(&Value) -> Option<T>) -> T {
+        loop {
+            let event = self.events.recv_timeout(Duration::from_mins(2)).expect("an event");
+            assert_ne!(event["level"], "ERROR", "{event}");
+            if let Some(found) = find(&event) {
+                return found;
+            }
+        }
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        let _ = self.child.kill().and_then(|()| self.child.wait());
+    }
+}

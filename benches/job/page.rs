@@ -1,0 +1,96 @@
+//! What the page costs.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use crate::cases::{Column, Result};
+use crate::figures::{Figure, Unit, mebibytes, milliseconds};
+use crate::job::Job;
+use crate::measure::{self, sample};
+use crate::peers::{Peer, Programs, Task};
+use crate::servers::{SMALL, Servers, Way};
+
+/// As many viewers as the server keeps.
+const VIEWERS: usize = 256;
+
+/// Without the page, with it, and with viewers who only listen.
+pub fn measure(rounds: usize, programs: &Programs, servers: &Servers) -> Vec<Result> {
+    let task = Task {
+        way: Way::Plain,
+        picture: SMALL,
+        pictures: 1000,
+        at_once: 1,
+        interval: Duration::ZERO,
+    };
+    let with_page = |task, page: &str| {
+        let mut command = programs.command(Peer::Ours, task, servers);
+        command.env("PAGE", page);
+        command
+    };
+    let names = ["off", "on"];
+    let mut costs = [vec![], vec![]];
+    for _ in 0..rounds {
+        for (page, costs) in names.iter().zip(&mut costs) {
+            costs.push(measure::run(&with_page(task, page)).unwrap_or_else(|why| panic!("{why}")));
+            servers.take(SMALL.1);
+        }
+    }
+    let rows = names.iter().zip(&costs).map(|(page, costs)| {
+        let cpu = costs.iter().map(|cost| milliseconds(cost.cpu) / f64::from(task.pictures));
+        let peak = costs.iter().map(|cost| mebibytes(cost.peak));
+        let figures = [Figure::of(cpu), Figure::of(peak)];
+        (format!("PAGE={page}"), figures.map(|figure| figure.expect("a round")).to_vec())
+    });
+    let column = |column: Column| (column.name(), column.unit(SMALL.1));
+    let nobody = Result {
+        id: "page".to_owned(),
+        title: "The page, nobody looking, 200 KB pictures, plain HTTP".to_owned(),
+        columns: vec![column(Column::CpuPerPicture), column(Column::Peak)],
+        compares: true,
+        rows: rows.collect(),
+    };
+    let slowly = Task { pictures: 60, interval: Duration::from_millis(500), ..task };
+    vec![nobody, viewers(with_page(slowly, "on"), servers)]
+}
+
+/// A picture each half second, without and with viewers.
+fn viewers(command: Command, servers: &Servers) -> Result {
+    let seconds = 10;
+    let job = Job::start(command);
+    let address = job.next(|event| event["address"].as_str().map(str::to_owned));
+    let uploaded = || job.next(|event| (event["message"] == "uploaded").then_some(()));
+    // Until all pictures that are kept are there.
+    (0..20).for_each(|_| uploaded());
+    let mut rows = Vec::new();
+    let before = sample(job.id());
+    let mut streams = Vec::new();
+    for viewers in [0, VIEWERS] {
+        while streams.len() < viewers {
+            let mut stream = TcpStream::connect(&address).expect("a connection");
+            stream.write_all(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
+            // One after another: more than 32 requests at the same time are too many.
+            stream.read_exact(&mut [0]).expect("an answer");
+            streams.push(thread::spawn(move || std::io::copy(&mut stream, &mut std::io::sink())));
+        }
+        let begun = sample(job.id());
+        (0..2 * seconds).for_each(|_| uploaded());
+        let now = sample(job.id());
+        assert!(streams.iter().all(|stream| !stream.is_finished()), "a viewer was sent away");
+        let cpu = milliseconds(now.cpu.saturating_sub(begun.cpu));
+        let more = mebibytes(now.resident.saturating_sub(before.resident));
+        let figures = [cpu, more].map(|figure| Figure::of([figure]).expect("one"));
+        rows.push((format!("{viewers} viewers"), figures.to_vec()));
+    }
+    drop(job);
+    servers.take(SMALL.1);
+    Result {
+        id: "viewers".to_owned(),
+        title: "Viewers of the page who only listen, a picture of 200 KB every 500 ms".to_owned(),
+        columns: vec![("CPU in 10 s", Unit::Milliseconds), ("RSS above none", Unit::Mebibytes)],
+        compares: false,
+        rows,
+    }
+}

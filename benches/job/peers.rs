@@ -1,0 +1,168 @@
+//! The contenders: this program, and what people use instead, each with its best settings.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::servers::{ACCESS_KEY, BUCKET, SECRET_KEY, Servers, Way};
+
+/// A contender.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    Ours,
+    /// Streams.
+    Boto3,
+    /// Reads each picture whole, then puts it.
+    Boto3Whole,
+    Rclone,
+    S5cmd,
+    AwsCli,
+    Curl,
+}
+
+impl Peer {
+    pub const ALL: [Self; 7] = [
+        Self::Ours,
+        Self::Boto3,
+        Self::Boto3Whole,
+        Self::Rclone,
+        Self::S5cmd,
+        Self::AwsCli,
+        Self::Curl,
+    ];
+
+    /// Those who do not need the picture in memory.
+    pub const STREAMING: [Self; 6] =
+        [Self::Ours, Self::Boto3, Self::Rclone, Self::S5cmd, Self::AwsCli, Self::Curl];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "pod-identity-demo",
+            Self::Boto3 => "boto3 upload_fileobj",
+            Self::Boto3Whole => "boto3 put_object",
+            Self::Rclone => "rclone copyurl",
+            Self::S5cmd => "curl | s5cmd pipe",
+            Self::AwsCli => "curl | aws s3 cp -",
+            Self::Curl => "curl | curl, unsigned",
+        }
+    }
+
+    /// Whether one process takes many pictures.
+    pub const fn is_one_process(self) -> bool {
+        matches!(self, Self::Ours | Self::Boto3 | Self::Boto3Whole | Self::Rclone)
+    }
+}
+
+/// What a contender has to do.
+#[derive(Clone, Copy)]
+pub struct Task {
+    pub way: Way,
+    /// The picture's path at the image host, and its length.
+    pub picture: (&'static str, u64),
+    pub pictures: u32,
+    pub at_once: u32,
+    /// Seconds between the pictures of this program; the others make no pause.
+    pub interval: Duration,
+}
+
+/// The programs.
+pub struct Programs {
+    pub ours: PathBuf,
+    /// The folder of rclone, s5cmd, aws and a Python with boto3.
+    pub tools: PathBuf,
+}
+
+impl Programs {
+    /// The command with which a contender does a task.
+    pub fn command(&self, peer: Peer, task: Task, servers: &Servers) -> Command {
+        let url = servers.picture(task.way, task.picture.0);
+        let endpoint = servers.endpoint(task.way);
+        let (pictures, at_once) = (task.pictures.to_string(), task.at_once.to_string());
+        let tool = |name: &str| self.tools.join(name);
+        let (aws, s5cmd) = (tool("aws"), tool("s5cmd"));
+        let mut command = match peer {
+            Peer::Ours => {
+                let mut command = Command::new(&self.ours);
+                command
+                    .args(["--count", &pictures, "--concurrency", &at_once])
+                    .arg(format!("--interval={}ms", task.interval.as_millis()))
+                    .args(["--max-image-size", "2GiB", "--log-format", "json"])
+                    .env("IMAGE_URL", &url)
+                    .env("S3_BUCKET_NAME", BUCKET)
+                    .env("ALLOW_PRIVATE_SOURCE", "true")
+                    // Health and metrics as usual; the page has measurements of its own.
+                    .env("LISTEN_ADDR", "127.0.0.1:0")
+                    .env("PAGE", "off");
+                command
+            }
+            Peer::Boto3 | Peer::Boto3Whole => {
+                let mut command = Command::new(tool("python"));
+                let script =
+                    Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/job/boto3_peer.py");
+                let how = if peer == Peer::Boto3 { "upload_fileobj" } else { "put_object" };
+                command.arg(script).args([how, &url, BUCKET, &pictures, &at_once]);
+                command
+            }
+            Peer::Rclone => {
+                let mut command = Command::new(tool("rclone"));
+                command.args(["copyurl", "--no-check-certificate=false", "--ca-cert"]);
+                command.arg(servers.bundle()).args(["--transfers", &at_once]);
+                command.args(["--s3-no-check-bucket", "--s3-no-head"]);
+                if task.pictures == 1 {
+                    command.arg(&url).arg(format!("s3:{BUCKET}/1.jpg"));
+                } else {
+                    let list = servers.list(&url, task.pictures);
+                    command.arg("--urls").arg(list).arg(format!("s3:{BUCKET}"));
+                }
+                command
+                    .env("RCLONE_CONFIG_S3_TYPE", "s3")
+                    .env("RCLONE_CONFIG_S3_PROVIDER", "Other")
+                    .env("RCLONE_CONFIG_S3_ENV_AUTH", "true")
+                    .env("RCLONE_CONFIG_S3_ENDPOINT", &endpoint)
+                    .env("RCLONE_CONFIG", servers.empty());
+                command
+            }
+            Peer::S5cmd => {
+                let s5cmd = s5cmd.display();
+                let pipe = format!("{s5cmd} pipe -c 2 -p 8 s3://{BUCKET}/$i.jpg");
+                pipeline(&url, &pipe, task.pictures)
+            }
+            Peer::AwsCli => {
+                let aws = aws.display();
+                let copy = format!("{aws} s3 cp --only-show-errors - s3://{BUCKET}/$i.jpg");
+                pipeline(&url, &copy, task.pictures)
+            }
+            Peer::Curl => {
+                let to = servers.unsigned(task.way);
+                pipeline(&url, &format!("curl -sSf -T - {to}$i.jpg"), task.pictures)
+            }
+        };
+        command
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("HOME", "/nonexistent")
+            .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+            .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+            .env("AWS_REGION", "us-east-1")
+            .env("AWS_DEFAULT_REGION", "us-east-1")
+            .env("AWS_ENDPOINT_URL_S3", &endpoint)
+            // s5cmd's name for it.
+            .env("S3_ENDPOINT_URL", &endpoint)
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("AWS_CONFIG_FILE", servers.empty())
+            .env("AWS_SHARED_CREDENTIALS_FILE", servers.empty())
+            .env("SSL_CERT_FILE", servers.bundle())
+            .env("AWS_CA_BUNDLE", servers.bundle())
+            .env("CURL_CA_BUNDLE", servers.bundle());
+        command
+    }
+}
+
+/// A shell that passes the picture from curl to `to`, once for each picture, numbered `$i`.
+fn pipeline(url: &str, to: &str, pictures: u32) -> Command {
+    let mut command = Command::new("/bin/bash");
+    let script = format!(
+        "set -eo pipefail; for ((i = 0; i < {pictures}; i++)); do curl -sSf {url} | {to}; done"
+    );
+    command.args(["-c", &script]);
+    command
+}

@@ -1,0 +1,129 @@
+"""Draws the charts of the benchmark, and prints the table of goals: report.py FIGURES FOLDER
+
+FIGURES is the file in JSON that the benchmark wrote. The charts go to FOLDER as benchmark-light.svg and
+benchmark-dark.svg.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("svg")
+from matplotlib import pyplot  # noqa: E402
+
+OURS = "pod-identity-demo"
+# Title, case, column and its unit, for each part of the chart.
+CHARTS = [
+    ("CPU per 200 KB picture, TLS", "pictures_tls", "CPU per picture", "ms"),
+    ("Start to first object, TLS", "start_tls", "wall", "ms"),
+    ("1 GiB of unknown length, TLS: CPU", "large_tls", "CPU", "s"),
+    ("1 GiB of unknown length, TLS: peak memory", "large_tls", "peak RSS", "MiB"),
+]
+COLOURS = {
+    "light": {"text": "#1f2328", "ours": "#0969da", "peer": "#afb8c1"},
+    "dark": {"text": "#e6edf3", "ours": "#4493f8", "peer": "#57606a"},
+}
+
+
+class Figures:
+    def __init__(self, file):
+        self.cases = {case["id"]: case for case in json.loads(Path(file).read_text())}
+
+    def column(self, case, column):
+        """The medians of a column by the names of the rows."""
+        case = self.cases[case]
+        index = [name for name, _ in case["columns"]].index(column)
+        return {row: figures[index]["median"] for row, figures in case["rows"]}
+
+
+def draw(figures, colours, file):
+    matplotlib.rcParams.update(
+        {
+            "svg.hashsalt": "benchmark",
+            "font.family": "sans-serif",
+            "font.size": 9,
+            "text.color": colours["text"],
+            "xtick.color": colours["text"],
+            "ytick.color": colours["text"],
+        }
+    )
+    figure, parts = pyplot.subplots(2, 2, figsize=(9, 4.6), layout="constrained")
+    for part, (title, case, column, unit) in zip(parts.flat, CHARTS):
+        bars = sorted(figures.column(case, column).items(), key=lambda bar: bar[1])
+        names = [name for name, _ in bars]
+        values = [value for _, value in bars]
+        drawn = part.barh(names, values, color=[colours["ours" if name == OURS else "peer"] for name in names])
+        texts = [f"{value:.2f} {unit}" if value < 10 else f"{value:.0f} {unit}" for value in values]
+        part.bar_label(drawn, texts, padding=3, color=colours["text"])
+        part.set_title(title, loc="left", fontsize=10, fontweight="bold")
+        part.invert_yaxis()
+        part.set_xlim(0, max(values) * 1.22)
+        part.set_facecolor("none")
+        part.xaxis.set_visible(False)
+        part.tick_params(left=False)
+        for spine in part.spines.values():
+            spine.set_visible(False)
+    figure.savefig(file, transparent=True, metadata={"Date": None, "Creator": None})
+    pyplot.close(figure)
+
+
+def goals(figures):
+    """Rows of what was aimed at and what was measured."""
+
+    def ours(case, column):
+        return figures.column(case, column)[OURS]
+
+    def best(case, column):
+        """The best of those that store into S3: curl alone does not."""
+        column = figures.column(case, column)
+        return min(value for name, value in column.items() if name != OURS and "unsigned" not in name)
+
+    def ratio(case, column, peer):
+        return f"{ours(case, column) / figures.column(case, column)[peer]:.3f}"
+
+    curl = "curl | curl, unsigned"
+    for way in ["plain", "tls"]:
+        name = {"plain": "plain HTTP", "tls": "TLS"}[way]
+        share, memory = {"plain": ("0.12", 9), "tls": ("0.09", 10)}[way]
+        case = f"pictures_{way}"
+        yield f"200 KB pictures, {name}: CPU, of boto3's (upload_fileobj)", f"at most {share}", ratio(case, "CPU per picture", "boto3 upload_fileobj")
+        yield f"200 KB pictures, {name}: peak RSS", f"{memory} MiB", f"{ours(case, 'peak RSS'):.1f} MiB"
+    case, wall = "start_plain", ours("start_plain", "wall")
+    yield "start, plain HTTP: wall, of the best peer's", "at most 0.25", f"{wall / best(case, 'wall'):.3f}"
+    case, wall = "start_tls", ours("start_tls", "wall")
+    yield "start, TLS: wall", "at most 20 ms", f"{wall:.1f} ms"
+    yield "start, TLS: wall, of the best peer's", "at most 0.12", f"{wall / best(case, 'wall'):.3f}"
+    tick = figures.column("tick_30", "tick to object stored")
+    yield "after 30 s of silence, TLS: wall, of a fresh curl's", "at most 1", f"{tick[OURS] / tick[curl]:.2f}"
+    for way in ["plain", "tls"]:
+        name = {"plain": "plain HTTP", "tls": "TLS"}[way]
+        one = 1000 / ours(f"pictures_{way}", "CPU per picture")
+        many = ours(f"at_once_{way}", "pictures per second of CPU")
+        yield f"64 at a time, {name}: pictures per second of CPU, of one at a time", "1", f"{many / one:.2f}"
+    yield "64 at a time, plain HTTP: peak RSS", "20 MiB", f"{ours('at_once_plain', 'peak RSS'):.1f} MiB"
+    for way in ["plain", "tls"]:
+        name = {"plain": "plain HTTP", "tls": "TLS"}[way]
+        yield f"1 GiB, {name}: CPU, of curl's to curl", "below 1", ratio(f"large_{way}", "CPU", curl)
+        yield f"1 GiB, {name}: peak RSS", "22 MiB", f"{ours(f'large_{way}', 'peak RSS'):.1f} MiB"
+    # 5 MiB at 10 MB/s.
+    alone = 5 * 1.048576 / 10 * 1000
+    yield "slow to slow: wall, of the slower way alone", "at most 1.1", f"{ours('slow', 'wall') / alone:.3f}"
+    yield "10 minutes at 30 s: CPU with the start", "20 ms", f"{ours('silence_30', 'CPU with the start'):.1f} ms"
+    yield "between ticks: wake-ups", "0", f"{ours('silence_30', 'wake-ups between ticks'):.0f}"
+    yield "between ticks: RSS, with the page", "9 MiB", f"{ours('silence_30', 'RSS between ticks'):.1f} MiB"
+    size = figures.column("size", "size")["stripped binary"]
+    yield "stripped binary", "7.2 MB", f"{size:.1f} MB"
+
+
+def main():
+    figures = Figures(sys.argv[1])
+    for name, colours in COLOURS.items():
+        draw(figures, colours, Path(sys.argv[2]) / f"benchmark-{name}.svg")
+    print("### The goals\n\n| case | goal | measured |\n|---|---|---|")
+    for row in goals(figures):
+        print(f"| {' | '.join(row)} |")
+
+
+main()

@@ -1,0 +1,250 @@
+//! What all contenders talk to: nginx as image host, s3s-fs as S3, and nginx in front of it for TLS.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, PKCS_RSA_SHA256, RsaKeySize,
+};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::slow::Slow;
+
+pub const BUCKET: &str = "pictures";
+pub const ACCESS_KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+pub const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+
+/// Bytes a second of the slow image host and of the slow S3.
+pub const SLOW: u32 = 10_000_000;
+
+/// The pictures that the image host has: path and length in bytes. `/large` is sent in chunks.
+pub const SMALL: (&str, u64) = ("/small", 200_000);
+pub const FIVE: (&str, u64) = ("/five", 5 << 20);
+pub const LARGE: (&str, u64) = ("/large", 1 << 30);
+
+/// The servers. They end when this is dropped.
+pub struct Servers {
+    // Dropped in this order.
+    _nginx: Server,
+    _s3s: Server,
+    folder: TempDir,
+    slow: Slow,
+    plain: SocketAddr,
+    tls: SocketAddr,
+    s3: SocketAddr,
+    s3_tls: SocketAddr,
+}
+
+/// How contenders reach image host and S3.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    Plain,
+    /// TLS 1.3 to both.
+    Tls,
+    /// Plain HTTP, and [`SLOW`] both ways.
+    Slow,
+}
+
+impl Servers {
+    /// Starts nginx and s3s-fs with all their files in memory, where the system has a place for it.
+    pub fn start(nginx: &Path, s3s: &Path) -> Self {
+        let memory = Path::new("/dev/shm");
+        let folder = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() };
+        let folder = folder.expect("a folder");
+        let path = folder.path();
+        for name in ["pictures", "s3", "put", "temporary", "boot"] {
+            fs::create_dir(path.join(name)).expect("a folder");
+        }
+        fs::create_dir(path.join("s3").join(BUCKET)).expect("a bucket");
+        pictures(&path.join("pictures"));
+        certificates(path);
+
+        let [plain, tls, s3, s3_tls] = std::array::from_fn(|_| free_port());
+        let configuration = include_str!("nginx.conf")
+            .replace("@USER@", if rustix::process::geteuid().is_root() { "user root;" } else { "" })
+            .replace("@FOLDER@", &path.display().to_string())
+            .replace("@SLOW@", &SLOW.to_string())
+            .replace("@S3_TLS@", &s3_tls.to_string())
+            .replace("@PLAIN@", &plain.to_string())
+            .replace("@TLS@", &tls.to_string())
+            .replace("@S3@", &s3.to_string());
+        let file = path.join("nginx.conf");
+        fs::write(&file, configuration).expect("a file");
+        let log = || fs::File::create(path.join("log")).expect("a file");
+        let mut command = Command::new(nginx);
+        command.arg("-p").arg(path).arg("-e").arg(path.join("nginx.log")).arg("-c").arg(file);
+        let nginx = Server::start(command.stdout(log()).stderr(log()));
+        let mut command = Command::new(s3s);
+        command
+            .args(["--host", "127.0.0.1", "--port", &s3.port().to_string()])
+            .args(["--access-key", ACCESS_KEY, "--secret-key", SECRET_KEY])
+            .arg(path.join("s3"))
+            .env("RUST_LOG", "error");
+        let s3s = Server::start(command.stdout(log()).stderr(log()));
+        let servers = Self {
+            _nginx: nginx,
+            _s3s: s3s,
+            slow: Slow::start(s3, SLOW),
+            folder,
+            plain,
+            tls,
+            s3,
+            s3_tls,
+        };
+        servers.wait();
+        servers
+    }
+
+    fn wait(&self) {
+        for address in [self.plain, self.tls, self.s3, self.s3_tls] {
+            for _ in 0..500 {
+                if TcpStream::connect(address).is_ok() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            if TcpStream::connect(address).is_err() {
+                let log = |name| fs::read_to_string(self.folder.path().join(name));
+                let logs = [log("log"), log("nginx.log")].map(Result::unwrap_or_default);
+                panic!("nothing listens at {address}: {}", logs.concat());
+            }
+        }
+    }
+
+    /// The URL of a picture.
+    pub fn picture(&self, way: Way, path: &str) -> String {
+        match way {
+            Way::Plain => format!("http://{}{path}", self.plain),
+            Way::Tls => format!("https://{}{path}", self.tls),
+            Way::Slow => format!("http://{}/slow{path}", self.plain),
+        }
+    }
+
+    /// The endpoint of S3.
+    pub fn endpoint(&self, way: Way) -> String {
+        match way {
+            Way::Plain => format!("http://{}", self.s3),
+            Way::Tls => format!("https://{}", self.s3_tls),
+            Way::Slow => format!("http://{}", self.slow.address),
+        }
+    }
+
+    /// Where nginx takes a PUT without a signature.
+    pub fn unsigned(&self, way: Way) -> String {
+        match way {
+            Way::Plain => format!("http://{}/put/", self.plain),
+            Way::Tls => format!("https://{}/put/", self.tls),
+            // Through S3's slow network, to a server that asks for no signature.
+            Way::Slow => format!("http://{}/put/", self.slow.unsigned(self.plain)),
+        }
+    }
+
+    /// The system's CA certificates and that of the servers, in one file.
+    pub fn bundle(&self) -> PathBuf {
+        self.folder.path().join("bundle.pem")
+    }
+
+    /// An empty file.
+    pub fn empty(&self) -> PathBuf {
+        self.folder.path().join("empty")
+    }
+
+    /// A file with a line for each picture to take: its URL and its name in the bucket.
+    pub fn list(&self, url: &str, pictures: u32) -> PathBuf {
+        use std::fmt::Write;
+        let file = self.folder.path().join("list.csv");
+        let mut lines = String::new();
+        for picture in 0..pictures {
+            writeln!(lines, "{url},{picture}.jpg").expect("a string");
+        }
+        fs::write(&file, lines).expect("a file");
+        file
+    }
+
+    /// How many objects of `length` bytes are stored. Removes all.
+    pub fn take(&self, length: u64) -> usize {
+        let mut objects = 0;
+        let bucket = self.folder.path().join("s3").join(BUCKET);
+        for folder in [bucket, self.folder.path().join("put")] {
+            objects += count(&folder, length);
+            fs::remove_dir_all(&folder).expect("a folder");
+            fs::create_dir(&folder).expect("a folder");
+        }
+        objects
+    }
+}
+
+fn count(folder: &Path, length: u64) -> usize {
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry"));
+    let count = |entry: fs::DirEntry| match entry.metadata().expect("metadata") {
+        metadata if metadata.is_dir() => count(&entry.path(), length),
+        metadata => usize::from(metadata.len() == length),
+    };
+    entries.map(count).sum()
+}
+
+/// A process that is asked to end when this is dropped.
+struct Server(Child);
+
+impl Server {
+    fn start(command: &mut Command) -> Self {
+        Self(
+            command
+                .stdin(Stdio::null())
+                .spawn()
+                .unwrap_or_else(|error| panic!("{command:?}: {error}")),
+        )
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Killed, nginx would leave its workers behind.
+        if let Some(id) = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process(id, Signal::TERM);
+        }
+        let _ = self.0.wait();
+    }
+}
+
+fn free_port() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address")
+}
+
+fn pictures(folder: &Path) {
+    let mut random = fastrand::Rng::with_seed(1);
+    for (path, length) in [SMALL, FIVE, LARGE] {
+        let mut head = b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0".to_vec();
+        head.resize_with(100_000, || random.u8(..));
+        let file = folder.join(&path[1..]);
+        fs::write(&file, head).expect("a file");
+        let file = fs::OpenOptions::new().write(true).open(file).expect("a file");
+        file.set_len(length).expect("a length");
+    }
+    fs::write(folder.join("nothing"), "").expect("a file");
+}
+
+/// A CA, and a certificate of RSA 2048 bits, as S3's is.
+fn certificates(folder: &Path) {
+    let mut authority = CertificateParams::default();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().expect("a key");
+    let certificate = authority.self_signed(&key).expect("a certificate");
+    let server_key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).expect("a key");
+    let server = CertificateParams::new(["127.0.0.1".to_owned()]).expect("parameters");
+    let signed = server.signed_by(&server_key, &Issuer::new(authority, key)).expect("signed");
+    let system = fs::read_to_string("/etc/ssl/certs/ca-certificates.crt").unwrap_or_default();
+    for (name, text) in [
+        ("bundle.pem", system + &certificate.pem()),
+        ("server.pem", signed.pem()),
+        ("server.key", server_key.serialize_pem()),
+        ("empty", String::new()),
+    ] {
+        fs::write(folder.join(name), text).expect("a file");
+    }
+}

@@ -1,0 +1,103 @@
+//! Ticks with silence between them: what each costs, and what the silence costs.
+
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use serde_json::Value;
+
+use crate::cases::Result;
+use crate::figures::{Figure, Unit, mebibytes, milliseconds};
+use crate::job::Job;
+use crate::measure::{self, Sample, sample};
+use crate::peers::{Peer, Programs, Task};
+use crate::servers::{SMALL, Servers, Way};
+
+/// Within this time after a tick, idle connections are closed (5 s) and idle threads end (tokio's 10 s).
+const CLOSING: Duration = Duration::from_secs(12);
+
+fn time_of(event: &Value) -> Option<SystemTime> {
+    humantime::parse_rfc3339(event["timestamp"].as_str()?).ok()
+}
+
+/// Runs the job over TLS with health, metrics and page as usual. Between ticks, if they are far enough
+/// apart, one curl fetches the picture and another one puts it, both anew.
+pub fn measure(
+    interval: Duration,
+    ticks: u32,
+    programs: &Programs,
+    servers: &Servers,
+) -> Vec<Result> {
+    let apart = interval > 2 * CLOSING;
+    let task = Task { way: Way::Tls, picture: SMALL, pictures: ticks, at_once: 1, interval };
+    let mut command = programs.command(Peer::Ours, task, servers);
+    command.env("PAGE", "on");
+    let job = Job::start(command);
+    // Ticks are so long apart, beginning with this line of the log.
+    let started = job.next(|event| event["destination"].as_str().and(time_of(event)));
+    let stored =
+        |event: &Value| (event["message"] == "uploaded").then(|| time_of(event).expect("a time"));
+    let (mut wall, mut cpu, mut wakes, mut resident) = (vec![], vec![], vec![], vec![]);
+    let (mut curl_wall, mut curl_cpu) = (vec![], vec![]);
+    let mut before: Option<Sample> = None;
+    for tick in 0..ticks {
+        let stored = job.next(stored);
+        let due = started + interval * tick;
+        // The first one has the start in it.
+        if tick > 0 {
+            wall.push(milliseconds(stored.duration_since(due).unwrap_or_default()));
+        }
+        if tick + 1 == ticks {
+            break;
+        }
+        thread::sleep(if apart { CLOSING } else { interval / 2 });
+        let now = sample(job.id());
+        if let Some(before) = before.replace(now) {
+            cpu.push(milliseconds(now.cpu.saturating_sub(before.cpu)));
+        }
+        resident.push(mebibytes(now.resident));
+        if apart {
+            let one = Task { pictures: 1, ..task };
+            let curl = measure::run(&programs.command(Peer::Curl, one, servers)).expect("curl");
+            curl_wall.push(milliseconds(curl.wall));
+            curl_cpu.push(milliseconds(curl.cpu));
+            // Until a second before the next tick.
+            let next = due + interval - Duration::from_secs(1);
+            thread::sleep(next.duration_since(SystemTime::now()).unwrap_or_default());
+            wakes.push(f64::from(
+                u32::try_from(sample(job.id()).waits.saturating_sub(now.waits)).unwrap_or(u32::MAX),
+            ));
+        }
+    }
+    let total = sample(job.id());
+    drop(job);
+    servers.take(SMALL.1);
+    let figure = |runs: Vec<f64>| Figure::of(runs).expect("a tick");
+    let seconds = interval.as_secs();
+    let mut tick = Result {
+        id: format!("tick_{seconds}"),
+        title: format!("A tick after {seconds} s of silence, 200 KB, TLS"),
+        columns: vec![("tick to object stored", Unit::Milliseconds), ("CPU", Unit::Milliseconds)],
+        compares: true,
+        rows: vec![(Peer::Ours.name().to_owned(), vec![figure(wall), figure(cpu)])],
+    };
+    if !apart {
+        return vec![tick];
+    }
+    let curl = vec![figure(curl_wall), figure(curl_cpu)];
+    tick.rows.push((Peer::Curl.name().to_owned(), curl));
+    let silence = Result {
+        id: format!("silence_{seconds}"),
+        title: format!("A job of {ticks} ticks, {seconds} s apart, 200 KB, TLS"),
+        columns: vec![
+            ("CPU with the start", Unit::Milliseconds),
+            ("wake-ups between ticks", Unit::Count),
+            ("RSS between ticks", Unit::Mebibytes),
+        ],
+        compares: false,
+        rows: vec![(
+            Peer::Ours.name().to_owned(),
+            vec![figure(vec![milliseconds(total.cpu)]), figure(wakes), figure(resident)],
+        )],
+    };
+    vec![tick, silence]
+}

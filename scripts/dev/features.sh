@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Checks that `cargo test` and the scripts, which build the program and the sandbox, ask for the same
+# features of every dependency. Otherwise, cargo compiles many of them twice, which takes minutes.
+
+# shellcheck source-path=SCRIPTDIR source=../lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
+
+case ${1-} in
+  -h | --help) usage && exit ;;
+esac
+cd "$root"
+
+# features OPTION...: each package with its features, as cargo would build it.
+features() {
+  cargo tree --locked --prefix none --no-dedupe --format '{p} [{f}]' "$@" | sed 's/ (\*)$//' | sort -u
+}
+
+scripts=$(features --package pod-identity-demo --package sandbox --edges normal,build)
+tests=$(features --workspace --edges normal,build,dev)
+twice=$(comm -23 <(echo "$scripts") <(echo "$tests"))
+[[ -z $twice ]] || die "cargo compiles these twice, because the tests ask for more features (add these in tests/sandbox/Cargo.toml): $twice"

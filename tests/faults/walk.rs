@@ -1,0 +1,69 @@
+//! One program that meets one status after another.
+
+use std::ops::RangeInclusive;
+
+use sandbox::{Network, Wire};
+use serde_json::Value;
+
+use crate::case::Place;
+use crate::program::{Program, until};
+use crate::run::{TIMEOUT, World};
+
+/// Has the image host or S3 answer each status, until the log tells it.
+pub async fn through(
+    statuses: RangeInclusive<u16>,
+    world: &World,
+    place: Place,
+    program: &Program,
+) -> Result<(), String> {
+    for status in statuses {
+        answer(world, place, status).await;
+        let told = || told(&program.events(), place).iter().any(|(told, _)| *told == status);
+        until(&format!("{status} is told"), TIMEOUT, told).await?;
+    }
+    for (status, cause) in told(&program.events(), place) {
+        let expected = expected(place, status);
+        if cause != expected {
+            return Err(format!("the log says {cause} of {status}, not {expected}"));
+        }
+    }
+    Ok(())
+}
+
+async fn answer(world: &World, place: Place, status: u16) {
+    if place == Place::ImageHost {
+        // A host that wants to be left alone for an hour is not asked again for the same picture.
+        world.sandbox.images.answer_with(&format!("status={status}&retry_after=3600"));
+    } else {
+        let bytes = format!("HTTP/1.1 {status} So\r\nContent-Length: 0\r\n\r\n").into_bytes();
+        let wire: &Wire = &world.s3;
+        wire.set(Network::Answer(bytes)).await.expect("the port is free");
+    }
+}
+
+/// The statuses in the log, and what it calls the cause of each failure.
+fn told(events: &[Value], place: Place) -> Vec<(u16, String)> {
+    let before =
+        if place == Place::ImageHost { "the image host answered " } else { "HTTP status " };
+    let failures = events.iter().filter(|event| event["message"] == "upload failed");
+    let told = failures.filter_map(|event| {
+        let error = event["error"].as_str()?;
+        let status = match error.split_once(before) {
+            Some((_, status)) => status.get(..3)?.parse().ok()?,
+            // The SDK has a name for this one.
+            None => error.contains("NotFound").then_some(404)?,
+        };
+        let cause = event["diagnosis"].as_str().or(event["reason"].as_str())?;
+        Some((status, cause.to_owned()))
+    });
+    told.collect()
+}
+
+fn expected(place: Place, status: u16) -> &'static str {
+    match (place, status) {
+        (Place::ImageHost, _) => "status",
+        (_, 403) => "s3_access_denied",
+        (_, 500 | 502 | 503 | 504) => "s3_service_error",
+        _ => "unknown",
+    }
+}
