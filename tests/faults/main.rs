@@ -3,6 +3,7 @@
 //! The program runs in a sandbox (crate `sandbox`) with a network in front of each server that can
 //! be made to fail. A case has good ticks, the fault, and good ticks again. The run prints the
 //! matrix; `UPDATE_DOCS=1` writes it to `docs/reliability.md`. An argument selects cases by name.
+//! `--soak` as the first argument runs a soak instead (scripts/soak.sh); the others are its own.
 
 mod case;
 mod cases;
@@ -10,12 +11,14 @@ mod matrix;
 mod program;
 mod random;
 mod run;
+mod soak;
 mod tls;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use clap::Parser;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -28,6 +31,18 @@ const CASE_TIME: Duration = Duration::from_secs(170);
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    if std::env::args().nth(1).is_some_and(|argument| argument == "--soak") {
+        return match soak::run(&soak::Options::parse_from(std::env::args().skip(1)), false).await {
+            Ok(summary) => {
+                println!("{summary}");
+                ExitCode::SUCCESS
+            }
+            Err(why) => {
+                println!("FAIL  {why}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     let selected = |name: &str| filter.as_ref().is_none_or(|part| name.contains(part.as_str()));
     let cases = cases::all().into_iter().filter(|case| selected(&case.name()));
@@ -57,6 +72,15 @@ async fn main() -> ExitCode {
             Ok(told) if told.is_empty() => println!("ok    {}", case.name()),
             Ok(told) => println!("ok    {} ({told})", case.name()),
             Err(why) => println!("FAIL  {}\n      {why}", case.name()),
+        }
+    }
+    if selected("soak") {
+        match soak::run(&soak::Options::quick(), true).await {
+            Ok(summary) => println!("{summary}"),
+            Err(why) => {
+                println!("FAIL  the soak: {why}");
+                failures += 1;
+            }
         }
     }
     if filter.is_none() {

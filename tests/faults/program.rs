@@ -40,6 +40,11 @@ impl Program {
         self.lines.lock().expect("no panic").clone()
     }
 
+    /// The lines since the last call, which are not kept.
+    pub fn take_lines(&self) -> Vec<String> {
+        std::mem::take(&mut *self.lines.lock().expect("no panic"))
+    }
+
     /// The log events with this message so far.
     pub fn events(&self, message: &str) -> Vec<Value> {
         events(&self.lines(), message)

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -26,7 +27,7 @@ const SLACK: [(Size, Held); 2] = [
     (Size::Parts, Held { files: 2, memory: 24 << 20 }),
 ];
 
-const REFRESH_FAILED: &str = "credentials could not be refreshed; those in use are still valid";
+pub const REFRESH_FAILED: &str = "credentials could not be refreshed; those in use are still valid";
 
 /// Everything outside the program, with a network in front of each server.
 pub struct World {
@@ -74,7 +75,13 @@ impl World {
 
     /// The program with short timeouts. With `irsa` its credentials are from STS, else from the agent.
     pub fn program(&self, target: &str, irsa: bool, arguments: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pod-identity-demo"));
+        let program = Path::new(env!("CARGO_BIN_EXE_pod-identity-demo"));
+        self.command(program, target, irsa, arguments)
+    }
+
+    /// The same with another build of the program.
+    pub fn command(&self, program: &Path, target: &str, irsa: bool, arguments: &str) -> Command {
+        let mut command = Command::new(program);
         command.env_clear().envs(self.sandbox.env()).envs(guard_env(self.empty.path()));
         if irsa {
             command
@@ -103,6 +110,12 @@ impl World {
         command
     }
 
+    /// No multipart upload, part or temporary file is left in S3.
+    pub async fn nothing_unfinished(&self) -> Result<(), String> {
+        let empty = || self.sandbox.s3.leftovers().is_empty();
+        until("nothing unfinished remains in S3", Duration::from_secs(10), empty).await
+    }
+
     /// What must be true after any fault, however the program ended.
     pub async fn check(&self, lines: &[String], may_leave: bool) -> Result<(), String> {
         for secret in self.sandbox.agent.secrets() {
@@ -112,8 +125,7 @@ impl World {
         }
         let s3 = &self.sandbox.s3;
         if !may_leave {
-            let empty = || s3.leftovers().is_empty();
-            until("nothing unfinished remains in S3", Duration::from_secs(10), empty).await?;
+            self.nothing_unfinished().await?;
         }
         let served = self.sandbox.images.served();
         let whole: HashSet<_> =
