@@ -186,9 +186,10 @@ pub(crate) fn concurrency(text: &str) -> Result<usize, String> {
 }
 
 pub(crate) fn size(text: &str) -> Result<u64, String> {
-    let size: ByteSize = text.parse().map_err(|why| {
-        format!("{text:?} is not a size ({why}): give one such as 64MiB or 500kB")
-    })?;
+    // Without the parser's reason, which has the text as it is, line breaks and all.
+    let size: ByteSize = text
+        .parse()
+        .map_err(|_| format!("{text:?} is not a size: give one such as 64MiB or 500kB"))?;
     match size.as_u64() {
         bytes @ 1..=LARGEST_OBJECT => Ok(bytes),
         _ => Err(format!("{text} is not between 1 byte and 5 TiB, S3's largest object")),

@@ -93,14 +93,15 @@ pub fn svg(samples: &[Sample], trend: Option<&Trend>) -> String {
         let _ = writeln!(
             svg,
             "<path class=\"fit\" d=\"M{:.1} {:.1}L{:.1} {:.1}\"/>\n\
-             <text x=\"{:.1}\" y=\"24\" text-anchor=\"end\">fitted growth {:+.2} ± {:.2} MiB</text>",
+             <text x=\"{:.1}\" y=\"24\" text-anchor=\"end\">growth {:+.2} MiB ({:+.2} to {:+.2})</text>",
             x(from),
             y(begin),
             x(to),
             y(end),
             right,
-            trend.growth(),
-            trend.noise
+            trend.growth,
+            trend.between.0,
+            trend.between.1
         );
     }
     svg.push_str("</svg>\n");

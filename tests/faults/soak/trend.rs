@@ -1,9 +1,11 @@
 //! Whether a figure grows over a run.
 //!
-//! What is resident goes up and down with every large picture and every fault, and samples that
-//! follow each other are alike, so the error of a line through all samples would look far too small.
-//! Therefore the run after its warm-up is cut into blocks; each counts once, with its median, and the
-//! line goes through these. What a line cannot explain of them is noise.
+//! The run after its warm-up is cut into blocks, and each counts once, with the least that the program
+//! held in it: what is lost is never given back, so a leak raises the least, and what a large picture
+//! takes for a while does not. The line through these is that of Theil and Sen, whose slope is the
+//! median of the slopes between all pairs: where the allocator keeps something for a few blocks, that
+//! does not turn it. Its confidence interval is Kendall's (P. K. Sen, Estimates of the regression
+//! coefficient based on Kendall's tau, 1968).
 
 use std::fmt;
 
@@ -21,18 +23,20 @@ pub struct Sample {
 const BLOCKS: u64 = 40;
 const WARM_UP: u64 = 10;
 
-/// The line through the medians of the blocks.
+/// The line through the blocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Trend {
     unit: &'static str,
     /// What is too little to matter.
     little: f64,
-    pub median: f64,
-    pub most: f64,
+    median: f64,
+    most: f64,
     /// From where to where the line goes, as pictures and values.
     pub line: [(f64, f64); 2],
-    /// Three standard errors of its growth.
-    pub noise: f64,
+    /// By how much it grew over the run after the warm-up.
+    pub growth: f64,
+    /// Between these it is with a probability of 99.7 percent.
+    pub between: (f64, f64),
 }
 
 /// Of resident memory in MiB. A program that leaked the smallest possible allocation for each picture,
@@ -60,32 +64,42 @@ fn trend(
         let block = (sample.pictures - begin) * BLOCKS / (end - begin);
         blocks[usize::try_from(block).ok()?].push(figure(&sample.held));
     }
-    let width = float(end - begin) / float(BLOCKS);
-    let middle = |block: u64| float(begin) + (float(block) + 0.5) * width;
+    let span = float(end - begin);
+    let middle = |block: u64| float(begin) + (float(block) + 0.5) / float(BLOCKS) * span;
+    let least = |values: Vec<f64>| values.into_iter().min_by(f64::total_cmp);
     let points: Vec<_> = (0..)
-        .zip(&mut blocks)
-        .filter_map(|(block, values)| Some((middle(block), median(values)?)))
+        .zip(blocks)
+        .filter_map(|(block, values)| Some((middle(block), least(values)?)))
         .collect();
     // A line through fewer says nothing.
     if points.len() < 10 {
         return None;
     }
+    let pairs = (1..points.len()).flat_map(|later| (0..later).map(move |earlier| (earlier, later)));
+    let mut slopes: Vec<_> = pairs
+        .map(|(earlier, later)| {
+            let (one, other) = (points[earlier], points[later]);
+            (other.1 - one.1) / (other.0 - one.0)
+        })
+        .collect();
+    let slope = median(&mut slopes)?;
+    let mut starts: Vec<_> = points.iter().map(|(x, y)| y - slope * x).collect();
+    let start = median(&mut starts)?;
     let count = float(points.len() as u64);
-    let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / count;
-    let (x, y) = (mean(|point| point.0), mean(|point| point.1));
-    let spread: f64 = points.iter().map(|point| (point.0 - x).powi(2)).sum();
-    let slope = points.iter().map(|point| (point.0 - x) * (point.1 - y)).sum::<f64>() / spread;
-    let at = |pictures: f64| y + slope * (pictures - x);
-    let unexplained: f64 = points.iter().map(|point| (point.1 - at(point.0)).powi(2)).sum();
-    let error = (unexplained / (count - 2.0) / spread).sqrt() * float(end - begin);
+    let deviation = (count * (count - 1.0) * (2.0 * count + 5.0) / 18.0).sqrt();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number")]
+    let off = (3.0 * deviation / 2.0).ceil() as usize;
+    let (low, high) = ((slopes.len() / 2).saturating_sub(off), slopes.len() / 2 + off);
+    let high = high.min(slopes.len() - 1);
     let mut all: Vec<_> = warm.map(|sample| figure(&sample.held)).collect();
     Some(Trend {
         unit,
         little,
         median: median(&mut all)?,
         most: all.last().copied()?,
-        line: [float(begin), float(end)].map(|pictures| (pictures, at(pictures))),
-        noise: 3.0 * error,
+        line: [float(begin), float(end)].map(|pictures| (pictures, start + slope * pictures)),
+        growth: slope * span,
+        between: (slopes[low] * span, slopes[high] * span),
     })
 }
 
@@ -101,18 +115,13 @@ pub fn float(number: u64) -> f64 {
 }
 
 impl Trend {
-    /// By how much it grew over the run, after the warm-up.
-    pub fn growth(&self) -> f64 {
-        self.line[1].1 - self.line[0].1
-    }
-
-    /// That it grew by more than a little and by more than noise explains, or that nobody can tell.
+    /// That it grew, by more than a little, or that nobody can tell.
     pub fn problem(&self) -> Option<String> {
-        let Self { unit, little, noise, .. } = self;
-        if self.growth() > little.max(*noise) {
-            Some(format!("it grew by {:.2} {unit}, and noise explains {noise:.2}", self.growth()))
-        } else if *noise > 2.0 * little {
-            Some(format!("noise of {noise:.2} {unit} hides any growth: take more pictures"))
+        let Self { unit, little, growth, between: (low, high), .. } = self;
+        if growth > little && *low > 0.0 {
+            Some(format!("it grew by {growth:.2} {unit}, at least {low:.2}"))
+        } else if *high > 2.0 * little {
+            Some(format!("it may have grown by {high:.2} {unit}: take more pictures to know"))
         } else {
             None
         }
@@ -121,12 +130,11 @@ impl Trend {
 
 impl fmt::Display for Trend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { unit, median, most, noise, .. } = self;
+        let Self { unit, median, most, growth, between: (low, high), .. } = self;
         write!(
             f,
-            "{median:.1} {unit} at the median, {most:.1} at most; fitted growth after the warm-up {:+.2} \
-             {unit}, of which noise explains {noise:.2}",
-            self.growth()
+            "{median:.1} {unit} at the median, {most:.1} at most; growth after the warm-up \
+             {growth:+.2} {unit} (between {low:+.2} and {high:+.2})"
         )
     }
 }
