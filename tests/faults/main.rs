@@ -71,11 +71,11 @@ async fn main() -> ExitCode {
             Err(why) => println!("FAIL  {}\n      {why}", case.name()),
         }
     }
-    if selected("soak") {
-        if let Err(why) = soak::run(&soak::Options::quick(), true).await {
-            println!("FAIL  the soak: {why}");
-            failures += 1;
-        }
+    if selected("soak")
+        && let Err(why) = soak::run(&soak::Options::quick(), true).await
+    {
+        println!("FAIL  the soak: {why}");
+        failures += 1;
     }
     if filter.is_none() {
         let seed = random::seed();
