@@ -34,6 +34,7 @@ scripts=()
 while IFS= read -r script; do scripts+=("$script"); done < <(git ls-files .ci/run 'scripts/*.sh' 'tests/*.'{sh,bash,bats})
 
 run cargo fmt --all --check
+run cargo fmt --manifest-path fuzz/Cargo.toml --check
 run "$bin/shellcheck" "${scripts[@]}"
 run "$bin/shfmt" --diff "${scripts[@]}"
 run .tools/image/bin/hadolint Dockerfile
@@ -42,6 +43,8 @@ run .tools/cargo/bin/cargo-deny --all-features check licenses bans sources
 run scripts/dev/cycles.sh
 run scripts/dev/features.sh
 run cargo clippy --locked --workspace --all-targets -- --deny warnings
+# Only checked, so that libFuzzer itself, for which a C++ compiler is needed, is not built.
+run env CUSTOM_LIBFUZZER_PATH=/none/libfuzzer.a cargo check --locked --manifest-path fuzz/Cargo.toml --target-dir target/fuzz
 (($# == 0)) || { run cargo test --locked --workspace "$@" && exit; }
 
 # Runs the tests in two clusters at the same time, because they mostly wait.

@@ -23,7 +23,7 @@ pub(crate) fn innermost(error: &(dyn Error + 'static)) -> String {
     causes(error).last().unwrap_or(error).to_string()
 }
 
-/// The messages of all causes in one line, without repetitions.
+/// The messages of all causes in one line of printable characters, without repetitions.
 pub(crate) fn one_line(error: &(dyn Error + 'static)) -> String {
     let mut line = String::new();
     for cause in causes(error) {
@@ -35,7 +35,7 @@ pub(crate) fn one_line(error: &(dyn Error + 'static)) -> String {
             line.push_str(&cause);
         }
     }
-    line.replace(['\n', '\r'], " ")
+    printable(&line)
 }
 
 /// An error of the AWS SDK in one line: the service's code and message if the service answered,
@@ -47,10 +47,15 @@ where
 {
     if let Some(code) = error.code() {
         let message = error.message().unwrap_or("no message");
-        return format!("{code}: {}", message.replace(['\n', '\r'], " "));
+        return printable(&format!("{code}: {message}"));
     }
     match error.raw_response() {
         Some(response) => format!("HTTP status {}, without an error code", response.status()),
         None => one_line(error),
     }
+}
+
+/// One line that does nothing to a terminal: others wrote parts of it.
+fn printable(text: &str) -> String {
+    text.replace(char::is_control, " ")
 }

@@ -18,6 +18,9 @@ mod cli;
 mod config;
 mod errors;
 mod exit;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod identity;
 mod job;
 mod lock;

@@ -57,7 +57,7 @@ impl Injected {
         Self(variables.filter(|(_, value)| !value.is_empty()).collect())
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn set(mut self, name: &'static str, value: &str) -> Self {
         self.0.insert(name, value.to_owned());
         self

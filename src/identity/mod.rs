@@ -16,6 +16,8 @@ mod token;
 
 #[cfg(test)]
 mod tests;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod untrusted;
 
 pub(crate) use causes::{Diagnosis, ResolvedBy};
 pub(crate) use chain::{Link, chain};

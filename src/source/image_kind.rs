@@ -104,15 +104,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_judged_alike_however_they_are_cut(bytes in bytes(), size in 1..50_usize) {
-            if let Ok(kind) = ImageKind::of(&bytes[..bytes.len().min(SNIFF_LENGTH)]) {
-                prop_assert!(ACCEPTED.contains(&kind.media_type));
-                let mut whole = EndWatch::new(kind, &bytes);
-                let mut cut = whole.clone();
-                whole.see(&bytes);
-                bytes.chunks(size).for_each(|chunk| cut.see(chunk));
-                let length = bytes.len() as u64;
-                prop_assert_eq!(whole.is_whole(length), cut.is_whole(length));
-            }
+            crate::fuzzing::picture(&bytes, size);
         }
     }
 

@@ -12,5 +12,7 @@ mod tee;
 pub(crate) use error::FetchError;
 pub(crate) use fetch::Source;
 pub(crate) use image_kind::ImageKind;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use image_kind::{EndWatch, SNIFF_LENGTH};
 pub(crate) use picture::{Limits, Picture};
 pub(crate) use tee::{Tee, Tees};

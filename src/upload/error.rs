@@ -33,7 +33,7 @@ impl UploadError {
     }
 
     /// What is known of a request to S3 that failed.
-    pub(super) fn of<E>(operation: &'static str, to: &Destination, error: &SdkError<E>) -> Self
+    pub(crate) fn of<E>(operation: &'static str, to: &Destination, error: &SdkError<E>) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
@@ -45,10 +45,12 @@ impl UploadError {
         let region_header =
             response.and_then(|response| response.headers().get("x-amz-bucket-region"));
         let expected_region = || error.message()?.split("expecting '").nth(1)?.split('\'').next();
+        let is_name = |region: &&str| region.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        let bucket_region = region_header.or_else(expected_region).filter(is_name);
         Self::S3(Box::new(S3Failure {
             code: error.code().map(str::to_owned).or(status.map(|status| status.to_string())),
             status,
-            bucket_region: region_header.or_else(expected_region).map(str::to_owned),
+            bucket_region: bucket_region.map(str::to_owned),
             ..failure(operation, to, explain(error))
         }))
     }

@@ -3,6 +3,7 @@
 //! The program runs in a sandbox (crate `sandbox`) with a network in front of each server that can
 //! be made to fail. A case has good ticks, the fault, and good ticks again. The run prints the
 //! matrix; `UPDATE_DOCS=1` writes it to `docs/reliability.md`. An argument selects cases by name.
+//! `--soak` as the first argument runs a soak instead (scripts/soak.sh); the others are its own.
 
 mod bomb;
 mod case;
@@ -11,6 +12,7 @@ mod matrix;
 mod program;
 mod random;
 mod run;
+mod soak;
 mod tls;
 mod walk;
 
@@ -18,6 +20,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use clap::Parser;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -30,6 +33,15 @@ const CASE_TIME: Duration = Duration::from_mins(15);
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    if std::env::args().nth(1).is_some_and(|argument| argument == "--soak") {
+        return match soak::run(&soak::Options::parse_from(std::env::args().skip(1)), false).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => {
+                println!("FAIL  {why}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     let selected = |name: &str| filter.as_ref().is_none_or(|part| name.contains(part.as_str()));
     let cases = cases::all().into_iter().filter(|case| selected(&case.name()));
@@ -60,6 +72,12 @@ async fn main() -> ExitCode {
             Ok(told) => println!("ok    {} ({told})", case.name()),
             Err(why) => println!("FAIL  {}\n      {why}", case.name()),
         }
+    }
+    if selected("soak")
+        && let Err(why) = soak::run(&soak::Options::quick(), true).await
+    {
+        println!("FAIL  the soak: {why}");
+        failures += 1;
     }
     if filter.is_none() {
         let seed = random::seed();

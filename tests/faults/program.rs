@@ -65,6 +65,11 @@ impl Program {
         self.output.lock().expect("no panic").events.clone()
     }
 
+    /// The lines since the last call, which are not kept.
+    pub fn take_lines(&self) -> Vec<String> {
+        std::mem::take(&mut *self.output.lock().expect("no panic")).lines
+    }
+
     pub fn uploaded(&self) -> usize {
         self.output.lock().expect("no panic").events("uploaded").count()
     }

@@ -59,7 +59,7 @@ pub async fn run(seed: u64, cases: Vec<Case>) -> Result<(), String> {
 }
 
 /// Whether the fault can come and go within a tick of a small picture.
-fn is_short(case: &Case) -> bool {
+pub fn is_short(case: &Case) -> bool {
     let comes_and_goes = match case.inject {
         Inject::Operation(_, _, Fault::Hang) | Inject::Revoked => false,
         Inject::Network(_) | Inject::Host(_) | Inject::Operation(..) | Inject::Answer(_) => true,

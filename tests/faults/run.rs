@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -51,7 +52,7 @@ const INTERVAL: Duration = Duration::from_millis(150);
 
 /// Log events with a diagnosis, apart from those of uploads: of a refresh, and of the start.
 const NO_CREDENTIALS: &str = "no usable credentials";
-const REFRESH_FAILED: &str = "credentials could not be refreshed; those in use are still valid";
+pub const REFRESH_FAILED: &str = "credentials could not be refreshed; those in use are still valid";
 
 /// Everything outside the program, with a network in front of each server.
 pub struct World {
@@ -99,11 +100,17 @@ impl World {
 
     /// The program. With `irsa` its credentials are from STS, else from the agent.
     pub fn program(&self, target: &str, irsa: bool, patience: Patience) -> Command {
+        let program = Path::new(env!("CARGO_BIN_EXE_pod-identity-demo"));
+        self.command(program, target, irsa, patience)
+    }
+
+    /// The same with another build of the program.
+    pub fn command(&self, program: &Path, target: &str, irsa: bool, patience: Patience) -> Command {
         let (fetch, read) = match patience {
             Patience::Long => ("20s", "20s"),
             Patience::Short => ("2s", "700ms"),
         };
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pod-identity-demo"));
+        let mut command = Command::new(program);
         command.env_clear().envs(self.sandbox.env()).envs(guard_env(self.empty.path()));
         if irsa {
             command
@@ -131,6 +138,12 @@ impl World {
         command
     }
 
+    /// No multipart upload, part or temporary file is left in S3.
+    pub async fn nothing_unfinished(&self) -> Result<(), String> {
+        let empty = || self.sandbox.s3.leftovers().is_empty();
+        until("nothing unfinished remains in S3", TIMEOUT, empty).await
+    }
+
     /// What must be true after any fault, however the program ended.
     pub async fn check(&self, output: &Output, may_leave: bool) -> Result<(), String> {
         for secret in self.sandbox.agent.secrets() {
@@ -140,8 +153,7 @@ impl World {
         }
         let s3 = &self.sandbox.s3;
         if !may_leave {
-            let empty = || s3.leftovers().is_empty();
-            until("nothing unfinished remains in S3", TIMEOUT, empty).await?;
+            self.nothing_unfinished().await?;
         }
         let served = self.sandbox.images.served();
         let whole: HashSet<_> =

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use proptest::prelude::*;
 
-use super::super::agent::Answer;
-use super::super::causes::{Diagnosis, GROUPS, ResolvedBy, diagnose};
-use super::super::evidence::Evidence;
+use super::super::causes::{GROUPS, ResolvedBy, diagnose};
+use super::super::untrusted::agent_answer;
 use super::cases::cases;
 use super::samples::{refusal, s3};
+use crate::fuzzing::{TEXT, s3_refusal};
 
 #[test]
 fn each_cause_is_told_by_its_evidence_with_what_to_do() {
@@ -110,7 +110,7 @@ proptest! {
     #[test]
     fn any_answer_of_the_agent_has_a_diagnosis_in_one_line(
         status in 100..1000_u16,
-        text in any::<String>(),
+        text in TEXT,
         known in prop::sample::select(vec![
             "",
             "Service account token ",
@@ -119,10 +119,23 @@ proptest! {
             "(ResourceNotFoundException)",
         ]),
     ) {
-        let answer = Answer::refusal(status, &format!("{known}{text}"));
-        let evidence = Evidence { agent: Some(answer), ..refusal(status, "") };
-        let Diagnosis { cause, fix, .. } = diagnose(&evidence);
-        prop_assert!(!cause.is_empty() && !fix.is_empty());
-        prop_assert!(!cause.contains(char::is_control) && !fix.contains(char::is_control));
+        agent_answer(status, &format!("{known}{text}"));
+    }
+
+    #[test]
+    fn any_refusal_of_s3_has_a_diagnosis_in_one_line(
+        status in 300..600_u16,
+        code in TEXT,
+        known in prop::sample::select(vec![
+            "",
+            "AccessDenied",
+            "AuthorizationHeaderMalformed",
+            "KMS.NotFoundException",
+            "SlowDown",
+        ]),
+        text in TEXT,
+    ) {
+        let code = if known.is_empty() { code } else { known.to_owned() };
+        s3_refusal(status, &code, &format!("because no {text}, expecting '{text}'"));
     }
 }

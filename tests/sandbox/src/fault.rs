@@ -71,6 +71,8 @@ pub(crate) struct Front(Mutex<Entries>);
 struct Entries {
     planned: Vec<(&'static str, usize, Fault)>,
     requests: Vec<Request>,
+    /// The number of requests before those.
+    forgotten: usize,
 }
 
 impl Front {
@@ -100,13 +102,20 @@ impl Front {
             fault.clone()
         });
         entries.requests.push(record);
-        (entries.requests.len() - 1, fault)
+        (entries.forgotten + entries.requests.len() - 1, fault)
     }
 
     pub(crate) fn answered(&self, number: usize, status: u16) {
-        if let Some(request) = self.entries().requests.get_mut(number) {
+        let mut entries = self.entries();
+        let number = number.checked_sub(entries.forgotten);
+        if let Some(request) = number.and_then(|number| entries.requests.get_mut(number)) {
             request.status = Some(status);
         }
+    }
+
+    pub(crate) fn forget(&self) {
+        let mut entries = self.entries();
+        entries.forgotten += std::mem::take(&mut entries.requests).len();
     }
 
     pub(crate) fn requests(&self) -> Vec<Request> {

@@ -123,6 +123,11 @@ impl ImageHost {
         self.host.ledger.arrivals()
     }
 
+    /// Forgets the requests so far, so that a run may be long. The pictures stay.
+    pub fn forget_requests(&self) {
+        self.host.ledger.forget_arrivals();
+    }
+
     /// The pictures sent so far, in whole or in part.
     #[must_use]
     pub fn served(&self) -> Vec<Served> {

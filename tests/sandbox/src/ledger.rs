@@ -99,6 +99,10 @@ impl Ledger {
         self.entries().arrivals.clone()
     }
 
+    pub(crate) fn forget_arrivals(&self) {
+        self.entries().arrivals = Vec::new();
+    }
+
     pub(crate) fn served(&self) -> Vec<Served> {
         self.entries().served.clone()
     }

@@ -144,6 +144,11 @@ impl S3Store {
         self.front.requests()
     }
 
+    /// Forgets the requests so far, which take 2 KB each, so that a run may be long.
+    pub fn forget_requests(&self) {
+        self.front.forget();
+    }
+
     /// Applies a fault to the next `times` requests of an operation
     /// ([`Request::operation`]). Faults of one operation apply in the order of
     /// these calls.

@@ -1,0 +1,317 @@
+//! The soak: very many pictures, with faults mixed in and credentials that change every few
+//! seconds. Meanwhile nothing may grow, get lost or leak: docs/reliability.md.
+
+mod account;
+mod plot;
+mod trend;
+
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use fastrand::Rng;
+use sandbox::Fault;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::case::{Case, Inject, Size};
+use crate::cases;
+use crate::program::Program;
+use crate::random::{is_short, seed};
+use crate::run::{Patience, TIMEOUT, World, heal, inject};
+use account::Account;
+use trend::{Sample, Trend};
+
+/// How long credentials are valid.
+const LIFETIME: Duration = Duration::from_secs(6);
+
+/// The pauses between two looks at the output, two samples, two scrapes and two lines of progress.
+const LOOK: Duration = Duration::from_millis(100);
+const SAMPLE: Duration = Duration::from_millis(250);
+const SCRAPE: Duration = Duration::from_secs(5);
+const PROGRESS: Duration = Duration::from_secs(15);
+
+/// The pictures: one of these at random, none of them like another. They are small, because the
+/// sandbox draws them without optimization.
+const TARGETS: [&str; 4] = [
+    "/x?kind=png&width=16&height=16",
+    "/x?kind=gif&width=24&height=24",
+    "/x?kind=jpeg&width=16&height=16&size=20KB",
+    "/x?kind=webp&width=16&height=16&size=5KB",
+];
+const IN_PARTS: &str = "size=9MiB";
+
+/// Uploads very many pictures with faults mixed in, and checks that the program does not grow, that
+/// all objects are accounted for, and that no secret is in the output.
+#[derive(Debug, clap::Parser)]
+#[command(name = "soak")]
+pub struct Options {
+    /// How many pictures
+    #[arg(default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pictures: u64,
+
+    /// The program, such as target/release/pod-identity-demo
+    #[arg(long, value_name = "FILE", default_value = env!("CARGO_BIN_EXE_pod-identity-demo"))]
+    program: PathBuf,
+
+    /// After how many pictures there is another fault
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    fault_every: u64,
+
+    /// How many pictures may be in flight at the same time
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    concurrency: u64,
+
+    /// Writes what the program held to this file
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+
+    /// Draws what the program held into this file
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
+}
+
+impl Options {
+    /// Few pictures, so that the soak itself is tested with the fault suite.
+    pub fn quick() -> Self {
+        let program = env!("CARGO_BIN_EXE_pod-identity-demo").into();
+        Self { pictures: 1000, program, fault_every: 250, concurrency: 4, csv: None, plot: None }
+    }
+}
+
+/// Runs the soak, and prints its summary. Only a run that is long enough can tell whether memory and
+/// files grow, and then `may_grow` is false.
+pub async fn run(options: &Options, may_grow: bool) -> Result<(), String> {
+    let seed = seed();
+    println!("a soak of {} pictures, FAULT_SEED={seed}", options.pictures);
+    let mut soak = Soak::start(options).await;
+    let outcome = soak.through_faults(options, seed).await;
+    let took = soak.started.elapsed();
+    let faults = outcome.map_err(|why| format!("{why}\n{}", soak.account.told()))?;
+
+    let Soak { world, program, mut account, samples, scrapes, .. } = soak;
+    let (code, output) = program.end(TIMEOUT).await?;
+    account.read(&output.lines, &world.sandbox.agent.secrets())?;
+    if code != Some(0) {
+        return Err(format!("the exit code is {code:?}\n{}", account.told()));
+    }
+    world.nothing_unfinished().await?;
+    let objects = account.check(&world.sandbox, options.pictures)?;
+
+    let memory = trend::memory(&samples);
+    let write = |file: &Option<PathBuf>, text: &dyn Fn() -> String| match file {
+        Some(file) => write(file, &text()),
+        None => Ok(()),
+    };
+    write(&options.csv, &|| plot::csv(&samples))?;
+    write(&options.plot, &|| plot::svg(&samples, memory.as_ref()))?;
+    let files = trend::files(&samples);
+    let rate = trend::float(options.pictures) / took.as_secs_f64();
+    let issued = world.sandbox.credentials.issued().len();
+    let told = |trend: &Option<Trend>| {
+        trend.as_ref().map_or_else(|| "too few samples".to_owned(), ToString::to_string)
+    };
+    // Before the sandbox ends, which takes minutes to remove so many objects.
+    println!(
+        "{} pictures in {took:.0?}, {rate:.0} a second; {objects}\n{faults} faults; {}\n{issued} sets \
+         of credentials, none of them in the output; metrics were read {scrapes} times\nmemory: {}\n\
+         files: {}",
+        options.pictures,
+        account.failures(),
+        told(&memory),
+        told(&files),
+    );
+    let grows = [("memory", memory), ("files", files)].into_iter().filter_map(|(what, trend)| {
+        let problem = trend.map_or(Some("too few samples".to_owned()), |trend| trend.problem());
+        Some(format!("{what}: {}", problem?))
+    });
+    match grows.collect::<Vec<_>>() {
+        grows if may_grow || grows.is_empty() => Ok(()),
+        grows => Err(grows.join("; ")),
+    }
+}
+
+fn write(file: &Path, text: &str) -> Result<(), String> {
+    std::fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+/// A running soak.
+struct Soak {
+    world: World,
+    program: Program,
+    account: Account,
+    samples: Vec<Sample>,
+    scrapes: usize,
+    started: Instant,
+    sampled: Instant,
+    scraped: Instant,
+    told: Instant,
+}
+
+impl Soak {
+    async fn start(options: &Options) -> Self {
+        let world = World::start(LIFETIME).await;
+        let Options { pictures, concurrency, .. } = options;
+        let arguments = format!("--interval=0s --count={pictures} --concurrency={concurrency}");
+        let mut command = world.command(&options.program, "", false, Patience::Short);
+        let images = world.images.address();
+        command
+            .args(arguments.split_whitespace())
+            .env("IMAGE_URL", TARGETS.map(|target| format!("http://{images}{target}")).join(","))
+            // What is written for each picture in production, and the servers too.
+            .env("RUST_LOG", "info")
+            .env("LISTEN_ADDR", "127.0.0.1:0")
+            // Large pictures take longer in a sandbox without optimization.
+            .env("FETCH_TIMEOUT", "10s");
+        let program = Program::start(command);
+        let now = Instant::now();
+        Self {
+            world,
+            program,
+            account: Account::default(),
+            samples: Vec::new(),
+            scrapes: 0,
+            started: now,
+            sampled: now,
+            scraped: now,
+            told: now,
+        }
+    }
+
+    /// Runs the job to its end, and returns the number of faults that it met.
+    async fn through_faults(&mut self, options: &Options, seed: u64) -> Result<u64, String> {
+        let mut random = Rng::with_seed(seed);
+        // Pictures in parts have every fifth fault, so that all of the run is alike.
+        let mut decks = [Size::Parts, Size::Small].map(|size| (size, VecDeque::new()));
+        let mut faults = 0;
+        let Options { pictures, fault_every, .. } = *options;
+        // None that would still be there when the count is reached.
+        while (faults + 2) * fault_every <= pictures {
+            let due = (faults + 1) * fault_every;
+            self.until("the next fault is due", TIMEOUT * 6, |account| account.uploaded() >= due)
+                .await?;
+            let (size, deck) = &mut decks[usize::from(faults % 5 != 0)];
+            if deck.is_empty() {
+                let of_size = |case: &Case| case.size == *size && fits(case);
+                let mut cases: Vec<_> = cases::all().into_iter().filter(of_size).collect();
+                random.shuffle(&mut cases);
+                deck.extend(cases);
+            }
+            if let Some(case) = deck.pop_front() {
+                let met = self.fault(&case, &mut random).await;
+                met.map_err(|why| format!("{why}, with fault {}: {}", faults + 1, case.name()))?;
+            }
+            faults += 1;
+        }
+        let end = |account: &Account| account.has_ended();
+        self.until("the job ends", TIMEOUT * 6, end).await?;
+        Ok(faults)
+    }
+
+    /// Injects a fault for a moment; the job must go on after it.
+    async fn fault(&mut self, case: &Case, random: &mut Rng) -> Result<(), String> {
+        let images = |parameters: &str| self.world.sandbox.images.answer_with(parameters);
+        if case.size == Size::Parts {
+            images(IN_PARTS);
+        }
+        inject(&self.world, case, &self.program).await;
+        let mut time = Duration::from_millis(random.u64(50..800));
+        if case.size == Size::Parts {
+            if let Inject::Host(parameters) = &case.inject {
+                images(&format!("{IN_PARTS}&{parameters}"));
+            }
+            time *= 4;
+        }
+        let healed = Instant::now() + time;
+        self.until("the fault ends", TIMEOUT, |_| Instant::now() >= healed).await?;
+        heal(&self.world, case, &self.program).await;
+        if case.size == Size::Parts {
+            // A picture in parts is stored after the fault as well.
+            self.world.sandbox.images.answer_with(IN_PARTS);
+        }
+        let stored = self.account.uploaded();
+        self.until("it goes on", TIMEOUT, |account| account.uploaded() > stored).await?;
+        self.world.sandbox.images.answer_with("");
+        Ok(())
+    }
+
+    /// Watches the program until `done`, or until it ends.
+    async fn until(
+        &mut self,
+        what: &str,
+        within: Duration,
+        done: impl Fn(&Account) -> bool,
+    ) -> Result<(), String> {
+        let end = Instant::now() + within;
+        loop {
+            self.look().await?;
+            if done(&self.account) || self.account.has_ended() {
+                return Ok(());
+            }
+            if self.program.has_ended() {
+                // Its last lines may not have been read yet: `run` does that.
+                return Ok(());
+            }
+            if Instant::now() > end {
+                return Err(format!("not within {within:?}: {what}"));
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Reads the output, and takes a sample of what the program holds.
+    async fn look(&mut self) -> Result<(), String> {
+        let lines = self.program.take_lines();
+        // Asked after the lines were taken, so that none has a secret that is not among them.
+        self.account.read(&lines, &self.world.sandbox.agent.secrets())?;
+        let uploaded = self.account.uploaded();
+        if self.account.has_ended() {
+            return Ok(());
+        }
+        let now = Instant::now();
+        if now >= self.scraped + SCRAPE
+            && let Some(address) = self.account.address
+        {
+            self.scraped = now;
+            match timeout(TIMEOUT, scrape(address)).await {
+                Ok(Ok(())) => self.scrapes += 1,
+                // It may just have ended.
+                Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => {}
+                failed => return Err(format!("no metrics: {failed:?}")),
+            }
+        } else if now >= self.sampled + SAMPLE && uploaded > 0 {
+            self.sampled = now;
+            let seconds = self.started.elapsed().as_secs_f64();
+            self.samples.push(Sample { pictures: uploaded, seconds, held: self.program.held() });
+            self.world.sandbox.images.forget_requests();
+            self.world.sandbox.s3.forget_requests();
+        }
+        if now >= self.told + PROGRESS {
+            self.told = now;
+            println!("{:5.0?} {}", self.started.elapsed(), self.account.told());
+        }
+        Ok(())
+    }
+}
+
+/// Whether the fault can be mixed in: it comes and goes, the job goes on at once, and nothing is left.
+fn fits(case: &Case) -> bool {
+    let small = Case { size: Size::Small, ..case.clone() };
+    let leaves =
+        matches!(case.inject, Inject::Operation("CreateMultipartUpload", _, Fault::LoseAnswer));
+    is_short(&small) && !leaves
+}
+
+/// Reads the metrics, as Prometheus does.
+async fn scrape(address: SocketAddr) -> std::io::Result<()> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    let whole = answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("# EOF\n");
+    if whole { Ok(()) } else { Err(std::io::Error::other(answer)) }
+}
