@@ -9,7 +9,8 @@ use url::Url;
 
 use super::address_guard::AddressGuard;
 use super::error::FetchError;
-use super::picture::{Limits, Picture};
+use super::limits::Limits;
+use super::picture::Picture;
 use crate::backoff::pauses;
 
 /// Redirects that are followed for one picture.

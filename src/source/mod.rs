@@ -5,6 +5,7 @@ mod address_guard;
 mod error;
 mod fetch;
 mod image_kind;
+mod limits;
 mod patience;
 mod picture;
 mod tee;
@@ -14,5 +15,6 @@ pub(crate) use fetch::Source;
 pub(crate) use image_kind::ImageKind;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use image_kind::{EndWatch, SNIFF_LENGTH};
-pub(crate) use picture::{Limits, Picture};
+pub(crate) use limits::Limits;
+pub(crate) use picture::Picture;
 pub(crate) use tee::{Tee, Tees};

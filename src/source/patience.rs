@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::error::FetchError;
-use super::picture::Limits;
+use super::limits::Limits;
 
 /// What is left of the timeouts of a picture whose bytes are arriving.
 ///

@@ -1,4 +1,4 @@
-//! A picture that is arriving, its limits, and the rules that make it whole.
+//! A picture that is arriving, and the rules that make it whole.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -13,58 +13,11 @@ use reqwest::header::CONTENT_LENGTH;
 use tokio::time::Instant;
 use url::Url;
 
-use super::address_guard::AddressRefused;
 use super::error::FetchError;
 use super::image_kind::{EndWatch, ImageKind, SNIFF_LENGTH};
+use super::limits::Limits;
 use super::patience::Patience;
 use super::tee::Tee;
-use crate::errors::{find_cause, innermost};
-
-/// What one picture may take.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    /// The largest picture, in bytes.
-    pub(crate) size: u64,
-    /// For all waiting for the image host, retries included.
-    pub(crate) fetch: Duration,
-    /// For one connection.
-    pub(crate) connect: Duration,
-    /// For silence between two bytes.
-    pub(crate) read: Duration,
-}
-
-impl Limits {
-    /// What an error of the HTTP client means. `received` is how many bytes of the body had
-    /// arrived, or `None` before the answer.
-    pub(super) fn explain(self, error: reqwest::Error, received: Option<u64>) -> FetchError {
-        // The URL's query or user information may be secret, and the caller knows the URL.
-        let error = error.without_url();
-        if let Some(refused) = find_cause::<AddressRefused>(&error) {
-            return FetchError::Address(refused.clone());
-        }
-        if let Some(refused) = find_cause::<FetchError>(&error) {
-            return refused.clone();
-        }
-        if error.is_timeout() && error.is_connect() {
-            return FetchError::Timeout { setting: "--connect-timeout", limit: self.connect };
-        }
-        let cause = innermost(&error);
-        match received {
-            Some(received) => FetchError::Broken { received, cause },
-            None => FetchError::Connect(cause),
-        }
-    }
-
-    /// The error for a host that was waited for in vain, when `left` remains of the whole time.
-    pub(super) fn too_slow(self, left: Duration) -> FetchError {
-        let (setting, limit) = if left.is_zero() {
-            ("--fetch-timeout", self.fetch)
-        } else {
-            ("--read-timeout", self.read)
-        };
-        FetchError::Timeout { setting, limit }
-    }
-}
 
 /// A picture whose kind is known and whose bytes are still arriving.
 ///
