@@ -48,11 +48,10 @@ impl Column {
 
     pub const fn unit(self, picture: u64) -> Unit {
         match self {
-            Self::CpuPerPicture => Unit::Milliseconds,
             Self::PicturesPerSecond | Self::PicturesPerCpuSecond => Unit::PerSecond,
             // Seconds for the large picture alone.
             Self::Cpu | Self::Wall if picture == LARGE.1 => Unit::Seconds,
-            Self::Cpu | Self::Wall => Unit::Milliseconds,
+            Self::CpuPerPicture | Self::Cpu | Self::Wall => Unit::Milliseconds,
             Self::Peak => Unit::Mebibytes,
         }
     }
