@@ -80,7 +80,7 @@ async fn a_picture_is_fetched_over_https_with_a_trusted_certificate() {
 async fn an_untrusted_certificate_is_rejected() {
     let world = World::new().await;
     let https = Https::in_front_of(&world).await;
-    let job = world.job_from(&https.url("/random"), "--fetch-timeout 500ms").start();
+    let job = world.job_from(&https.url("/random"), "--fetch-timeout 5s").start();
     job.wrote("upload failed", 1).await;
     let done = job.terminate().await.expect(143);
     let event = &done.events("upload failed")[0];
