@@ -35,12 +35,13 @@ const SCRAPE: Duration = Duration::from_secs(5);
 const PROGRESS: Duration = Duration::from_secs(15);
 
 /// The pictures: one of these at random, none of them like another. They are small, because the
-/// sandbox draws them without optimization.
+/// sandbox draws them without optimization. Each ends with a mark or begins with its length, and has
+/// no filler after it: of others, the program cannot tell that a host has cut them short.
 const TARGETS: [&str; 4] = [
     "/x?kind=png&width=16&height=16",
-    "/x?kind=gif&width=24&height=24",
-    "/x?kind=jpeg&width=16&height=16&size=20KB",
-    "/x?kind=webp&width=16&height=16&size=5KB",
+    "/x?kind=png&width=80&height=80",
+    "/x?kind=jpeg&width=48&height=48",
+    "/x?kind=webp&width=16&height=16",
 ];
 const IN_PARTS: &str = "size=9MiB";
 
