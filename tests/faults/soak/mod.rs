@@ -164,9 +164,10 @@ impl Soak {
             // What is written for each picture in production, and the servers too.
             .env("RUST_LOG", "info")
             .env("LISTEN_ADDR", "127.0.0.1:0")
-            // glibc gives back what is free, so that what is resident is in use: otherwise it keeps up
-            // to 45 MiB of large pictures, more or less, and that hides what leaks.
-            .env("MALLOC_MMAP_THRESHOLD_", "65536")
+            // Buffers are mapped one by one and unmapped when they are free, so that what is resident is
+            // in use: glibc would keep up to 45 MiB of large pictures, more or less, and hide a leak.
+            .env("MALLOC_ARENA_MAX", "1")
+            .env("MALLOC_MMAP_THRESHOLD_", "8192")
             .env("MALLOC_TRIM_THRESHOLD_", "65536")
             // Large pictures take longer in a sandbox without optimization.
             .env("FETCH_TIMEOUT", "10s");
