@@ -103,7 +103,11 @@ impl Account {
             // Each picture is the object of one attempt at most.
             match whole.get_mut(&sha256) {
                 Some(times @ 1..) => *times -= 1,
-                _ => return Err(format!("{key} is no picture that was served whole")),
+                Some(_) => return Err(format!("{key} is a picture that is there already")),
+                None => {
+                    let len = object.len;
+                    return Err(format!("{key}, {len} bytes: no picture that was served whole"));
+                }
             }
             match self.uploaded.get(key) {
                 Some(size) if *size == object.len => known += 1,

@@ -45,9 +45,10 @@ pub fn memory(samples: &[Sample]) -> Option<Trend> {
     trend(samples, "MiB", 1.0, |held| float(held.memory) / float(1 << 20))
 }
 
-/// Of open files.
+/// Of open files, of which some are idle connections, now more and now fewer. One that is lost with each
+/// tenth fault is 18 after the warm-up of 199 faults.
 pub fn files(samples: &[Sample]) -> Option<Trend> {
-    trend(samples, "files", 1.0, |held| float(held.files as u64))
+    trend(samples, "files", 4.0, |held| float(held.files as u64))
 }
 
 fn trend(
