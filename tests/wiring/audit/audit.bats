@@ -26,11 +26,11 @@ cloud() {
 # audit ARGUMENTS...: of the cluster, unless they name another.
 audit() { step audit --cluster audited "$@"; }
 
-# processes: runs an audit, and prints the commands of the AWS CLI, kubectl, curl and xargs that it starts.
+# processes: runs an audit, and writes the commands of the AWS CLI, kubectl, curl and xargs that it starts to a file.
 processes() {
   : >"$CLUSTER_STATE/calls"
   BASH_XTRACEFD=9 bash -x "$(script_path audit)" --cluster audited --quiet 9>"$BATS_TEST_TMPDIR/trace"
-  sed -n -E 's/^\++ ((aws|kubectl) [^ ]+ [^ ]+|(curl|xargs) [^ ]+).*/\1/p' "$BATS_TEST_TMPDIR/trace" | sort
+  sed -n -E 's/^\++ ((aws|kubectl) [^ ]+ [^ ]+|(curl|xargs) [^ ]+).*/\1/p' "$BATS_TEST_TMPDIR/trace" | sort >"$BATS_TEST_TMPDIR/processes"
 }
 
 # described: the number of calls that describe an association.
@@ -39,6 +39,7 @@ described() { grep -c '^read eks GET /clusters/audited/pod-identity-associations
 # agent_is True|False: what the agent's pod reports of its readiness.
 agent_is() {
   local agent
+  local -x KUBECONFIG=$CLUSTER_STATE/admin.conf
   agent=$(kubectl --namespace kube-system get pods --selector app.kubernetes.io/name=eks-pod-identity-agent --output name)
   kubectl --namespace kube-system patch "$agent" --subresource status --patch '{"status": {"conditions": [{"type": "Ready", "status": "'"$1"'"}]}}'
 }
@@ -125,7 +126,8 @@ END
 
 @test "the number of processes does not grow with the cluster, and that of calls only by the page" {
   cloud large 104 300
-  diff - <(processes) <<'END'
+  processes
+  diff - "$BATS_TEST_TMPDIR/processes" <<'END'
 aws eks describe-cluster
 aws eks list-pod-identity-associations
 aws eks update-kubeconfig
