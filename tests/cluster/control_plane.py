@@ -7,6 +7,8 @@ import subprocess
 import botocore.config
 import botocore.session
 
+import fills
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 KUBECTL = os.path.join(HERE, "..", "..", ".tools", "cluster", "bin", "kubectl")
 ADDONS = {"eks-pod-identity-agent": "agent.yaml", "vpc-cni": "aws-node.yaml"}
@@ -52,8 +54,7 @@ class ControlPlane:
 
     def associations(self, cluster):
         """Each with the keys that the webhook reads (pkg/containercredentials in its source)."""
-        pages = self.eks.get_paginator("list_pod_identity_associations").paginate(clusterName=cluster)
-        found = [one for page in pages for one in page["associations"]]
+        found = fills.all_associations(cluster)
         return sorted(({"namespace": one["namespace"], "serviceAccount": one["serviceAccount"]} for one in found), key=json.dumps)
 
     def write_identities(self, identities):

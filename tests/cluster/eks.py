@@ -136,7 +136,7 @@ class Proxy(BaseHTTPRequestHandler):
         if kind == "lose":
             self.close_connection = True
             return
-        answer = fills.after(line, status, headers, content)
+        answer = fills.after(line, body, status, headers, content)
         if invocation and status < 400 and " s3 " not in line:
             ANSWERED[invocation] = answer
         self.answer(*answer)

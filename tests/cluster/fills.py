@@ -12,24 +12,27 @@ import base64
 import json
 import os
 import urllib.parse
+from xml.sax.saxutils import escape
 
 import botocore.auth
 import botocore.awsrequest
 import botocore.credentials
 import botocore.session
+from ministack.core import iam_evaluator
 
 JSON = [("Content-Type", "application/json")]
 XML = [("Content-Type", "text/xml")]
 state = ""
-iam = None
+iam = eks = None
 
 
 def configure(folder, emulator):
-    global state, iam
+    global state, iam, eks
     state = folder
     session = botocore.session.get_session()
     session.set_credentials("test", "test")
-    iam = session.create_client("iam", region_name="us-east-1", endpoint_url=emulator, verify=os.environ["SSL_CERT_FILE"])
+    iam, eks = (session.create_client(service, region_name="us-east-1", endpoint_url=emulator, verify=os.environ["SSL_CERT_FILE"])
+                for service in ("iam", "eks"))
 
 
 def refused(status, code, message):
@@ -213,8 +216,8 @@ def without(node, lacking):
     return {key: without(value, lacking) for key, value in node.items() if not (key == "DependsOn" and isinstance(value, str) and value in lacking)}
 
 
-def after(line, status, headers, content):
-    """The emulator's answer, with what it lacks."""
+def after(line, body, status, headers, content):
+    """The emulator's answer, with what it lacks; what it refuses stays refused."""
     if status == 200 and line == "read tagging GetResources" and exists("tagged"):
         listed = json.loads(content)
         there = {one["ResourceARN"] for one in listed["ResourceTagMappingList"]}
@@ -229,6 +232,10 @@ def after(line, status, headers, content):
         cluster["cluster"].update(endpoint=issuer(), certificateAuthority={"data": certificate()},
                                   identity={"oidc": {"issuer": issuer()}})
         return status, headers, json.dumps(cluster).encode()
+    if status == 200 and line == "read iam SimulatePrincipalPolicy":
+        return 200, XML, simulated(dict(urllib.parse.parse_qsl(body.decode())))
+    if status == 200 and line.startswith("read eks GET /clusters/") and line.partition("?")[0].endswith("/pod-identity-associations"):
+        content = page_of_associations(line.split()[-1], content)
     if status == 200 and " eks " in line and "/pod-identity-associations" in line and b'"ownerArn"' in content:
         # Only an association that an add-on owns has this field; eksctl does not ask for its value.
         answer = json.loads(content)
@@ -243,6 +250,57 @@ def after(line, status, headers, content):
         addon["addon"]["podIdentityAssociations"] = [one for one in asked if isinstance(one, str)]
         return status, headers, json.dumps(addon).encode()
     return status, headers, content
+
+
+def all_associations(cluster, **filters):
+    """The emulator takes any number as the size of a page, and gives one page alone."""
+    return eks.list_pod_identity_associations(clusterName=cluster, maxResults=1_000_000, **filters)["associations"]
+
+
+def page_of_associations(path, content):
+    """Pages of 100, or of what was asked for: the emulator gives the first without a token for the next.
+    https://docs.aws.amazon.com/eks/latest/APIReference/API_ListPodIdentityAssociations.html"""
+    url = urllib.parse.urlsplit(path)
+    query = dict(urllib.parse.parse_qsl(url.query))
+    start, size = int(query.get("nextToken", 0)), int(query.get("maxResults", 100))
+    if len(json.loads(content)["associations"]) < size:
+        return content  # there are no more
+    found = all_associations(url.path.split("/")[2], **{key: query[key] for key in ("namespace", "serviceAccount") if key in query})
+    page = {"associations": found[start:start + size]}
+    if start + size < len(found):
+        page["nextToken"] = str(start + size)
+    return json.dumps(page).encode()
+
+
+def policies(role):
+    """The documents of the role's policies."""
+    for policy in iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]:
+        version = iam.get_policy(PolicyArn=policy["PolicyArn"])["Policy"]["DefaultVersionId"]
+        yield iam.get_policy_version(PolicyArn=policy["PolicyArn"], VersionId=version)["PolicyVersion"]["Document"]
+    for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+        yield iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+
+
+def simulated(form):
+    """The decision for one action, resource and role. The emulator does not read ContextEntries, so its own
+    evaluator is asked with these as condition keys. Keys that the policies name and the entries do not are
+    MissingContextValues. https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html"""
+    documents = list(policies(form["PolicySourceArn"].rsplit("/", 1)[-1]))
+    context = {value.lower(): form[f"{key.removesuffix('.ContextKeyName')}.ContextKeyValues.member.1"]
+               for key, value in form.items() if key.endswith(".ContextKeyName")}
+    named = {key for document in documents for statement in document["Statement"]
+             for keys in statement.get("Condition", {}).values() for key in keys}
+    missing = "".join(f"<member>{escape(key)}</member>" for key in sorted(named) if key.lower() not in context)
+    action, resource = form["ActionNames.member.1"], form["ResourceArns.member.1"]
+    asked = iam_evaluator.EvalContext(form["PolicySourceArn"], "AssumedRole", "123456789012", action, resource, "us-east-1",
+                                      source_ip="", principal_keys=context)
+    decision = iam_evaluator.evaluate(asked, [iam_evaluator.parse_policy_document(document) for document in documents]).decision
+    word = {"Allow": "allowed", "Deny": "explicitDeny"}.get(decision, "implicitDeny")
+    return (
+        '<SimulatePrincipalPolicyResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><SimulatePrincipalPolicyResult>'
+        f"<EvaluationResults><member><EvalActionName>{action}</EvalActionName><EvalResourceName>{escape(resource)}</EvalResourceName>"
+        f"<EvalDecision>{word}</EvalDecision><MissingContextValues>{missing}</MissingContextValues></member></EvaluationResults>"
+        "<IsTruncated>false</IsTruncated></SimulatePrincipalPolicyResult></SimulatePrincipalPolicyResponse>").encode()
 
 
 def issuer():

@@ -101,7 +101,8 @@ $cluster[0].cluster as $c
       elif .irsa_role
       then finding("irsa_shadows"; $object; "it has IRSA's variables, for \(.irsa_role): the SDKs use these first")
       elif .injected | not then finding("not_injected"; $object; "it lacks \(.lacks | join(", ")): it "
-        + if (.created | seconds) < ($a.createdAt | seconds) then "was created before the association" else "was missed by the webhook" end)
+        # Both are whole seconds. In the second of the association the webhook cannot know of it yet.
+        + if (.created | seconds) <= ($a.createdAt | seconds) then "was created before the association" else "was missed by the webhook" end)
       else empty end,
       if .host_network
       then finding("host_network"; $object; "it uses the node's network") else empty end,

@@ -107,9 +107,20 @@ os.execv(sys.argv[1], sys.argv[1:])' "$(script_path "$script")" "$@" >"$BATS_FIL
   cat "$BATS_FILE_TMPDIR/interrupted"
 }
 
-# admin ARGUMENT...: the AWS CLI without the proxy, so that the noted calls are only those of the scripts.
+# admin ARGUMENT...: the AWS CLI as the root user, without the proxy, so that the noted calls are only those of the scripts.
 admin() {
-  AWS_ENDPOINT_URL=$MINISTACK aws --output text "$@"
+  AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_SESSION_TOKEN='' AWS_ENDPOINT_URL=$MINISTACK aws --output text "$@"
+}
+
+# become NAME POLICY: from here on as a session of a role with that policy alone.
+become() {
+  local keys root='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:root"},"Action":"sts:AssumeRole"}]}'
+  admin iam create-role --role-name "$1" --assume-role-policy-document "$root" >/dev/null
+  admin iam put-role-policy --role-name "$1" --policy-name all --policy-document "$2"
+  keys=$(admin sts assume-role --role-arn "arn:aws:iam::123456789012:role/$1" --role-session-name test \
+    --query 'Credentials.[AccessKeyId, SecretAccessKey, SessionToken]')
+  read -r AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN <<<"$keys"
+  export AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
 }
 
 # a_cluster: creates an EKS cluster without our tag and without an add-on. Its control plane is the one

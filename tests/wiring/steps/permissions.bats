@@ -15,10 +15,6 @@ setup_file() {
 
 teardown_file() { stop_cloud; }
 
-admin() {
-  AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_SESSION_TOKEN='' AWS_ENDPOINT_URL=$MINISTACK aws --output text "$@"
-}
-
 # documented: prints the documented policy, and allows some of its actions on every resource: those for
 # which MiniStack 1.5.33 finds no resource in the request (`extract_resource_arn`), but AWS does.
 documented() {
@@ -26,17 +22,6 @@ documented() {
   awk '/^```/ {inside = ($0 == "```json"); next} inside' "$repository/docs/permissions.md" |
     jq --argjson actions "$without_resource" 'if $actions - [.Statement[].Action[]] == []
       then .Statement += [{Effect: "Allow", Action: $actions, Resource: "*"}] else error("not in the policy") end'
-}
-
-# become NAME POLICY: from here on as a session of a role with that policy alone.
-become() {
-  local keys root='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:root"},"Action":"sts:AssumeRole"}]}'
-  admin iam create-role --role-name "$1" --assume-role-policy-document "$root" >/dev/null
-  admin iam put-role-policy --role-name "$1" --policy-name all --policy-document "$2"
-  keys=$(admin sts assume-role --role-arn "arn:aws:iam::123456789012:role/$1" --role-session-name test \
-    --query 'Credentials.[AccessKeyId, SecretAccessKey, SessionToken]')
-  read -r AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN <<<"$keys"
-  export AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
 }
 
 # leave NAME: removes the role.
