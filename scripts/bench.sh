@@ -48,7 +48,7 @@ about() {
   [[ -z $(git status --porcelain -- src Cargo.toml Cargo.lock) ]] || commit+=' with changes'
   echo "- $(date -u +%F), commit $commit, $(nproc) cores of $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n1), $(awk '/MemTotal/ { printf "%.0f", $2 / 1048576 }' /proc/meminfo) GiB of memory, Linux $(uname -r)"
   echo "- boto3 $("$BENCH_TOOLS/python" -c 'import boto3; print(boto3.__version__)') on Python $(version "$BENCH_TOOLS/python" --version), rclone $(version "$BENCH_TOOLS/rclone" version), s5cmd $(version "$BENCH_TOOLS/s5cmd" version), AWS CLI $(version "$BENCH_TOOLS/aws" --version), curl $(version curl --version), nginx $(version "$nginx" -v), s3s-fs $(version "$BENCH_S3" --version)"
-  echo "- $BENCH_ROUNDS rounds (the start four times as many), interleaved: in each round each contender once"
+  echo "- $BENCH_ROUNDS rounds (the start twice as many), interleaved: in each round each contender once"
 }
 
 # The harness is not measured, so a fast debug build of it is sufficient.

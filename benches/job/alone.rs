@@ -10,7 +10,7 @@ use crate::peers::{Peer, Programs, Task};
 use crate::servers::{SMALL, Servers, Way};
 
 /// Pictures of one process.
-const PICTURES: u32 = 1000;
+const PICTURES: u32 = 500;
 
 /// 1, 2, 4 and 8 processes at the same time, over TLS.
 pub fn processes(rounds: usize, programs: &Programs, servers: &Servers) -> Result {

@@ -202,7 +202,7 @@ pub fn measure(case: &Case, rounds: usize, programs: &Programs, servers: &Server
         }
     };
     // The start is short and varies most.
-    let rounds = if case.id.starts_with("start") { 4 * rounds } else { rounds };
+    let rounds = if case.id.starts_with("start") { 2 * rounds } else { rounds };
     for round in 0..rounds {
         for turn in 0..case.peers.len() {
             let index = (round + turn) % case.peers.len();
