@@ -13,10 +13,6 @@ fn local(arguments: &str) -> Command {
     command
         .args(arguments.split_whitespace())
         .current_dir(std::env::temp_dir())
-        // Cargo sets these for tests, and the script's own cargo would compile half of the dependencies
-        // again for them, and the next `cargo test` once more.
-        .env_remove("CARGO_MANIFEST_DIR")
-        .env_remove("GIT_COMMIT")
         // The local run must neither use nor print the user's own AWS settings.
         .env("AWS_ACCESS_KEY_ID", "AKIDLAPTOP")
         .env("AWS_SECRET_ACCESS_KEY", "laptop-secret")
@@ -26,6 +22,15 @@ fn local(arguments: &str) -> Command {
         .stdin(Stdio::null())
         .process_group(0)
         .kill_on_drop(true);
+    // Cargo sets these for tests. The script's own cargo would compile half of the dependencies again
+    // because of them, and the next `cargo test` once more.
+    let from_cargo = |name: &str| {
+        ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.starts_with(prefix))
+            || ["GIT_COMMIT", "OUT_DIR"].contains(&name)
+    };
+    for (name, _) in std::env::vars().filter(|(name, _)| from_cargo(name)) {
+        command.env_remove(name);
+    }
     command
 }
 
