@@ -51,19 +51,14 @@ about() {
   echo "- $BENCH_ROUNDS rounds (the start twice as many), interleaved: in each round each contender once"
 }
 
+about=$(about)
 # The harness is not measured, so a fast debug build of it is sufficient.
+run cargo bench --locked --profile dev --package pod-identity-demo --bench job
 {
-  about
-  cargo bench --locked --profile dev --package pod-identity-demo --bench job
-} | tee "$results/tables.md"
-[[ -z $only ]] || exit 0
-# The charts and the table of goals want all cases.
-goals=$(run "$BENCH_TOOLS/python" benches/job/report.py "$BENCH_OUTPUT" "$results")
-{
-  sed '/^$/,$d' "$results/tables.md"
-  printf '\n%s\n' "$goals"
-  sed -n '/^$/,$p' "$results/tables.md"
-} >"$results/report.md"
+  echo "$about"
+  echo
+  run "$BENCH_TOOLS/python" benches/job/report.py "$BENCH_OUTPUT" "$results"
+} | tee "$results/report.md"
 say "The figures are in $BENCH_OUTPUT, the tables in $results/report.md, the charts beside them."
 if [[ -n $write ]]; then
   run cp "$results"/benchmark-{light,dark}.svg docs/images/

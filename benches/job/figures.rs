@@ -34,34 +34,6 @@ pub enum Unit {
     Count,
 }
 
-impl Unit {
-    /// The figure's median and its spread.
-    pub fn text(self, figure: Figure) -> String {
-        let Figure { median, least, most } = figure;
-        let number = |value: f64| match self {
-            Self::Milliseconds if value < 10.0 => format!("{value:.2}"),
-            Self::Seconds => format!("{value:.2}"),
-            Self::Milliseconds | Self::Mebibytes | Self::Megabytes => format!("{value:.1}"),
-            Self::PerSecond | Self::Count => format!("{value:.0}"),
-        };
-        let unit = match self {
-            Self::Milliseconds => " ms",
-            Self::Seconds => " s",
-            Self::Mebibytes => " MiB",
-            Self::Megabytes => " MB",
-            Self::PerSecond => " /s",
-            Self::Count => "",
-        };
-        let median = number(median);
-        let (least, most) = (number(least), number(most));
-        if least == most {
-            format!("{median}{unit}")
-        } else {
-            format!("{median}{unit} ({least}–{most})")
-        }
-    }
-}
-
 pub fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }

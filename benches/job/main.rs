@@ -1,8 +1,8 @@
 //! Measures the CPU time, memory and wall time of whole processes: this program's, and those of what
 //! people use instead.
 //!
-//! `scripts/bench.sh` runs this benchmark with the release build. It prints tables in Markdown, writes
-//! all figures to a file in JSON, and judges none, because they depend on the machine.
+//! `scripts/bench.sh` runs this benchmark with the release build. It writes all figures to a file in JSON,
+//! and judges none, because they depend on the machine. `report.py` makes tables and charts of them.
 
 mod alone;
 mod cases;
@@ -61,7 +61,7 @@ fn main() {
     let wanted = |id: &str| options.only.as_ref().is_none_or(|only| id.contains(only.as_str()));
     let mut results = Vec::new();
     let mut done = |result: cases::Result| {
-        print(&result);
+        println!("measured: {}", result.title);
         results.push(result);
         let text = serde_json::to_string_pretty(&results).expect("figures are JSON");
         std::fs::write(&options.output, text).expect("the figures can be written");
@@ -82,28 +82,5 @@ fn main() {
         let run = |interval, count| ticks::measure(interval, count, &options.programs, &servers);
         run(Duration::from_secs(30), 2 * options.minutes + 1).into_iter().for_each(&mut done);
         run(Duration::from_secs(2), 31).into_iter().for_each(&mut done);
-    }
-}
-
-/// A case's table in Markdown. The ratio is that of the first column to the first row's.
-fn print(result: &cases::Result) {
-    let names: Vec<_> = result.columns.iter().map(|(name, _)| *name).collect();
-    println!("\n### {}\n\n| | {} |", result.title, names.join(" | "));
-    println!("|---|{}", "---|".repeat(names.len()));
-    for (name, figures) in &result.rows {
-        let cells =
-            figures.iter().zip(&result.columns).enumerate().map(|(index, (figure, column))| {
-                let text = column.1.text(*figure);
-                let first = &result.rows[0];
-                // Of the same thing with other means.
-                let ratio = figure.median / first.1[index].median;
-                if *name == first.0 || !result.compares {
-                    text
-                } else {
-                    format!("{text}, {ratio:.1}×")
-                }
-            });
-        let cells: Vec<_> = cells.collect();
-        println!("| {} | {} |", name.replace('|', "\\|"), cells.join(" | "));
     }
 }

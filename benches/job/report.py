@@ -1,7 +1,7 @@
-"""Draws the charts of the benchmark, and prints the table of goals: report.py FIGURES FOLDER
+"""Prints the tables of the benchmark in Markdown, and draws its charts: report.py FIGURES FOLDER
 
 FIGURES is the file in JSON that the benchmark wrote. The charts go to FOLDER as benchmark-light.svg and
-benchmark-dark.svg.
+benchmark-dark.svg, if all cases in them were measured.
 """
 
 import json
@@ -25,6 +25,9 @@ COLOURS = {
     "light": {"text": "#1f2328", "ours": "#0969da", "peer": "#afb8c1"},
     "dark": {"text": "#e6edf3", "ours": "#4493f8", "peer": "#57606a"},
 }
+
+
+UNITS = {"milliseconds": " ms", "seconds": " s", "mebibytes": " MiB", "megabytes": " MB", "per_second": " /s", "count": ""}
 
 
 class Figures:
@@ -122,13 +125,43 @@ def goals(figures):
             continue
 
 
+def text(figure, unit):
+    """The median, and in brackets the least and the most."""
+
+    def number(value):
+        digits = {"seconds": 2, "milliseconds": 2 if value < 10 else 1, "mebibytes": 1, "megabytes": 1}.get(unit, 0)
+        return f"{value:.{digits}f}"
+
+    median, least, most = (number(figure[key]) for key in ["median", "least", "most"])
+    return f"{median}{UNITS[unit]}" + (f" ({least}–{most})" if least != most else "")
+
+
+def table(case):
+    """A case's table. The ratios are to the first row, of the same thing with other means."""
+    print(f"\n### {case['title']}\n\n| | {' | '.join(name for name, _ in case['columns'])} |")
+    print(f"|---|{'---|' * len(case['columns'])}")
+    first = case["rows"][0]
+    for row, figures in case["rows"]:
+        cells = []
+        for (_, unit), figure, base in zip(case["columns"], figures, first[1]):
+            cell = text(figure, unit)
+            if case["compares"] and row != first[0]:
+                ratio = figure["median"] / base["median"]
+                cell += f", {ratio:.0f}×" if ratio >= 10 else f", {ratio:.2g}×"
+            cells.append(cell)
+        print(f"| {row.replace('|', chr(92) + '|')} | {' | '.join(cells)} |")
+
+
 def main():
     figures = Figures(sys.argv[1])
-    for name, colours in COLOURS.items():
-        draw(figures, colours, Path(sys.argv[2]) / f"benchmark-{name}.svg")
+    if {case for _, case, _, _ in CHARTS} <= figures.cases.keys():
+        for name, colours in COLOURS.items():
+            draw(figures, colours, Path(sys.argv[2]) / f"benchmark-{name}.svg")
     print("### The goals\n\n| case | goal | measured |\n|---|---|---|")
     for row in goals(figures):
         print(f"| {' | '.join(row)} |")
+    for case in figures.cases.values():
+        table(case)
 
 
 main()
