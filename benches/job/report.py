@@ -16,10 +16,10 @@ from matplotlib import pyplot  # noqa: E402
 OURS = "pod-identity-demo"
 # Title, case, column and its unit, for each part of the chart.
 CHARTS = [
-    ("CPU per 200 KB picture, TLS", "pictures_tls", "CPU per picture", "ms"),
-    ("Start to first object, TLS", "start_tls", "wall", "ms"),
-    ("1 GiB of unknown length, TLS: CPU", "large_tls", "CPU", "s"),
-    ("1 GiB of unknown length, TLS: peak memory", "large_tls", "peak RSS", "MiB"),
+    ("200 KB pictures, TLS: CPU for each", "pictures_tls", "CPU per picture", "ms"),
+    ("Start to first object, TLS: wall time", "start_tls", "wall", "ms"),
+    ("1 GiB, TLS: CPU", "large_tls", "CPU", "s"),
+    ("1 GiB, TLS: peak memory", "large_tls", "peak RSS", "MiB"),
 ]
 COLOURS = {
     "light": {"text": "#1f2328", "ours": "#0969da", "peer": "#afb8c1"},
