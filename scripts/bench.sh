@@ -38,7 +38,7 @@ export BENCH_OUTPUT=$results/figures.json
 
 # version COMMAND...: the first number in what it prints.
 version() {
-  "$@" 2>&1 | sed -n '1s/^[^0-9]*\([0-9][^ ,]*\).*/\1/p'
+  "$@" 2>&1 | sed -n '1s/^[^.]*[^0-9.]\([0-9][0-9]*\.[^ ,]*\).*/\1/p'
 }
 
 # about: the machine, the versions and the commit, as a list in Markdown.
