@@ -62,7 +62,8 @@ async fn the_card_names_the_identity_and_the_chain_shows_who_answered() {
     );
     assert_eq!(chain[3].0, "EKS Pod Identity");
     let ring: String = tab.eval("document.querySelector('#ring').ariaLabel").await;
-    assert!(ring.starts_with("the credentials expire in 5 h 59 min"), "{ring}");
+    // They were valid for 6 hours when they were issued, which on a busy machine is minutes ago.
+    assert!(ring.starts_with("the credentials expire in 5 h 5"), "{ring}");
     tab.expect_quiet(&served.url());
     served.job.terminate().await.expect(143);
 }
