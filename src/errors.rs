@@ -56,6 +56,6 @@ where
 }
 
 /// One line that does nothing to a terminal: others wrote parts of it.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.replace(char::is_control, " ")
 }

@@ -12,7 +12,7 @@ use reqwest::Client;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 
 use super::injected::{FULL_URI, Injected, TOKEN_FILE};
-use crate::errors::{find_cause, innermost};
+use crate::errors::{find_cause, innermost, printable};
 
 /// The SDK's provider waits two seconds for a connection; a slow agent is given more here.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,7 +38,7 @@ pub(super) enum Answer {
 impl Answer {
     /// A refusal with this text in one line, of printable characters.
     pub(super) fn refusal(status: u16, text: &str) -> Self {
-        let mut text = text.trim().replace(char::is_control, " ");
+        let mut text = printable(text.trim());
         text.truncate(text.floor_char_boundary(LONGEST_TEXT));
         Self::Refusal { status, text }
     }

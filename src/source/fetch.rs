@@ -9,7 +9,7 @@ use url::Url;
 
 use super::address_guard::AddressGuard;
 use super::error::FetchError;
-use super::limits::Limits;
+use super::limits::{Limits, time_left};
 use super::picture::Picture;
 use crate::backoff::pauses;
 
@@ -63,7 +63,7 @@ impl Source {
         let mut earlier = None;
         loop {
             attempts += 1;
-            let time_left = deadline.saturating_duration_since(Instant::now());
+            let had = time_left(deadline);
             let error = match self.attempt(url, attempts, deadline).await {
                 Ok(picture) => return Ok(picture),
                 Err(error) => error,
@@ -71,14 +71,13 @@ impl Source {
             // An attempt that had less time than a slow host is given says nothing about the host:
             // the failure before it does.
             if let (FetchError::Timeout { .. }, Some(earlier)) = (&error, earlier)
-                && time_left < self.limits.read
-                && Instant::now() >= deadline
+                && had < self.limits.read
+                && time_left(deadline).is_zero()
             {
                 return Err(earlier);
             }
-            let time_left = deadline.saturating_duration_since(Instant::now());
             match pauses.next().and_then(|backoff| error.pause(backoff)) {
-                Some(pause) if pause < time_left => {
+                Some(pause) if pause < time_left(deadline) => {
                     tracing::debug!(%error, ?pause, "asking the image host again");
                     sleep(pause).await;
                 }
@@ -95,15 +94,11 @@ impl Source {
         deadline: Instant,
     ) -> Result<Picture, FetchError> {
         self.guard.check_url(url)?;
-        let time_left = deadline.saturating_duration_since(Instant::now());
         let answer = self.client.get(url.clone()).send();
-        let response = match timeout(time_left.min(self.limits.read), answer).await {
-            Ok(answer) => answer.map_err(|error| self.limits.explain(error, None))?,
-            Err(_elapsed) => {
-                let time_left = deadline.saturating_duration_since(Instant::now());
-                return Err(self.limits.too_slow(time_left));
-            }
-        };
+        let response = timeout(time_left(deadline).min(self.limits.read), answer)
+            .await
+            .map_err(|_| self.limits.too_slow(time_left(deadline)))?
+            .map_err(|error| self.limits.explain(error, None))?;
         let status = response.status();
         if !status.is_success() {
             let retry_after = retry_after(response.headers());

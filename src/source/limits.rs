@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::address_guard::AddressRefused;
 use super::error::FetchError;
 use crate::errors::{find_cause, innermost};
@@ -50,4 +52,9 @@ impl Limits {
         };
         FetchError::Timeout { setting, limit }
     }
+}
+
+/// What is left until the deadline, or nothing.
+pub(super) fn time_left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
 }

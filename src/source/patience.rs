@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::error::FetchError;
-use super::limits::Limits;
+use super::limits::{Limits, time_left};
 
 /// What is left of the timeouts of a picture whose bytes are arriving.
 ///
@@ -27,8 +27,7 @@ pub(super) struct Patience {
 impl Patience {
     /// Of a fetch that may last until `deadline` if it waits for nothing but the host.
     pub(super) fn until(deadline: Instant, limits: Limits) -> Self {
-        let left = deadline.saturating_duration_since(Instant::now());
-        Self { limits, left, since: None, alarm: None }
+        Self { limits, left: time_left(deadline), since: None, alarm: None }
     }
 
     /// Waits on; ready when the host has been silent for too long. To be polled whenever the host
