@@ -1,9 +1,9 @@
 //! What concerns this program alone: several processes side by side, and its size.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::cases::{Column, Result};
+use crate::cases::{Column, Measured};
 use crate::figures::{Figure, Unit, milliseconds};
 use crate::measure;
 use crate::peers::{Peer, Programs, Task};
@@ -13,17 +13,11 @@ use crate::servers::{SMALL, Servers, Way};
 const PICTURES: u32 = 500;
 
 /// 1, 2, 4 and 8 processes at the same time, over TLS.
-pub fn processes(rounds: usize, programs: &Programs, servers: &Servers) -> Result {
+pub fn processes(rounds: usize, programs: &Programs, servers: &Servers) -> Measured {
     let counts = [1_u32, 2, 4, 8];
     let mut rates = vec![Vec::new(); counts.len()];
     let mut cpu = vec![Vec::new(); counts.len()];
-    let task = Task {
-        way: Way::Tls,
-        picture: SMALL,
-        pictures: PICTURES,
-        at_once: 1,
-        interval: Duration::ZERO,
-    };
+    let task = Task::new(Way::Tls, SMALL, PICTURES);
     for _ in 0..rounds {
         for (index, &count) in counts.iter().enumerate() {
             let begun = Instant::now();
@@ -37,30 +31,29 @@ pub fn processes(rounds: usize, programs: &Programs, servers: &Servers) -> Resul
             rates[index].push(f64::from(pictures) / begun.elapsed().as_secs_f64());
             let total: f64 = costs.iter().map(|cost| milliseconds(cost.cpu)).sum();
             cpu[index].push(total / f64::from(pictures));
-            assert_eq!(servers.take(SMALL.1), pictures as usize, "objects of {count} processes");
+            servers.take(SMALL.1, pictures);
         }
     }
-    let figure = |runs: &Vec<f64>| Figure::of(runs.iter().copied()).expect("a round");
-    let rows = counts.iter().zip(rates.iter().zip(&cpu)).map(|(count, (rates, cpu))| {
-        let name = if *count == 1 { "1 process".to_owned() } else { format!("{count} processes") };
-        (name, vec![figure(rates), figure(cpu)])
+    let rows = counts.into_iter().zip(rates.into_iter().zip(cpu)).map(|(count, (rates, cpu))| {
+        let name = if count == 1 { "1 process".to_owned() } else { format!("{count} processes") };
+        (name, vec![Figure::of(rates), Figure::of(cpu)])
     });
-    let column = |column: Column| (column.name(), column.unit(SMALL.1));
-    Result {
+    let columns = [Column::PicturesPerSecond, Column::CpuPerPicture];
+    Measured {
         id: "processes".to_owned(),
         title: "200 KB pictures, one at a time in each process, TLS".to_owned(),
-        columns: vec![column(Column::PicturesPerSecond), column(Column::CpuPerPicture)],
+        columns: columns.map(|column| column.head(SMALL.1)).to_vec(),
         compares: true,
         rows: rows.collect(),
     }
 }
 
 /// The size of the binary.
-pub fn size(programs: &Programs) -> Result {
+pub fn size(programs: &Programs) -> Measured {
     let bytes = std::fs::metadata(&programs.ours).expect("the program").len();
     #[expect(clippy::cast_precision_loss, reason = "a program is smaller than 2^52 bytes")]
-    let figure = Figure::of([bytes as f64 / 1e6]).expect("one");
-    Result {
+    let figure = Figure::of([bytes as f64 / 1e6]);
+    Measured {
         id: "size".to_owned(),
         title: "The program's file".to_owned(),
         columns: vec![("size", Unit::Megabytes)],

@@ -1,7 +1,5 @@
 //! The cases that all contenders take part in.
 
-use std::time::Duration;
-
 use serde::Serialize;
 
 use crate::figures::{Figure, Unit, mebibytes, milliseconds};
@@ -9,22 +7,18 @@ use crate::measure::{self, Cost};
 use crate::peers::{Peer, Programs, Task};
 use crate::servers::{FIVE, LARGE, SMALL, Servers, Way};
 
-/// A case: a task, and who does how many pictures of it.
+/// A case: a task, and who does it.
 pub struct Case {
-    pub id: &'static str,
-    pub title: &'static str,
-    pub way: Way,
-    pub picture: (&'static str, u64),
-    /// How many pictures a contender takes that is one process for all of them.
-    pub pictures: u32,
-    pub at_once: u32,
+    pub id: String,
+    pub title: String,
+    /// For a contender that is one process for all pictures.
+    pub task: Task,
     pub columns: &'static [Column],
     pub peers: &'static [Peer],
 }
 
 /// What is measured.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy)]
 pub enum Column {
     CpuPerPicture,
     PicturesPerSecond,
@@ -35,7 +29,12 @@ pub enum Column {
 }
 
 impl Column {
-    pub const fn name(self) -> &'static str {
+    /// The head of the column in a case with this picture.
+    pub fn head(self, picture: u64) -> Head {
+        (self.name(), self.unit(picture))
+    }
+
+    const fn name(self) -> &'static str {
         match self {
             Self::CpuPerPicture => "CPU per picture",
             Self::PicturesPerSecond => "pictures a second",
@@ -46,7 +45,7 @@ impl Column {
         }
     }
 
-    pub const fn unit(self, picture: u64) -> Unit {
+    const fn unit(self, picture: u64) -> Unit {
         match self {
             Self::PicturesPerSecond | Self::PicturesPerCpuSecond => Unit::PerSecond,
             // Seconds for the large picture alone.
@@ -56,7 +55,7 @@ impl Column {
         }
     }
 
-    fn of(self, cost: &Cost, task: Task) -> f64 {
+    pub fn of(self, cost: &Cost, task: Task) -> f64 {
         let pictures = f64::from(task.pictures);
         let time = |time| match self.unit(task.picture.1) {
             Unit::Seconds => milliseconds(time) / 1e3,
@@ -79,127 +78,82 @@ const AT_ONCE: &[Column] = &[Column::PicturesPerCpuSecond, Column::PicturesPerSe
 const PROCESSES: &[Peer] = &[Peer::Ours, Peer::Boto3, Peer::Boto3Whole, Peer::Rclone];
 
 /// The comparison.
-pub const CASES: [Case; 9] = [
-    Case {
-        id: "pictures_plain",
-        title: "200 KB pictures, one at a time, plain HTTP",
-        way: Way::Plain,
-        picture: SMALL,
-        pictures: 1000,
-        at_once: 1,
-        columns: ONE_BY_ONE,
-        peers: &Peer::ALL,
-    },
-    Case {
-        id: "pictures_tls",
-        title: "200 KB pictures, one at a time, TLS",
-        way: Way::Tls,
-        picture: SMALL,
-        pictures: 1000,
-        at_once: 1,
-        columns: ONE_BY_ONE,
-        peers: &Peer::ALL,
-    },
-    Case {
-        id: "start_plain",
-        title: "From the start to the first object, 200 KB, plain HTTP",
-        way: Way::Plain,
-        picture: SMALL,
-        pictures: 1,
-        at_once: 1,
-        columns: ONE,
-        peers: &Peer::ALL,
-    },
-    Case {
-        id: "start_tls",
-        title: "From the start to the first object, 200 KB, TLS",
-        way: Way::Tls,
-        picture: SMALL,
-        pictures: 1,
-        at_once: 1,
-        columns: ONE,
-        peers: &Peer::ALL,
-    },
-    Case {
-        id: "at_once_plain",
-        title: "200 KB pictures, 64 at a time, plain HTTP",
-        way: Way::Plain,
-        picture: SMALL,
-        pictures: 1000,
-        at_once: 64,
-        columns: AT_ONCE,
-        peers: PROCESSES,
-    },
-    Case {
-        id: "at_once_tls",
-        title: "200 KB pictures, 64 at a time, TLS",
-        way: Way::Tls,
-        picture: SMALL,
-        pictures: 1000,
-        at_once: 64,
-        columns: AT_ONCE,
-        peers: PROCESSES,
-    },
-    Case {
-        id: "large_plain",
-        title: "1 GiB of unknown length, plain HTTP",
-        way: Way::Plain,
-        picture: LARGE,
-        pictures: 1,
-        at_once: 1,
-        columns: ONE,
-        peers: &Peer::STREAMING,
-    },
-    Case {
-        id: "large_tls",
-        title: "1 GiB of unknown length, TLS",
-        way: Way::Tls,
-        picture: LARGE,
-        pictures: 1,
-        at_once: 1,
-        columns: ONE,
-        peers: &Peer::STREAMING,
-    },
-    Case {
-        id: "slow",
-        title: "5 MiB from an image host of 10 MB/s to an S3 of 10 MB/s",
-        way: Way::Slow,
-        picture: FIVE,
-        pictures: 1,
-        at_once: 1,
+pub fn all() -> Vec<Case> {
+    let both = [(Way::Plain, "plain", "plain HTTP"), (Way::Tls, "tls", "TLS")];
+    let mut cases = Vec::new();
+    for (id, title, task, columns, peers) in [
+        (
+            "pictures",
+            "200 KB pictures, one at a time",
+            Task::new(Way::Plain, SMALL, 1000),
+            ONE_BY_ONE,
+            &Peer::ALL as &[_],
+        ),
+        (
+            "start",
+            "From the start to the first object, 200 KB",
+            Task::new(Way::Plain, SMALL, 1),
+            ONE,
+            &Peer::ALL,
+        ),
+        (
+            "at_once",
+            "200 KB pictures, 64 at a time",
+            Task { at_once: 64, ..Task::new(Way::Plain, SMALL, 1000) },
+            AT_ONCE,
+            PROCESSES,
+        ),
+        (
+            "large",
+            "1 GiB of unknown length",
+            Task::new(Way::Plain, LARGE, 1),
+            ONE,
+            &Peer::STREAMING,
+        ),
+    ] {
+        cases.extend(both.map(|(way, suffix, name)| Case {
+            id: format!("{id}_{suffix}"),
+            title: format!("{title}, {name}"),
+            task: Task { way, ..task },
+            columns,
+            peers,
+        }));
+    }
+    cases.push(Case {
+        id: "slow".to_owned(),
+        title: "5 MiB from an image host of 10 MB/s to an S3 of 10 MB/s".to_owned(),
+        task: Task::new(Way::Slow, FIVE, 1),
         columns: &[Column::Wall],
         peers: &Peer::STREAMING,
-    },
-];
+    });
+    cases
+}
+
+/// The head of a column: what it has, and its unit.
+pub type Head = (&'static str, Unit);
 
 /// A case's figures: for each contender one for each column.
 #[derive(Serialize)]
-pub struct Result {
+pub struct Measured {
     pub id: String,
     pub title: String,
-    pub columns: Vec<(&'static str, Unit)>,
+    pub columns: Vec<Head>,
     /// Whether the rows are to be compared with the first.
     pub compares: bool,
     pub rows: Vec<(String, Vec<Figure>)>,
 }
 
 /// Measures a case: in each round each contender once, and the first is another in each round.
-pub fn measure(case: &Case, rounds: usize, programs: &Programs, servers: &Servers) -> Result {
+pub fn measure(case: &Case, rounds: usize, programs: &Programs, servers: &Servers) -> Measured {
     let mut costs: Vec<Vec<Cost>> = vec![Vec::new(); case.peers.len()];
     let task = |peer: Peer| {
         let pictures = match peer {
             // Half a second each.
-            Peer::AwsCli => case.pictures.min(4),
-            peer if peer.is_one_process() => case.pictures,
-            _ => case.pictures.min(20),
+            Peer::AwsCli => case.task.pictures.min(4),
+            peer if peer.is_one_process() => case.task.pictures,
+            _ => case.task.pictures.min(20),
         };
-        Task {
-            way: case.way,
-            picture: case.picture,
-            pictures,
-            at_once: case.at_once,
-            interval: Duration::ZERO,
-        }
+        Task { pictures, ..case.task }
     };
     // The start is short and varies most.
     let rounds = if case.id.starts_with("start") { 2 * rounds } else { rounds };
@@ -207,32 +161,27 @@ pub fn measure(case: &Case, rounds: usize, programs: &Programs, servers: &Server
         for turn in 0..case.peers.len() {
             let index = (round + turn) % case.peers.len();
             let (peer, task) = (case.peers[index], task(case.peers[index]));
-            let command = programs.command(peer, task, servers);
-            let cost =
-                measure::run(&command).unwrap_or_else(|why| panic!("{}: {why}", peer.name()));
-            let stored = servers.take(case.picture.1);
-            assert_eq!(
-                stored,
-                task.pictures as usize,
-                "objects of {}, {}",
-                peer.name(),
-                case.title
-            );
+            let cost = measure::run(&programs.command(peer, task, servers));
+            let cost = cost.unwrap_or_else(|why| panic!("{}: {why}", peer.name()));
+            servers.take(task.picture.1, task.pictures);
             costs[index].push(cost);
         }
     }
-    let rows = case.peers.iter().zip(&costs).map(|(peer, costs)| {
-        let figure = |column: &Column| {
-            Figure::of(costs.iter().map(|cost| column.of(cost, task(*peer)))).expect("a round")
-        };
-        (peer.name().to_owned(), case.columns.iter().map(figure).collect())
-    });
-    let unit = |column: &Column| (column.name(), column.unit(case.picture.1));
-    Result {
-        id: case.id.to_owned(),
-        title: case.title.to_owned(),
+    let rows =
+        case.peers.iter().zip(&costs).map(|(peer, costs)| {
+            (peer.name().to_owned(), figures(case.columns, costs, task(*peer)))
+        });
+    Measured {
+        id: case.id.clone(),
+        title: case.title.clone(),
+        columns: case.columns.iter().map(|column| column.head(case.task.picture.1)).collect(),
         compares: true,
         rows: rows.collect(),
-        columns: case.columns.iter().map(unit).collect(),
     }
+}
+
+/// A figure for each column, of the runs of one task.
+pub fn figures(columns: &[Column], costs: &[Cost], task: Task) -> Vec<Figure> {
+    let figure = |column: &Column| Figure::of(costs.iter().map(|cost| column.of(cost, task)));
+    columns.iter().map(figure).collect()
 }

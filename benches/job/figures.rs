@@ -13,12 +13,11 @@ pub struct Figure {
 }
 
 impl Figure {
-    /// `None` without runs.
-    pub fn of(runs: impl IntoIterator<Item = f64>) -> Option<Self> {
+    /// Of at least one run.
+    pub fn of(runs: impl IntoIterator<Item = f64>) -> Self {
         let mut runs: Vec<f64> = runs.into_iter().collect();
         runs.sort_by(f64::total_cmp);
-        let (least, most) = (*runs.first()?, *runs.last()?);
-        Some(Self { median: runs[runs.len() / 2], least, most })
+        Self { median: runs[runs.len() / 2], least: runs[0], most: runs[runs.len() - 1] }
     }
 }
 

@@ -18,7 +18,7 @@ mod ticks;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cases::CASES;
+use cases::Measured;
 use peers::Programs;
 use servers::Servers;
 
@@ -60,13 +60,13 @@ fn main() {
     let servers = Servers::start(&options.nginx, &options.s3s);
     let wanted = |id: &str| options.only.as_ref().is_none_or(|only| id.contains(only.as_str()));
     let mut results = Vec::new();
-    let mut done = |result: cases::Result| {
+    let mut done = |result: Measured| {
         println!("measured: {}", result.title);
         results.push(result);
         let text = serde_json::to_string_pretty(&results).expect("figures are JSON");
         std::fs::write(&options.output, text).expect("the figures can be written");
     };
-    for case in CASES.iter().filter(|case| wanted(case.id)) {
+    for case in cases::all().iter().filter(|case| wanted(&case.id)) {
         done(cases::measure(case, options.rounds, &options.programs, &servers));
     }
     if wanted("processes") {

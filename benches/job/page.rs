@@ -6,7 +6,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use crate::cases::{Column, Result};
+use crate::cases::{Column, Measured, figures};
 use crate::figures::{Figure, Unit, mebibytes, milliseconds};
 use crate::job::Job;
 use crate::measure::{self, sample};
@@ -16,15 +16,13 @@ use crate::servers::{SMALL, Servers, Way};
 /// As many viewers as the server keeps.
 const VIEWERS: usize = 256;
 
+/// The pictures while viewers come: 20 until all that are kept are there, 20 without viewers and 20
+/// with them.
+const PICTURES: u32 = 60;
+
 /// Without the page, with it, and with viewers who only listen.
-pub fn measure(rounds: usize, programs: &Programs, servers: &Servers) -> Vec<Result> {
-    let task = Task {
-        way: Way::Plain,
-        picture: SMALL,
-        pictures: 1000,
-        at_once: 1,
-        interval: Duration::ZERO,
-    };
+pub fn measure(rounds: usize, programs: &Programs, servers: &Servers) -> Vec<Measured> {
+    let task = Task::new(Way::Plain, SMALL, 1000);
     let with_page = |task, page: &str| {
         let mut command = programs.command(Peer::Ours, task, servers);
         command.env("PAGE", page);
@@ -35,29 +33,25 @@ pub fn measure(rounds: usize, programs: &Programs, servers: &Servers) -> Vec<Res
     for _ in 0..rounds {
         for (page, costs) in names.iter().zip(&mut costs) {
             costs.push(measure::run(&with_page(task, page)).unwrap_or_else(|why| panic!("{why}")));
-            servers.take(SMALL.1);
+            servers.take(SMALL.1, task.pictures);
         }
     }
-    let rows = names.iter().zip(&costs).map(|(page, costs)| {
-        let cpu = costs.iter().map(|cost| milliseconds(cost.cpu) / f64::from(task.pictures));
-        let peak = costs.iter().map(|cost| mebibytes(cost.peak));
-        let figures = [Figure::of(cpu), Figure::of(peak)];
-        (format!("PAGE={page}"), figures.map(|figure| figure.expect("a round")).to_vec())
-    });
-    let column = |column: Column| (column.name(), column.unit(SMALL.1));
-    let nobody = Result {
+    let columns = [Column::CpuPerPicture, Column::Peak];
+    let rows = names.iter().zip(&costs);
+    let rows = rows.map(|(page, costs)| (format!("PAGE={page}"), figures(&columns, costs, task)));
+    let nobody = Measured {
         id: "page".to_owned(),
         title: "The page, nobody looking, 200 KB pictures, plain HTTP".to_owned(),
-        columns: vec![column(Column::CpuPerPicture), column(Column::Peak)],
+        columns: columns.map(|column| column.head(SMALL.1)).to_vec(),
         compares: true,
         rows: rows.collect(),
     };
-    let slowly = Task { pictures: 60, interval: Duration::from_millis(500), ..task };
+    let slowly = Task { pictures: PICTURES, interval: Duration::from_millis(500), ..task };
     vec![nobody, viewers(with_page(slowly, "on"), servers)]
 }
 
 /// A picture each half second, without and with viewers.
-fn viewers(command: Command, servers: &Servers) -> Result {
+fn viewers(command: Command, servers: &Servers) -> Measured {
     let seconds = 10;
     let job = Job::start(command);
     let address = job.next(|event| event["address"].as_str().map(str::to_owned));
@@ -81,12 +75,11 @@ fn viewers(command: Command, servers: &Servers) -> Result {
         assert!(streams.iter().all(|stream| !stream.is_finished()), "a viewer was sent away");
         let cpu = milliseconds(now.cpu.saturating_sub(begun.cpu));
         let more = mebibytes(now.resident.saturating_sub(before.resident));
-        let figures = [cpu, more].map(|figure| Figure::of([figure]).expect("one"));
-        rows.push((format!("{viewers} viewers"), figures.to_vec()));
+        rows.push((format!("{viewers} viewers"), vec![Figure::of([cpu]), Figure::of([more])]));
     }
     drop(job);
-    servers.take(SMALL.1);
-    Result {
+    servers.take(SMALL.1, PICTURES);
+    Measured {
         id: "viewers".to_owned(),
         title: "Viewers of the page who only listen, a picture of 200 KB every 500 ms".to_owned(),
         columns: vec![("CPU in 10 s", Unit::Milliseconds), ("RSS above none", Unit::Mebibytes)],

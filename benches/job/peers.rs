@@ -61,8 +61,15 @@ pub struct Task {
     pub picture: (&'static str, u64),
     pub pictures: u32,
     pub at_once: u32,
-    /// Seconds between the pictures of this program; the others make no pause.
+    /// The pause between the pictures of this program; the others make none.
     pub interval: Duration,
+}
+
+impl Task {
+    /// One picture after another, without a pause.
+    pub const fn new(way: Way, picture: (&'static str, u64), pictures: u32) -> Self {
+        Self { way, picture, pictures, at_once: 1, interval: Duration::ZERO }
+    }
 }
 
 /// The programs.
@@ -79,7 +86,6 @@ impl Programs {
         let endpoint = servers.endpoint(task.way);
         let (pictures, at_once) = (task.pictures.to_string(), task.at_once.to_string());
         let tool = |name: &str| self.tools.join(name);
-        let (aws, s5cmd) = (tool("aws"), tool("s5cmd"));
         let mut command = match peer {
             Peer::Ours => {
                 let mut command = Command::new(&self.ours);
@@ -105,8 +111,8 @@ impl Programs {
             }
             Peer::Rclone => {
                 let mut command = Command::new(tool("rclone"));
-                command.args(["copyurl", "--no-check-certificate=false", "--ca-cert"]);
-                command.arg(servers.bundle()).args(["--transfers", &at_once]);
+                command.args(["copyurl", "--transfers", &at_once]);
+                command.arg("--ca-cert").arg(servers.bundle());
                 command.args(["--s3-no-check-bucket", "--s3-no-head"]);
                 if task.pictures == 1 {
                     command.arg(&url).arg(format!("s3:{BUCKET}/1.jpg"));
@@ -123,13 +129,14 @@ impl Programs {
                 command
             }
             Peer::S5cmd => {
-                let s5cmd = s5cmd.display();
-                let pipe = format!("{s5cmd} pipe -c 2 -p 8 s3://{BUCKET}/$i.jpg");
+                let s5cmd = tool("s5cmd");
+                let pipe = format!("{} pipe -c 2 -p 8 s3://{BUCKET}/$i.jpg", s5cmd.display());
                 pipeline(&url, &pipe, task.pictures)
             }
             Peer::AwsCli => {
-                let aws = aws.display();
-                let copy = format!("{aws} s3 cp --only-show-errors - s3://{BUCKET}/$i.jpg");
+                let aws = tool("aws");
+                let copy =
+                    format!("{} s3 cp --only-show-errors - s3://{BUCKET}/$i.jpg", aws.display());
                 pipeline(&url, &copy, task.pictures)
             }
             Peer::Curl => {

@@ -14,19 +14,17 @@ matplotlib.use("svg")
 from matplotlib import pyplot  # noqa: E402
 
 OURS = "pod-identity-demo"
-# Title, case, column and its unit, for each part of the chart.
+# Title, case and column, for each part of the chart.
 CHARTS = [
-    ("200 KB pictures, TLS: CPU for each", "pictures_tls", "CPU per picture", "ms"),
-    ("Start to first object, TLS: wall time", "start_tls", "wall", "ms"),
-    ("1 GiB, TLS: CPU", "large_tls", "CPU", "s"),
-    ("1 GiB, TLS: peak memory", "large_tls", "peak RSS", "MiB"),
+    ("200 KB pictures, TLS: CPU for each", "pictures_tls", "CPU per picture"),
+    ("Start to first object, TLS: wall time", "start_tls", "wall"),
+    ("1 GiB, TLS: CPU", "large_tls", "CPU"),
+    ("1 GiB, TLS: peak memory", "large_tls", "peak RSS"),
 ]
 COLOURS = {
     "light": {"text": "#1f2328", "ours": "#0969da", "peer": "#afb8c1"},
     "dark": {"text": "#e6edf3", "ours": "#4493f8", "peer": "#57606a"},
 }
-
-
 UNITS = {"milliseconds": " ms", "seconds": " s", "mebibytes": " MiB", "megabytes": " MB", "per_second": " /s", "count": ""}
 
 
@@ -36,9 +34,16 @@ class Figures:
 
     def column(self, case, column):
         """The medians of a column by the names of the rows."""
-        case = self.cases[case]
-        index = [name for name, _ in case["columns"]].index(column)
-        return {row: figures[index]["median"] for row, figures in case["rows"]}
+        index = self.names(case).index(column)
+        return {row: figures[index]["median"] for row, figures in self.cases[case]["rows"]}
+
+    def unit(self, case, column):
+        """The unit of a column, as it is written behind a number."""
+        return UNITS[self.cases[case]["columns"][self.names(case).index(column)][1]]
+
+    def names(self, case):
+        """The names of a case's columns."""
+        return [name for name, _ in self.cases[case]["columns"]]
 
 
 def draw(figures, colours, file):
@@ -53,12 +58,13 @@ def draw(figures, colours, file):
         }
     )
     figure, parts = pyplot.subplots(2, 2, figsize=(9, 4.6), layout="constrained")
-    for part, (title, case, column, unit) in zip(parts.flat, CHARTS):
+    for part, (title, case, column) in zip(parts.flat, CHARTS):
         bars = sorted(figures.column(case, column).items(), key=lambda bar: bar[1])
         names = [name for name, _ in bars]
         values = [value for _, value in bars]
         drawn = part.barh(names, values, color=[colours["ours" if name == OURS else "peer"] for name in names])
-        texts = [f"{value:.2f} {unit}" if value < 10 else f"{value:.0f} {unit}" for value in values]
+        unit = figures.unit(case, column)
+        texts = [f"{value:.2f}{unit}" if value < 10 else f"{value:.0f}{unit}" for value in values]
         part.bar_label(drawn, texts, padding=3, color=colours["text"])
         part.set_title(title, loc="left", fontsize=10, fontweight="bold")
         part.invert_yaxis()
@@ -154,7 +160,7 @@ def table(case):
 
 def main():
     figures = Figures(sys.argv[1])
-    if {case for _, case, _, _ in CHARTS} <= figures.cases.keys():
+    if {case for _, case, _ in CHARTS} <= figures.cases.keys():
         for name, colours in COLOURS.items():
             draw(figures, colours, Path(sys.argv[2]) / f"benchmark-{name}.svg")
     print("### The goals\n\n| case | goal | measured |\n|---|---|---|")

@@ -1,6 +1,6 @@
 //! What all contenders talk to: nginx as image host, s3s-fs as S3, and nginx in front of it for TLS.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,7 +12,7 @@ use rcgen::{
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::slow::Slow;
+use crate::slow;
 
 pub const BUCKET: &str = "pictures";
 pub const ACCESS_KEY: &str = "AKIAIOSFODNN7EXAMPLE";
@@ -32,11 +32,12 @@ pub struct Servers {
     _nginx: Server,
     _s3s: Server,
     folder: TempDir,
-    slow: Slow,
     plain: SocketAddr,
     tls: SocketAddr,
     s3: SocketAddr,
     s3_tls: SocketAddr,
+    /// Slow networks to S3, and to where nginx takes a PUT.
+    slow: [SocketAddr; 2],
 }
 
 /// How contenders reach image host and S3.
@@ -56,7 +57,7 @@ impl Servers {
         let folder = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() };
         let folder = folder.expect("a folder");
         let path = folder.path();
-        for name in ["pictures", "s3", "put", "temporary", "boot"] {
+        for name in ["pictures", "s3", "put", "temporary"] {
             fs::create_dir(path.join(name)).expect("a folder");
         }
         fs::create_dir(path.join("s3").join(BUCKET)).expect("a bucket");
@@ -74,27 +75,18 @@ impl Servers {
             .replace("@S3@", &s3.to_string());
         let file = path.join("nginx.conf");
         fs::write(&file, configuration).expect("a file");
-        let log = || fs::File::create(path.join("log")).expect("a file");
         let mut command = Command::new(nginx);
-        command.arg("-p").arg(path).arg("-e").arg(path.join("nginx.log")).arg("-c").arg(file);
-        let nginx = Server::start(command.stdout(log()).stderr(log()));
+        command.arg("-p").arg(path).args(["-e", "stderr", "-c"]).arg(file);
+        let nginx = Server::start(command, path);
         let mut command = Command::new(s3s);
         command
             .args(["--host", "127.0.0.1", "--port", &s3.port().to_string()])
             .args(["--access-key", ACCESS_KEY, "--secret-key", SECRET_KEY])
             .arg(path.join("s3"))
             .env("RUST_LOG", "error");
-        let s3s = Server::start(command.stdout(log()).stderr(log()));
-        let servers = Self {
-            _nginx: nginx,
-            _s3s: s3s,
-            slow: Slow::start(s3, SLOW),
-            folder,
-            plain,
-            tls,
-            s3,
-            s3_tls,
-        };
+        let s3s = Server::start(command, path);
+        let slow = [s3, plain].map(|to| slow::network(to, SLOW));
+        let servers = Self { _nginx: nginx, _s3s: s3s, folder, plain, tls, s3, s3_tls, slow };
         servers.wait();
         servers
     }
@@ -108,9 +100,8 @@ impl Servers {
                 std::thread::sleep(Duration::from_millis(20));
             }
             if TcpStream::connect(address).is_err() {
-                let log = |name| fs::read_to_string(self.folder.path().join(name));
-                let logs = [log("log"), log("nginx.log")].map(Result::unwrap_or_default);
-                panic!("nothing listens at {address}: {}", logs.concat());
+                let log = fs::read_to_string(self.folder.path().join("log"));
+                panic!("nothing listens at {address}: {}", log.unwrap_or_default());
             }
         }
     }
@@ -129,7 +120,7 @@ impl Servers {
         match way {
             Way::Plain => format!("http://{}", self.s3),
             Way::Tls => format!("https://{}", self.s3_tls),
-            Way::Slow => format!("http://{}", self.slow.address),
+            Way::Slow => format!("http://{}", self.slow[0]),
         }
     }
 
@@ -138,8 +129,7 @@ impl Servers {
         match way {
             Way::Plain => format!("http://{}/put/", self.plain),
             Way::Tls => format!("https://{}/put/", self.tls),
-            // Through S3's slow network, to a server that asks for no signature.
-            Way::Slow => format!("http://{}/put/", self.slow.unsigned(self.plain)),
+            Way::Slow => format!("http://{}/put/", self.slow[1]),
         }
     }
 
@@ -165,8 +155,8 @@ impl Servers {
         file
     }
 
-    /// How many objects of `length` bytes are stored. Removes all.
-    pub fn take(&self, length: u64) -> usize {
+    /// Removes all objects, of which `expected` must have `length` bytes.
+    pub fn take(&self, length: u64, expected: u32) {
         let mut objects = 0;
         let bucket = self.folder.path().join("s3").join(BUCKET);
         for folder in [bucket, self.folder.path().join("put")] {
@@ -174,7 +164,7 @@ impl Servers {
             fs::remove_dir_all(&folder).expect("a folder");
             fs::create_dir(&folder).expect("a folder");
         }
-        objects
+        assert_eq!(objects, expected as usize, "objects of {length} bytes");
     }
 }
 
@@ -191,13 +181,11 @@ fn count(folder: &Path, length: u64) -> usize {
 struct Server(Child);
 
 impl Server {
-    fn start(command: &mut Command) -> Self {
-        Self(
-            command
-                .stdin(Stdio::null())
-                .spawn()
-                .unwrap_or_else(|error| panic!("{command:?}: {error}")),
-        )
+    /// Appends its output to the file `log` in the folder.
+    fn start(mut command: Command, folder: &Path) -> Self {
+        let log = OpenOptions::new().create(true).append(true).open(folder.join("log"));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log.expect("a file"));
+        Self(command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
     }
 }
 
@@ -223,7 +211,7 @@ fn pictures(folder: &Path) {
         head.resize_with(100_000, || random.u8(..));
         let file = folder.join(&path[1..]);
         fs::write(&file, head).expect("a file");
-        let file = fs::OpenOptions::new().write(true).open(file).expect("a file");
+        let file = OpenOptions::new().write(true).open(file).expect("a file");
         file.set_len(length).expect("a length");
     }
     fs::write(folder.join("nothing"), "").expect("a file");

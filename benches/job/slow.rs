@@ -1,37 +1,25 @@
-//! A network of a given rate in front of S3.
+//! A network of a given rate in front of a server.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The listener passes all connections on. It ends with the process.
-pub struct Slow {
-    pub address: SocketAddr,
-    rate: u32,
-}
-
-impl Slow {
-    /// `rate` is in bytes a second, from the client to the server, for each connection.
-    pub fn start(to: SocketAddr, rate: u32) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("an address");
-        thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                let Ok(server) = TcpStream::connect(to) else { continue };
-                let (from, back) = (client.try_clone(), server.try_clone());
-                let (Ok(from), Ok(back)) = (from, back) else { continue };
-                thread::spawn(move || pass(from, server, Some(rate)));
-                thread::spawn(move || pass(back, client, None));
-            }
-        });
-        Self { address, rate }
-    }
-
-    /// Another such network, to another server.
-    pub fn unsigned(&self, to: SocketAddr) -> SocketAddr {
-        Self::start(to, self.rate).address
-    }
+/// Passes connections on to a server until the process ends, and returns where. `rate` is in bytes a
+/// second, from the client to the server, for each connection.
+pub fn network(to: SocketAddr, rate: u32) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let Ok(server) = TcpStream::connect(to) else { continue };
+            let (from, back) = (client.try_clone(), server.try_clone());
+            let (Ok(from), Ok(back)) = (from, back) else { continue };
+            thread::spawn(move || pass(from, server, Some(rate)));
+            thread::spawn(move || pass(back, client, None));
+        }
+    });
+    address
 }
 
 /// Passes bytes on until the end, no faster than `rate`.
@@ -40,14 +28,13 @@ fn pass(mut from: TcpStream, mut to: TcpStream, rate: Option<u32>) {
     let (mut begun, mut passed) = (Instant::now(), 0_u32);
     while let Ok(read @ 1..) = from.read(&mut buffer) {
         if let Some(rate) = rate {
+            let due = |passed| Duration::from_secs(1) * passed / rate;
             // A pause of the sender saves nothing up for later.
-            let due = Duration::from_secs(1) * passed / rate;
-            if begun.elapsed() > due + Duration::from_millis(20) {
+            if begun.elapsed() > due(passed) + Duration::from_millis(20) {
                 (begun, passed) = (Instant::now(), 0);
             }
             passed += u32::try_from(read).unwrap_or(0);
-            let due = Duration::from_secs(1) * passed / rate;
-            thread::sleep(due.saturating_sub(begun.elapsed()));
+            thread::sleep(due(passed).saturating_sub(begun.elapsed()));
         }
         if to.write_all(&buffer[..read]).is_err() {
             break;

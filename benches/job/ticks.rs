@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use crate::cases::Result;
+use crate::cases::Measured;
 use crate::figures::{Figure, Unit, mebibytes, milliseconds};
 use crate::job::Job;
 use crate::measure::{self, Sample, sample};
@@ -26,9 +26,9 @@ pub fn measure(
     ticks: u32,
     programs: &Programs,
     servers: &Servers,
-) -> Vec<Result> {
+) -> Vec<Measured> {
     let apart = interval > 2 * CLOSING;
-    let task = Task { way: Way::Tls, picture: SMALL, pictures: ticks, at_once: 1, interval };
+    let task = Task { interval, ..Task::new(Way::Tls, SMALL, ticks) };
     let mut command = programs.command(Peer::Ours, task, servers);
     command.env("PAGE", "on");
     let job = Job::start(command);
@@ -70,22 +70,22 @@ pub fn measure(
     }
     let total = sample(job.id());
     drop(job);
-    servers.take(SMALL.1);
-    let figure = |runs: Vec<f64>| Figure::of(runs).expect("a tick");
+    // Those of curl have the same name.
+    servers.take(SMALL.1, ticks + u32::from(apart));
     let seconds = interval.as_secs();
-    let mut tick = Result {
+    let mut tick = Measured {
         id: format!("tick_{seconds}"),
         title: format!("A tick after {seconds} s of silence, 200 KB, TLS"),
         columns: vec![("tick to object stored", Unit::Milliseconds), ("CPU", Unit::Milliseconds)],
         compares: true,
-        rows: vec![(Peer::Ours.name().to_owned(), vec![figure(wall), figure(cpu)])],
+        rows: vec![(Peer::Ours.name().to_owned(), vec![Figure::of(wall), Figure::of(cpu)])],
     };
     if !apart {
         return vec![tick];
     }
-    let curl = vec![figure(curl_wall), figure(curl_cpu)];
+    let curl = vec![Figure::of(curl_wall), Figure::of(curl_cpu)];
     tick.rows.push((Peer::Curl.name().to_owned(), curl));
-    let silence = Result {
+    let silence = Measured {
         id: format!("silence_{seconds}"),
         title: format!("A job of {ticks} ticks, {seconds} s apart, 200 KB, TLS"),
         columns: vec![
@@ -96,7 +96,7 @@ pub fn measure(
         compares: false,
         rows: vec![(
             Peer::Ours.name().to_owned(),
-            vec![figure(vec![milliseconds(total.cpu)]), figure(wakes), figure(resident)],
+            vec![Figure::of([milliseconds(total.cpu)]), Figure::of(wakes), Figure::of(resident)],
         )],
     };
     vec![tick, silence]
