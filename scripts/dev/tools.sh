@@ -116,10 +116,22 @@ node() {
     die "apt could not install the container runtime: see the message above"
 }
 
+# unpack FOLDER PACKAGE...: fetches Debian packages, and unpacks them into FOLDER/root.
+unpack() {
+  local folder=$1 package
+  mkdir -p "$folder/packages"
+  for package in "${@:2}"; do
+    (cd "$folder/packages" && run apt-get --quiet=2 --option APT::Sandbox::User=root download "$package") ||
+      die "apt could not fetch $package: apt-get update, then run this again"
+  done
+  for package in "$folder"/packages/*.deb; do dpkg --extract "$package" "$folder/root"; done
+  rm -r "$folder/packages"
+}
+
 # Uses the system's tools if they are installed. Otherwise, on Debian and Ubuntu, unpacks
 # their packages, which needs no root; the distribution pins the versions.
 containers() {
-  local folder=$tools/containers packages package tool files
+  local folder=$tools/containers packages tool files
   if command -v buildah && command -v podman && { command -v crun || command -v runc; }; then return; fi >/dev/null
   if [[ -e $folder/stamp && "$(<"$folder/stamp")" == "$folder" ]]; then return; fi
   [[ $(uname) == Linux ]] || die "containers need Linux: run this in a virtual machine, or install podman and buildah"
@@ -128,13 +140,9 @@ containers() {
   packages=$(apt-get --simulate --no-install-recommends install buildah podman runc 2>/dev/null | awk '$1 == "Inst" && $3 !~ /^\[/ { print $2 }') &&
     [[ -n $packages ]] || die "apt has no buildah, podman or runc to install: apt-get update, then run this again"
   run rm -rf "$folder"
-  mkdir -p "$folder/bin" "$folder/packages" "$folder/home/.config/containers"
-  for package in $packages; do
-    (cd "$folder/packages" && run apt-get --quiet=2 --option APT::Sandbox::User=root download "$package") ||
-      die "apt could not fetch $package: apt-get update, then run this again"
-  done
-  for package in "$folder"/packages/*.deb; do dpkg --extract "$package" "$folder/root"; done
-  rm -r "$folder/packages"
+  mkdir -p "$folder/bin" "$folder/home/.config/containers"
+  # shellcheck disable=SC2086 # a list of packages
+  unpack "$folder" $packages
   files=$folder/root
   mv "$files/etc/containers/policy.json" "$folder/home/.config/containers/"
   cat >"$folder/containers.conf" <<END
@@ -191,11 +199,8 @@ nginx() {
   need apt-get "install nginx with your system's packages"
   ((EUID)) || run apt-get --quiet=2 update || true # a new container has no package lists
   run rm -rf "$folder"
-  mkdir -p "$folder"
-  (cd "$folder" && run apt-get --quiet=2 --option APT::Sandbox::User=root download nginx) ||
-    die "apt could not fetch nginx: apt-get update, then run this again"
-  dpkg --extract "$folder"/nginx_*.deb "$folder"
-  ln -sf "$folder/usr/sbin/nginx" "$tools/bench/bin/nginx"
+  unpack "$folder" nginx
+  ln -sf "$folder/root/usr/sbin/nginx" "$tools/bench/bin/nginx"
   "$tools/bench/bin/nginx" -v || die "nginx, unpacked into $folder, does not run: install it with your system's packages"
 }
 
