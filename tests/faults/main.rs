@@ -8,6 +8,7 @@
 mod bomb;
 mod case;
 mod cases;
+mod inject;
 mod matrix;
 mod program;
 mod random;
@@ -15,6 +16,7 @@ mod run;
 mod soak;
 mod tls;
 mod walk;
+mod world;
 
 use std::process::ExitCode;
 use std::sync::Arc;

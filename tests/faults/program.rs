@@ -11,6 +11,13 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
+/// How long an event may take on a machine that has much else to do. The longest is an answer of S3
+/// that never comes: a minute and a half.
+pub const TIMEOUT: Duration = Duration::from_mins(4);
+
+/// The log event of a refresh of credentials that failed.
+pub const REFRESH_FAILED: &str = "credentials could not be refreshed; those in use are still valid";
+
 pub struct Program {
     child: Child,
     output: Arc<Mutex<Output>>,
@@ -158,4 +165,9 @@ pub async fn until(
         sleep(Duration::from_millis(20)).await;
     }
     Ok(())
+}
+
+/// What the log names as the cause of a failure.
+pub fn cause(event: &Value) -> Option<&str> {
+    event["diagnosis"].as_str().or(event["reason"].as_str())
 }

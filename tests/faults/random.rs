@@ -7,8 +7,9 @@ use sandbox::Fault;
 use tokio::time::{Instant, sleep};
 
 use crate::case::{Case, Expect, Inject, Place, Size};
-use crate::program::{Program, until};
-use crate::run::{Patience, TIMEOUT, World, heal, inject};
+use crate::inject::{heal, inject};
+use crate::program::{Program, TIMEOUT, until};
+use crate::world::{Patience, World};
 
 /// How many times two faults are injected at most, and for how long: after some faults, the job
 /// waits for a minute.

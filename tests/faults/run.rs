@@ -1,39 +1,21 @@
 //! Runs one case: good ticks, a tick with the fault, good ticks, and the invariants after them.
 
-use std::collections::HashSet;
-use std::net::SocketAddr;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use sandbox::{
-    AgentOptions, Answer, Fault, Network, S3Options, Sandbox, SandboxOptions, StsOptions, Wire,
-    guard_env,
-};
+use sandbox::{Answer, Fault};
 use serde_json::Value;
-use tempfile::NamedTempFile;
 use tokio::process::Command;
 
 use crate::case::{Case, Ending, Expect, Inject, Place, Size, Stage};
-use crate::program::{Held, Output, Program, until};
-use crate::tls::{Authority, Flaw, Tls};
+use crate::inject::{heal, inject};
+use crate::program::{Held, Output, Program, REFRESH_FAILED, TIMEOUT, cause, until};
+use crate::tls::Tls;
 use crate::walk;
-
-/// How long an event may take on a machine that has much else to do. The longest is an answer of S3
-/// that never comes: a minute and a half.
-pub const TIMEOUT: Duration = Duration::from_mins(4);
+use crate::world::{INTERVAL, Patience, World};
 
 /// So often in a row nothing has passed when the network counts as quiet.
 const QUIET: u32 = 10;
-
-/// How long the program waits for the image host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Patience {
-    /// Longer than a loaded machine may stall.
-    Long,
-    /// A second or two: only a fault of time needs that.
-    Short,
-}
 
 /// How much more than before the fault is no leak: what the allocator keeps, and idle connections to
 /// S3 of which a picture in parts may need two at the same time.
@@ -48,132 +30,8 @@ const SLACK: [(Size, Held); 3] = [
 const FLAT: u64 = 16 << 20;
 const FLAT_IN_PARTS: u64 = 40 << 20;
 
-const INTERVAL: Duration = Duration::from_millis(150);
-
-/// Log events with a diagnosis, apart from those of uploads: of a refresh, and of the start.
+/// The log event of a start without credentials.
 const NO_CREDENTIALS: &str = "no usable credentials";
-pub const REFRESH_FAILED: &str = "credentials could not be refreshed; those in use are still valid";
-
-/// Everything outside the program, with a network in front of each server.
-pub struct World {
-    pub sandbox: Sandbox,
-    pub images: Wire,
-    pub s3: Wire,
-    pub agent: Wire,
-    pub sts: Wire,
-    authority: Authority,
-    tls: Option<Tls>,
-    empty: NamedTempFile,
-}
-
-impl World {
-    /// `lifetime` is that of credentials.
-    pub async fn start(lifetime: Duration) -> Self {
-        let options = SandboxOptions {
-            // Without the agent's cache, which would hide a fault behind it for hours.
-            agent: AgentOptions { lifetime, retention: Duration::ZERO, ..AgentOptions::default() },
-            sts: StsOptions { lifetime, ..StsOptions::default() },
-            s3: S3Options::default(),
-        };
-        let sandbox = Sandbox::start(options).await.expect("the sandbox starts");
-        let wire = async |to: SocketAddr| Wire::start(to).await.expect("a port");
-        Self {
-            images: wire(sandbox.images.address()).await,
-            s3: wire(sandbox.s3.address()).await,
-            agent: wire(sandbox.agent.address()).await,
-            sts: wire(sandbox.sts.address()).await,
-            authority: Authority::new(),
-            tls: None,
-            empty: NamedTempFile::new().expect("a file"),
-            sandbox,
-        }
-    }
-
-    fn wire(&self, place: Place) -> &Wire {
-        match place {
-            Place::ImageHost => &self.images,
-            Place::S3 | Place::Program => &self.s3,
-            Place::Agent => &self.agent,
-            Place::Sts => &self.sts,
-        }
-    }
-
-    /// The program. With `irsa` its credentials are from STS, else from the agent.
-    pub fn program(&self, target: &str, irsa: bool, patience: Patience) -> Command {
-        let program = Path::new(env!("CARGO_BIN_EXE_pod-identity-demo"));
-        self.command(program, target, irsa, patience)
-    }
-
-    /// The same with another build of the program.
-    pub fn command(&self, program: &Path, target: &str, irsa: bool, patience: Patience) -> Command {
-        let (fetch, read) = match patience {
-            Patience::Long => ("20s", "20s"),
-            Patience::Short => ("2s", "700ms"),
-        };
-        let mut command = Command::new(program);
-        command.env_clear().envs(self.sandbox.env()).envs(guard_env(self.empty.path()));
-        if irsa {
-            command
-                .env_remove("AWS_CONTAINER_CREDENTIALS_FULL_URI")
-                .env_remove("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
-                .envs(self.sandbox.sts.env());
-        } else {
-            let uri = format!("http://{}/v1/credentials", self.agent.address());
-            command.env("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri);
-        }
-        command
-            .env("AWS_ENDPOINT_URL_S3", format!("http://{}", self.s3.address()))
-            .env("AWS_ENDPOINT_URL_STS", format!("http://{}", self.sts.address()))
-            .env("IMAGE_URL", format!("http://{}{target}", self.images.address()))
-            .env("SSL_CERT_FILE", self.authority.file.path())
-            .env("LISTEN_ADDR", "off")
-            // Log as much as possible, so that the output would contain a leaked secret.
-            .env("RUST_LOG", "trace")
-            .env("INTERVAL", format!("{}ms", INTERVAL.as_millis()))
-            .env("FETCH_TIMEOUT", fetch)
-            .env("READ_TIMEOUT", read)
-            .env("CONNECT_TIMEOUT", read)
-            .env("MAX_IMAGE_SIZE", "12MiB")
-            .env("SHUTDOWN_GRACE", "300ms");
-        command
-    }
-
-    /// No multipart upload, part or temporary file is left in S3.
-    pub async fn nothing_unfinished(&self) -> Result<(), String> {
-        let empty = || self.sandbox.s3.leftovers().is_empty();
-        until("nothing unfinished remains in S3", TIMEOUT, empty).await
-    }
-
-    /// What must be true after any fault, however the program ended.
-    pub async fn check(&self, output: &Output, may_leave: bool) -> Result<(), String> {
-        for secret in self.sandbox.agent.secrets() {
-            if let Some(leak) = output.lines.iter().find(|line| line.contains(&secret)) {
-                return Err(format!("a secret is in the output: {leak}"));
-            }
-        }
-        let s3 = &self.sandbox.s3;
-        if !may_leave {
-            self.nothing_unfinished().await?;
-        }
-        let served = self.sandbox.images.served();
-        let whole: HashSet<_> =
-            served.iter().filter(|served| served.whole).map(|served| &served.sha256).collect();
-        let objects = s3.objects();
-        for object in &objects {
-            let sha256 = object.sha256().map_err(|error| error.to_string())?;
-            if !whole.contains(&sha256) {
-                return Err(format!("{} is no picture that was served whole", object.key));
-            }
-        }
-        let keys: HashSet<_> = objects.iter().map(|object| object.key.as_str()).collect();
-        for event in output.events("uploaded") {
-            if !event["key"].as_str().is_some_and(|key| keys.contains(key)) {
-                return Err(format!("the log says that it is stored, and it is not: {event}"));
-            }
-        }
-        Ok(())
-    }
-}
 
 /// What the log said about the fault.
 pub async fn run(case: &Case) -> Result<String, String> {
@@ -330,81 +188,11 @@ async fn is_back(program: &mut Program, before: Held) -> Result<(), String> {
 fn failure(events: &[Value], place: Place) -> Option<String> {
     let failed = [NO_CREDENTIALS, REFRESH_FAILED, "upload failed"];
     let failed = failed.map(|what| events.iter().filter(move |event| event["message"] == what));
-    let told = failed.into_iter().flatten().filter_map(|event| {
-        event["diagnosis"].as_str().or(event["reason"].as_str()).map(str::to_owned)
-    });
+    let told = failed.into_iter().flatten().filter_map(cause).map(str::to_owned);
     // A picture that was signed just before the credentials ended may arrive just after it.
     let ended =
         |id: &str| id == "credentials_rejected" && matches!(place, Place::Agent | Place::Sts);
     told.into_iter().find(|id| !ended(id))
-}
-
-pub async fn inject(world: &World, case: &Case, program: &Program) {
-    match &case.inject {
-        Inject::Network(network) => {
-            world.wire(case.place).set(network.clone()).await.expect("the port is free");
-        }
-        Inject::Host(parameters) => world.sandbox.images.answer_with(parameters),
-        Inject::Operation(operation, times, fault) => {
-            world.sandbox.s3.fail(operation, *times, fault.clone());
-        }
-        Inject::Answer(answer) if case.place == Place::Sts => {
-            world.sandbox.sts.set_answer(answer.clone());
-        }
-        Inject::Answer(answer) => world.sandbox.agent.set_answer(answer.clone()),
-        Inject::Certificate(flaw) => {
-            world.tls.as_ref().expect("it was started").set(&world.authority, *flaw);
-        }
-        Inject::Revoked => {
-            let slow = "drip=200,100";
-            world.sandbox.images.answer_with(slow);
-            let requests = world.sandbox.s3.requests().len();
-            let arrived = || world.sandbox.s3.requests().len() > requests;
-            let _ = until("an upload begins", TIMEOUT, arrived).await;
-            world.sandbox.credentials.expire_all();
-        }
-        Inject::NoFiles => {
-            // New connections are needed for the fault to be seen.
-            program.limit_files(true);
-            let wires = match case.place {
-                Place::Program => vec![&world.images, &world.s3],
-                place => vec![world.wire(place)],
-            };
-            for wire in wires {
-                wire.set(Network::Good).await.expect("the port is free");
-            }
-        }
-        Inject::Downgrade => {
-            let plain = world.images.address();
-            world.sandbox.images.answer_with(&format!("redirect=http://{plain}/x"));
-        }
-        Inject::NoName | Inject::EachStatus(_) | Inject::Signal(..) => {}
-    }
-}
-
-pub async fn heal(world: &World, case: &Case, program: &Program) {
-    match &case.inject {
-        Inject::Network(_) => {
-            world.wire(case.place).set(Network::Good).await.expect("the port is free");
-        }
-        Inject::EachStatus(_) => {
-            world.sandbox.images.answer_with("");
-            world.s3.set(Network::Good).await.expect("the port is free");
-        }
-        Inject::Host(_) | Inject::Downgrade | Inject::Revoked => {
-            world.sandbox.images.answer_with("");
-        }
-        Inject::Operation(..) => world.sandbox.s3.stop_failing(),
-        Inject::Answer(_) => {
-            world.sandbox.agent.set_answer(Answer::Normal);
-            world.sandbox.sts.set_answer(Answer::Normal);
-        }
-        Inject::Certificate(_) => {
-            world.tls.as_ref().expect("it was started").set(&world.authority, Flaw::None);
-        }
-        Inject::NoFiles => program.limit_files(false),
-        Inject::NoName | Inject::Signal(..) => {}
-    }
 }
 
 /// A name that does not exist, from the start to the end.

@@ -6,8 +6,8 @@ use sandbox::{Network, Wire};
 use serde_json::Value;
 
 use crate::case::Place;
-use crate::program::{Program, until};
-use crate::run::{TIMEOUT, World};
+use crate::program::{Program, TIMEOUT, cause, until};
+use crate::world::World;
 
 /// Has the image host or S3 answer each status, until the log tells it.
 pub async fn through(
@@ -53,8 +53,7 @@ fn told(events: &[Value], place: Place) -> Vec<(u16, String)> {
             // The SDK has a name for this one.
             None => error.contains("NotFound").then_some(404)?,
         };
-        let cause = event["diagnosis"].as_str().or(event["reason"].as_str())?;
-        Some((status, cause.to_owned()))
+        Some((status, cause(event)?.to_owned()))
     });
     told.collect()
 }

@@ -7,6 +7,8 @@ use memchr::memmem;
 use sandbox::Sandbox;
 use serde_json::Value;
 
+use crate::program::{REFRESH_FAILED, cause};
+
 /// How much of a secret must not be in the output, in bytes: its beginning gives away enough.
 const BEGINNING: usize = 20;
 
@@ -48,14 +50,13 @@ impl Account {
                 }
             }
             "upload failed" => {
-                let why = event["diagnosis"].as_str().or(event["reason"].as_str());
-                *self.failed.entry(why.unwrap_or("?").to_owned()).or_default() += 1;
+                *self.failed.entry(cause(&event).unwrap_or("?").to_owned()).or_default() += 1;
             }
             "health and metrics are served" => {
                 self.address = event["address"].as_str().and_then(|text| text.parse().ok());
             }
             "ended" => self.ended = true,
-            crate::run::REFRESH_FAILED => self.refreshes_failed += 1,
+            REFRESH_FAILED => self.refreshes_failed += 1,
             _ => {}
         }
         Ok(())

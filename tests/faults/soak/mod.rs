@@ -19,9 +19,10 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::case::{Case, Inject, Size};
 use crate::cases;
-use crate::program::Program;
+use crate::inject::{heal, inject};
+use crate::program::{Program, TIMEOUT};
 use crate::random::{is_short, seed};
-use crate::run::{Patience, TIMEOUT, World, heal, inject};
+use crate::world::{Patience, World};
 use account::Account;
 use trend::{Sample, Trend};
 
