@@ -6,6 +6,8 @@ bats_require_minimum_version 1.5.0
 project=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)
 state=${CLUSTER_STATE-} # set by setup_suite.bash, before any test runs
 export POLL_PAUSE=0.5 LAG=5 DEPLOY_TIMEOUT=120
+# shellcheck source-path=SCRIPTDIR source=calls.bash
+. "$project/tests/cluster/calls.bash"
 
 # in_cluster COMMAND...: runs a command in the cluster's network, with its tools and the emulated account.
 in_cluster() {
@@ -27,15 +29,9 @@ script() {
   local path=$project/scripts/steps/$1.sh
   [[ -e $path ]] || path=$project/scripts/$1.sh
   shift
-  : >"$state/calls"
+  forget_calls
   run --separate-stderr in_cluster "$path" "$@"
   printf '%s\n%s\n' "$output" "$stderr" # shown where a test fails
-}
-
-# writes: the calls of the last script that write, without the pods' uploads, which arrive at the
-# same proxy; none is no error.
-writes() {
-  grep '^write ' "$state/calls" | grep -vE '^write s3 PUT /[^/?]+/' || true
 }
 
 # listing: what the account holds, a line each.
@@ -58,39 +54,9 @@ objects() {
   kube get namespaces,serviceaccounts,configmaps,jobs,pods --all-namespaces --output name
 }
 
-# fail_on KIND PATTERN: the next call to AWS that matches fails so (eks.py).
-fail_on() {
-  rm -f "$state/fault.done"
-  echo "$1 $2" >"$state/fault"
-}
-
-# interrupted NAME [ARGUMENT...]: runs a script, and sends Ctrl-C as a terminal does, to its process
-# group, when the call that `fail_on hang` names is under way.
+# interrupted NAME [ARGUMENT...]: runs a script, and interrupts it when the call that `fail_on hang` names is under way.
 interrupted() {
-  local path=$project/scripts/$1.sh pid
-  shift
-  set -m
-  # Where SIGINT is ignored already, as in what a shell runs in the background, no script can change that.
-  "$project/.tools/lint/bin/python" -c 'import os, signal, sys
-signal.signal(signal.SIGINT, signal.SIG_DFL)
-os.execv(sys.argv[1], sys.argv[1:])' "$project/scripts/dev/cluster.sh" run "$path" "$@" >"$BATS_TEST_TMPDIR/interrupted" 2>&1 3>&- &
-  pid=$!
-  set +m
-  eventually 300 test -e "$state/fault.done"
-  kill -INT -- "-$pid"
-  status=0
-  wait "$pid" || status=$?
-  cat "$BATS_TEST_TMPDIR/interrupted"
-}
-
-# eventually SECONDS COMMAND...: polls until the command succeeds.
-eventually() {
-  local deadline=$((SECONDS + $1))
-  shift
-  until "$@"; do
-    ((SECONDS < deadline)) || { echo "not in time: $*" >&2 && return 1; }
-    sleep 0.5
-  done
+  interrupt "$project/scripts/dev/cluster.sh" run "$project/scripts/$1.sh" "${@:2}"
 }
 
 # pods NAMESPACE [ARGUMENT...]: the program's pods in the namespace, the newest last.

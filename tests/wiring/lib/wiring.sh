@@ -6,6 +6,8 @@
 
 bats_require_minimum_version 1.5.0
 repository=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../../.." && pwd -P)
+# shellcheck source-path=SCRIPTDIR source=../../cluster/calls.bash
+. "$repository/tests/cluster/calls.bash"
 
 # toolbox TOOL...: sets PATH to these tools and those that every script uses.
 toolbox() {
@@ -65,46 +67,15 @@ script_path() {
 step() {
   local script=$1
   shift
-  : >"$CLUSTER_STATE/calls"
-  rm -f "$CLUSTER_STATE/fault.done"
+  forget_calls
   run --separate-stderr "$(script_path "$script")" "$@"
   # shellcheck disable=SC2154 # bats sets it
   [[ -z $stderr ]] || printf '%s\n' "$stderr" # shown where a test fails
 }
 
-# writes: prints the calls of the last step that write. Succeeds also if there are none.
-writes() {
-  grep '^write ' "$CLUSTER_STATE/calls" || true
-}
-
-# fail_on KIND PATTERN: makes the next call that matches fail in this way (tests/cluster/eks.py).
-fail_on() {
-  echo "$1 $2" >"$CLUSTER_STATE/fault"
-}
-
-# interrupted NAME [ARGUMENTS...]: runs the step, and sends Ctrl-C as a terminal does,
-# to its process group, when the call that `fail_on hang` names is under way.
+# interrupted NAME [ARGUMENTS...]: runs the step, and interrupts it when the call that `fail_on hang` names is under way.
 interrupted() {
-  local script=$1 pid tries
-  shift
-  rm -f "$CLUSTER_STATE/fault.done"
-  set -m
-  # Where SIGINT is ignored already, as in what a shell runs in the background, no script can change that.
-  "$repository/.tools/lint/bin/python" -c 'import os, signal, sys
-signal.signal(signal.SIGINT, signal.SIG_DFL)
-os.execv(sys.argv[1], sys.argv[1:])' "$(script_path "$script")" "$@" >"$BATS_FILE_TMPDIR/interrupted" 2>&1 3>&- &
-  pid=$!
-  set +m
-  for ((tries = 0; tries < 600; tries++)); do
-    [[ ! -e $CLUSTER_STATE/fault.done ]] || break
-    sleep 0.1
-  done
-  kill -INT -- "-$pid"
-  # shellcheck disable=SC2034 # as after bats' run
-  status=0
-  # shellcheck disable=SC2034
-  wait "$pid" || status=$?
-  cat "$BATS_FILE_TMPDIR/interrupted"
+  interrupt "$(script_path "$1")" "${@:2}"
 }
 
 # admin ARGUMENT...: the AWS CLI as the root user, without the proxy, so that the noted calls are only those of the scripts.

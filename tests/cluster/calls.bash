@@ -1,0 +1,51 @@
+# shellcheck shell=bash
+# The calls to AWS that a script under test makes, and faults in them. The proxy in front of the
+# emulated account (eks.py) notes the calls in the folder CLUSTER_STATE, and reads there which to fail.
+# shellcheck disable=SC2034 # status is as after bats' run
+
+# forget_calls: what is noted from here on is of the next script.
+forget_calls() {
+  : >"$CLUSTER_STATE/calls"
+  rm -f "$CLUSTER_STATE/fault.done"
+}
+
+# writes: prints the calls since forget_calls that write, without the uploads of pods, which go through
+# the same proxy. Succeeds also if there are none.
+writes() {
+  grep '^write ' "$CLUSTER_STATE/calls" | grep -vE '^write s3 PUT /[^/?]+/' || true
+}
+
+# fail_on KIND PATTERN: makes the next call that matches fail in this way.
+fail_on() {
+  rm -f "$CLUSTER_STATE/fault.done"
+  echo "$1 $2" >"$CLUSTER_STATE/fault"
+}
+
+# eventually SECONDS COMMAND...: polls until the command succeeds.
+eventually() {
+  local deadline=$((SECONDS + $1))
+  shift
+  until "$@"; do
+    ((SECONDS < deadline)) || { echo "not in time: $*" >&2 && return 1; }
+    sleep 0.5
+  done
+}
+
+# interrupt COMMAND...: runs a command, and sends Ctrl-C as a terminal does, to its process group, when
+# the call that `fail_on hang` names is under way. Sets bats' $status, and prints what the command said.
+interrupt() {
+  local pid output=${BATS_TEST_TMPDIR:?}/interrupted
+  rm -f "$CLUSTER_STATE/fault.done"
+  set -m
+  # Where SIGINT is ignored already, as in what a shell runs in the background, no script can change that.
+  "${BASH_SOURCE[0]%/*}/../../.tools/lint/bin/python" -c 'import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])' "$@" >"$output" 2>&1 3>&- &
+  pid=$!
+  set +m
+  eventually 300 test -e "$CLUSTER_STATE/fault.done" || return 1
+  kill -INT -- "-$pid"
+  status=0
+  wait "$pid" || status=$?
+  cat "$output"
+}
