@@ -3,7 +3,7 @@
     eks.py STATE EMULATOR-URL ADDRESS:PORT
 
 - A proxy in front of the emulator (MiniStack 1.5.33), at ADDRESS:PORT. fills.py answers the calls that
-  the emulator lacks, and refuses what AWS refuses and the emulator accepts.
+  the emulator lacks; strict.py refuses what AWS refuses and the emulator accepts.
 - EKS's authenticator: the API server's TokenReviews for the tokens of `aws eks get-token`, at
   /_cluster/authenticate. Such a token is a presigned GetCallerIdentity, which the emulator answers.
 - EKS's control plane: twice a second it reads the associations and add-ons of the emulator's cluster.
@@ -32,6 +32,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import calls
 import control_plane
 import fills
+import strict
 
 STATE, UPSTREAM = sys.argv[1], urllib.parse.urlsplit(sys.argv[2])
 ADDRESS, _, PORT = sys.argv[3].rpartition(":")
@@ -114,7 +115,7 @@ class Proxy(BaseHTTPRequestHandler):
             return
         kind = calls.fault(STATE, line)
         if kind == "refuse":
-            refusal = fills.denied(line)
+            refusal = strict.denied(line)
             if invocation:
                 ANSWERED[invocation] = refusal
             self.answer(*refusal)
@@ -124,7 +125,7 @@ class Proxy(BaseHTTPRequestHandler):
                 self.rfile.read(1)
             self.close_connection = True
             return
-        filled = fills.before(line, self.path, body)
+        filled = strict.before(line, body) or fills.before(line, self.path, body)
         if filled:
             self.answer(*filled)
             return
@@ -136,7 +137,7 @@ class Proxy(BaseHTTPRequestHandler):
         if kind == "lose":
             self.close_connection = True
             return
-        answer = fills.after(line, body, status, headers, content)
+        answer = fills.after(line, body, status, headers, strict.after(line, body, status, content))
         if invocation and status < 400 and " s3 " not in line:
             ANSWERED[invocation] = answer
         self.answer(*answer)
@@ -151,6 +152,7 @@ class Server(ThreadingHTTPServer):
 
 def main():
     fills.configure(STATE, sys.argv[2])
+    strict.configure(STATE, sys.argv[2])
     server = Server((ADDRESS, int(PORT)), Proxy)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     plane = control_plane.ControlPlane(STATE, sys.argv[2], f"http://{ADDRESS}:{PORT}")

@@ -1,11 +1,7 @@
-"""What MiniStack 1.5.33 lacks and the scripts or eksctl ask for, and what AWS refuses and MiniStack accepts.
+"""What MiniStack 1.5.33 lacks and the scripts or eksctl ask for.
 
-Each answer names its source: a page of the AWS API reference, or the caller that reads it. Files in the
-folder STATE change the account, as long as they exist:
-
-    no-tags-on-creation  a bucket's creation with tags is refused, as it is without s3:TagResource
-    tagged               the tagging API lists the ARNs in it as well: it lags behind the services
-    auto-mode            clusters use EKS Auto Mode
+Each answer names its source: a page of the AWS API reference, or the caller that reads it. As long as
+the file STATE/auto-mode exists, clusters use EKS Auto Mode.
 """
 
 import base64
@@ -19,9 +15,8 @@ import botocore.awsrequest
 import botocore.credentials
 import botocore.session
 from ministack.core import iam_evaluator
+from strict import JSON, XML
 
-JSON = [("Content-Type", "application/json")]
-XML = [("Content-Type", "text/xml")]
 state = ""
 iam = eks = None
 
@@ -33,27 +28,6 @@ def configure(folder, emulator):
     session.set_credentials("test", "test")
     iam, eks = (session.create_client(service, region_name="us-east-1", endpoint_url=emulator, verify=os.environ["SSL_CERT_FILE"])
                 for service in ("iam", "eks"))
-
-
-def refused(status, code, message):
-    """An error of a REST API, as EKS words it."""
-    headers = [*JSON, ("x-amzn-ErrorType", code)]
-    return status, headers, json.dumps({"message": message}).encode()
-
-
-def query_error(code, message):
-    """An error of a query API, as CloudFormation and IAM word it."""
-    text = f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
-    return 400, XML, text.encode()
-
-
-def denied(line):
-    message = f"User: arn:aws:iam::123456789012:user/test is not authorized to perform: {line}"
-    if " eks " in line:
-        return refused(403, "AccessDeniedException", message)
-    error = f"<Error><Code>AccessDenied</Code><Message>{message}</Message></Error>"
-    text = error if " s3 " in line else f"<ErrorResponse>{error}</ErrorResponse>"
-    return 403, XML, text.encode()
 
 
 def caller(query):
@@ -87,13 +61,8 @@ def before(line, path, body):
         cni = [{"serviceAccount": "aws-node", "recommendedManagedPolicies": ["arn:aws:iam::aws:policy/AmazonEKS_CNI_Policy"]}]
         return 200, JSON, json.dumps({**asked, "configurationSchema": "{}", "podIdentityConfiguration":
                                       cni if asked["addonName"] == "vpc-cni" else []}).encode()
-    if line.endswith(" CreateStack"):
-        return duplicate_tags(body)
     if line.endswith(" TagOpenIDConnectProvider"):
         return tag_provider(line, body)
-    if line.startswith("write s3 PUT /") and b"<Tags>" in body and exists("no-tags-on-creation"):
-        # https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html, "Permissions"
-        return denied(line)
     return None
 
 
@@ -140,18 +109,6 @@ def supported_addons(query):
         {"addonVersion": "v1.3.9-eksbuild.1", "architecture": ["amd64", "arm64"], "compatibilities": compatible,
          "requiresIamPermissions": one == "vpc-cni", "requiresConfiguration": False}]} for one in names]
     return 200, JSON, json.dumps({"addons": addons}).encode()
-
-
-def duplicate_tags(body):
-    """CloudFormation refuses stacks with two tags of one key since March 2026 (elastic/cloud-on-k8s issue 9232)."""
-    form = dict(urllib.parse.parse_qsl(body.decode()))
-    keys = [value for key, value in form.items() if key.startswith("Tags.member.") and key.endswith(".Key")]
-    twice = sorted({key for key in keys if keys.count(key) > 1})
-    if twice:
-        return query_error("ValidationError", f"Duplicate tag keys found: {', '.join(twice)}")
-    with open(os.path.join(state, "stacks"), "a", encoding="utf-8") as file:
-        file.write(json.dumps({"name": form.get("StackName"), "tags": keys}) + "\n")
-    return None
 
 
 # Types of resources that the emulator's CloudFormation does not have.
@@ -218,12 +175,6 @@ def without(node, lacking):
 
 def after(line, body, status, headers, content):
     """The emulator's answer, with what it lacks; what it refuses stays refused."""
-    if status == 200 and line == "read tagging GetResources" and exists("tagged"):
-        listed = json.loads(content)
-        there = {one["ResourceARN"] for one in listed["ResourceTagMappingList"]}
-        with open(os.path.join(state, "tagged"), encoding="utf-8") as file:
-            listed["ResourceTagMappingList"] += [{"ResourceARN": arn, "Tags": []} for arn in file.read().split() if arn not in there]
-        return status, headers, json.dumps(listed).encode()
     if status == 200 and line.startswith("read eks GET /clusters/") and line.count("/") == 2:
         cluster = json.loads(content)
         if exists("auto-mode"):
