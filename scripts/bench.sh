@@ -2,9 +2,12 @@
 # Measures CPU time, memory and time of the release build, beside what people use
 # instead: boto3, rclone, s5cmd, the AWS CLI and curl.
 #
-#   scripts/bench.sh                 all cases, in about half an hour after the build
-#   scripts/bench.sh CASE            the cases whose names contain this, such as tls
-#   scripts/bench.sh --write         all cases, into docs/benchmark.md and docs/images
+#   scripts/bench.sh                    all cases, in about half an hour after the build
+#   scripts/bench.sh CASE               the cases whose names contain this, such as tls
+#   scripts/bench.sh --write            all cases, into docs/benchmark.md and docs/images
+#   scripts/bench.sh --against COMMIT [CASE]
+#                                       the program of this commit beside that of the
+#                                       working tree, instead of the other contenders
 #
 # Installs the contenders, nginx and an S3 server into .tools/ first. Requires Linux
 # and an idle machine. BENCH_ROUNDS (5) says how often each case is measured, and
@@ -14,13 +17,18 @@
 # shellcheck source-path=SCRIPTDIR source=lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
-only='' write=''
-case ${1-} in
-  -h | --help) usage && exit ;;
-  --write) write=yes ;;
-  -*) die "unknown option $1 (see --help)" ;;
-  *) only=${1-} ;;
-esac
+only='' write='' against=''
+while (($#)); do
+  case $1 in
+    -h | --help) usage && exit ;;
+    --write) write=yes ;;
+    --against) against=${2:?"--against needs a commit (see --help)"} && shift ;;
+    -*) die "unknown option $1 (see --help)" ;;
+    *) only=$1 ;;
+  esac
+  shift
+done
+[[ -z $write || -z $only$against ]] || die "--write takes all cases and all contenders (see --help)"
 cd "$root"
 need cargo "install Rust, https://rustup.rs"
 need curl "install it with your system's packages"
@@ -30,6 +38,16 @@ run cargo build --locked --release --package pod-identity-demo
 
 readonly results=$root/target/benchmark
 mkdir -p "$results"
+BENCH_BASELINE=''
+if [[ -n $against ]]; then
+  readonly source=$root/target/baseline
+  run rm -rf "$source"
+  mkdir -p "$source"
+  git archive --format=tar "$against" | tar -x -C "$source" || die "$against is not a commit of this repository"
+  run cargo build --locked --release --package pod-identity-demo --manifest-path "$source/Cargo.toml" --target-dir "$source/target"
+  BENCH_BASELINE=$source/target/release/pod-identity-demo
+fi
+export BENCH_BASELINE
 nginx=$(command -v nginx || echo "$root/.tools/bench/bin/nginx")
 export BENCH_PROGRAM=${CARGO_TARGET_DIR:-$root/target}/release/pod-identity-demo
 export BENCH_TOOLS=$root/.tools/bench/bin BENCH_NGINX=$nginx BENCH_S3=$root/.tools/cargo/bin/s3s-fs
@@ -48,6 +66,7 @@ about() {
   [[ -z $(git status --porcelain -- src Cargo.toml Cargo.lock) ]] || commit+=' with changes'
   echo "- $(date -u +%F), commit $commit, $(nproc) cores of $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n1), $(awk '/MemTotal/ { printf "%.0f", $2 / 1048576 }' /proc/meminfo) GiB of memory, Linux $(uname -r)"
   echo "- boto3 $("$BENCH_TOOLS/python" -c 'import boto3; print(boto3.__version__)') on Python $(version "$BENCH_TOOLS/python" --version), rclone $(version "$BENCH_TOOLS/rclone" version), s5cmd $(version "$BENCH_TOOLS/s5cmd" version), AWS CLI $(version "$BENCH_TOOLS/aws" --version), curl $(version curl --version), nginx $(version "$nginx" -v), s3s-fs $(version "$BENCH_S3" --version)"
+  [[ -z $against ]] || echo "- the baseline is commit $(git rev-parse --short "$against")"
   echo "- $BENCH_ROUNDS rounds (the start twice as many), interleaved: in each round each contender once"
 }
 

@@ -145,7 +145,8 @@ pub struct Measured {
 
 /// Measures a case: in each round each contender once, and the first is another in each round.
 pub fn measure(case: &Case, rounds: usize, programs: &Programs, servers: &Servers) -> Measured {
-    let mut costs: Vec<Vec<Cost>> = vec![Vec::new(); case.peers.len()];
+    let peers = programs.contenders(case.peers);
+    let mut costs: Vec<Vec<Cost>> = vec![Vec::new(); peers.len()];
     let task = |peer: Peer| {
         let pictures = match peer {
             // Half a second each.
@@ -158,19 +159,19 @@ pub fn measure(case: &Case, rounds: usize, programs: &Programs, servers: &Server
     // The start is short and varies most.
     let rounds = if case.id.starts_with("start") { 2 * rounds } else { rounds };
     for round in 0..rounds {
-        for turn in 0..case.peers.len() {
-            let index = (round + turn) % case.peers.len();
-            let (peer, task) = (case.peers[index], task(case.peers[index]));
+        for turn in 0..peers.len() {
+            let index = (round + turn) % peers.len();
+            let (peer, task) = (peers[index], task(peers[index]));
             let cost = measure::run(&programs.command(peer, task, servers));
             let cost = cost.unwrap_or_else(|why| panic!("{}: {why}", peer.name()));
             servers.take(task.picture.1, task.pictures);
             costs[index].push(cost);
         }
     }
-    let rows =
-        case.peers.iter().zip(&costs).map(|(peer, costs)| {
-            (peer.name().to_owned(), figures(case.columns, costs, task(*peer)))
-        });
+    let rows = peers
+        .iter()
+        .zip(&costs)
+        .map(|(peer, costs)| (peer.name().to_owned(), figures(case.columns, costs, task(*peer))));
     Measured {
         id: case.id.clone(),
         title: case.title.clone(),

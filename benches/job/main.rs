@@ -35,17 +35,19 @@ struct Options {
 /// From the environment, which `scripts/bench.sh` sets.
 fn options() -> Options {
     let text = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is missing"));
+    let optional = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let number = |name: &str| text(name).parse().unwrap_or_else(|_| panic!("{name} is no number"));
     Options {
         programs: Programs {
             ours: text("BENCH_PROGRAM").into(),
+            baseline: optional("BENCH_BASELINE").map(PathBuf::from),
             tools: text("BENCH_TOOLS").into(),
         },
         nginx: text("BENCH_NGINX").into(),
         s3s: text("BENCH_S3").into(),
         rounds: usize::try_from(number("BENCH_ROUNDS")).expect("few"),
         minutes: number("BENCH_MINUTES"),
-        only: std::env::var("BENCH_ONLY").ok().filter(|only| !only.is_empty()),
+        only: optional("BENCH_ONLY"),
         output: text("BENCH_OUTPUT").into(),
     }
 }

@@ -10,6 +10,8 @@ use crate::servers::{ACCESS_KEY, BUCKET, SECRET_KEY, Servers, Way};
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Peer {
     Ours,
+    /// Another build of this program.
+    Baseline,
     /// Streams.
     Boto3,
     /// Reads each picture whole, then puts it.
@@ -38,6 +40,7 @@ impl Peer {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ours => "pod-identity-demo",
+            Self::Baseline => "baseline",
             Self::Boto3 => "boto3 upload_fileobj",
             Self::Boto3Whole => "boto3 put_object",
             Self::Rclone => "rclone copyurl",
@@ -49,7 +52,7 @@ impl Peer {
 
     /// Whether one process takes many pictures.
     pub const fn is_one_process(self) -> bool {
-        matches!(self, Self::Ours | Self::Boto3 | Self::Boto3Whole | Self::Rclone)
+        matches!(self, Self::Ours | Self::Baseline | Self::Boto3 | Self::Boto3Whole | Self::Rclone)
     }
 }
 
@@ -75,11 +78,18 @@ impl Task {
 /// The programs.
 pub struct Programs {
     pub ours: PathBuf,
+    /// Another build of this program, with which it is compared instead of with the others.
+    pub baseline: Option<PathBuf>,
     /// The folder of rclone, s5cmd, aws and a Python with boto3.
     pub tools: PathBuf,
 }
 
 impl Programs {
+    /// Who takes part in a case: its peers, or the two builds of this program.
+    pub fn contenders(&self, peers: &'static [Peer]) -> &'static [Peer] {
+        if self.baseline.is_some() { &[Peer::Ours, Peer::Baseline] } else { peers }
+    }
+
     /// The command with which a contender does a task.
     pub fn command(&self, peer: Peer, task: Task, servers: &Servers) -> Command {
         let url = servers.picture(task.way, task.picture.0);
@@ -87,8 +97,9 @@ impl Programs {
         let (pictures, at_once) = (task.pictures.to_string(), task.at_once.to_string());
         let tool = |name: &str| self.tools.join(name);
         let mut command = match peer {
-            Peer::Ours => {
-                let mut command = Command::new(&self.ours);
+            Peer::Ours | Peer::Baseline => {
+                let baseline = self.baseline.as_ref().filter(|_| peer == Peer::Baseline);
+                let mut command = Command::new(baseline.unwrap_or(&self.ours));
                 command
                     .args(["--count", &pictures, "--concurrency", &at_once])
                     .arg(format!("--interval={}ms", task.interval.as_millis()))
