@@ -5,8 +5,11 @@
 //! output of the program for the credentials and tokens that the sandbox issued.
 
 mod harness;
+mod openmetrics;
+mod served;
 
 mod credentials;
+mod diagnoses;
 mod endings;
 mod guard;
 mod identity;

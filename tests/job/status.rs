@@ -1,139 +1,16 @@
 //! Tests health checks and metrics as the kubelet, Prometheus and hostile clients request them.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::Stdio;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use sandbox::{Answer, Fault};
-use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::harness::{Running, World, until};
-
-const TIMEOUT: Duration = Duration::from_mins(1);
-
-/// Parses the metrics with the `OpenMetrics` parser of Prometheus's own Python client.
-const PARSER: &str = "
-import json, sys
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
-families = [
-    {'name': f.name, 'kind': f.type, 'unit': f.unit, 'help': f.documentation,
-     'samples': [{'name': s.name, 'labels': s.labels, 'value': s.value} for s in f.samples]}
-    for f in parse(sys.stdin.read())
-]
-json.dump(families, sys.stdout)
-";
-
-#[derive(Debug, Deserialize)]
-struct Family {
-    name: String,
-    kind: String,
-    unit: String,
-    help: String,
-    samples: Vec<Sample>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Sample {
-    name: String,
-    labels: HashMap<String, String>,
-    value: f64,
-}
-
-/// A running job that serves health and metrics, and the address of its server.
-struct Served<'w> {
-    world: &'w World,
-    job: Running<'w>,
-    at: SocketAddr,
-}
-
-impl<'w> Served<'w> {
-    async fn start(world: &'w World, target: &str, arguments: &str) -> Self {
-        let job = world.job(target, arguments).env("LISTEN_ADDR", "127.0.0.1:0").start();
-        let event = job.event("health and metrics are served").await;
-        let at = event["address"].as_str().and_then(|at| at.parse().ok()).expect("an address");
-        Self { world, job, at }
-    }
-
-    /// Requests a path, and returns status and body. Fails the test if the body contains a secret.
-    async fn get(&self, path: &str) -> (u16, String) {
-        let url = format!("http://{}{path}", self.at);
-        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-        let answer = client.get(url).timeout(TIMEOUT).send().await.expect("an answer");
-        let status = answer.status().as_u16();
-        let kind = answer.headers()["content-type"].to_str().expect("text").to_owned();
-        let metrics = path == "/metrics";
-        assert_eq!(kind.starts_with("application/openmetrics-text; version=1.0.0"), metrics);
-        let body = answer.text().await.expect("text");
-        for secret in self.world.sandbox.agent.secrets() {
-            assert!(!body.contains(&secret), "{path} contains a secret: {body}");
-        }
-        (status, body)
-    }
-
-    /// Waits until a path returns this status, and returns the body.
-    async fn wait_for(&self, path: &str, status: u16) -> String {
-        let poll = async {
-            loop {
-                let (now, body) = self.get(path).await;
-                if now == status {
-                    return body;
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        timeout(TIMEOUT, poll)
-            .await
-            .unwrap_or_else(|_| panic!("{path} did not return {status} within {TIMEOUT:?}"))
-    }
-
-    async fn metrics(&self) -> Vec<Family> {
-        let (status, text) = self.get("/metrics").await;
-        assert_eq!(status, 200);
-        parse(&text).await
-    }
-
-    async fn value(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        value(&self.metrics().await, name, labels)
-    }
-}
-
-async fn parse(text: &str) -> Vec<Family> {
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/lint/bin/python");
-    assert!(python.exists(), "the parser is missing: run scripts/dev/tools.sh lint");
-    let mut child = Command::new(python)
-        .args(["-c", PARSER])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("Python starts");
-    let mut stdin = child.stdin.take().expect("piped");
-    stdin.write_all(text.as_bytes()).await.expect("it reads");
-    drop(stdin);
-    let output = child.wait_with_output().await.expect("it ends");
-    assert!(output.status.success(), "not OpenMetrics:\n{text}");
-    serde_json::from_slice(&output.stdout).expect("JSON")
-}
-
-/// The value of the only sample that has this name and at least these labels.
-#[track_caller]
-fn value(families: &[Family], name: &str, labels: &[(&str, &str)]) -> f64 {
-    let samples = families.iter().flat_map(|family| &family.samples);
-    let mut found = samples.filter(|sample| {
-        sample.name == name
-            && labels
-                .iter()
-                .all(|(label, value)| sample.labels.get(*label).is_some_and(|v| v == value))
-    });
-    let sample = found.next().unwrap_or_else(|| panic!("no {name} {labels:?} in {families:#?}"));
-    assert!(found.next().is_none(), "{name} {labels:?} exists more than once");
-    sample.value
-}
+use crate::harness::{World, until};
+use crate::openmetrics::{Family, value};
+use crate::served::{Served, TIMEOUT};
 
 fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64()

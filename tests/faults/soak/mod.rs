@@ -2,6 +2,7 @@
 //! seconds. Meanwhile nothing may grow, get lost or leak: docs/reliability.md.
 
 mod account;
+mod options;
 mod plot;
 mod trend;
 
@@ -24,6 +25,7 @@ use crate::program::{Program, TIMEOUT};
 use crate::random::{is_short, seed};
 use crate::world::{Patience, World};
 use account::Account;
+pub use options::Options;
 use trend::{Sample, Trend};
 
 /// How long credentials are valid.
@@ -45,44 +47,6 @@ const TARGETS: [&str; 4] = [
     "/x?kind=webp&width=16&height=16",
 ];
 const IN_PARTS: &str = "size=9MiB";
-
-/// Uploads very many pictures with faults mixed in, and checks that the program does not grow, that
-/// all objects are accounted for, and that no secret is in the output.
-#[derive(Debug, clap::Parser)]
-#[command(name = "soak")]
-pub struct Options {
-    /// How many pictures
-    #[arg(default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
-    pictures: u64,
-
-    /// The program, such as target/release/pod-identity-demo
-    #[arg(long, value_name = "FILE", default_value = env!("CARGO_BIN_EXE_pod-identity-demo"))]
-    program: PathBuf,
-
-    /// After how many pictures there is another fault
-    #[arg(long, value_name = "N", default_value_t = 500)]
-    fault_every: u64,
-
-    /// How many pictures may be in flight at the same time
-    #[arg(long, value_name = "N", default_value_t = 4)]
-    concurrency: u64,
-
-    /// Writes what the program held to this file
-    #[arg(long, value_name = "FILE")]
-    csv: Option<PathBuf>,
-
-    /// Draws what the program held into this file
-    #[arg(long, value_name = "FILE")]
-    plot: Option<PathBuf>,
-}
-
-impl Options {
-    /// Few pictures, so that the soak itself is tested with the fault suite.
-    pub fn quick() -> Self {
-        let program = env!("CARGO_BIN_EXE_pod-identity-demo").into();
-        Self { pictures: 1000, program, fault_every: 250, concurrency: 4, csv: None, plot: None }
-    }
-}
 
 /// Runs the soak, and prints its summary. Only a run that is long enough can tell whether memory and
 /// files grow, and then `may_grow` is false.

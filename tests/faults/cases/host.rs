@@ -1,0 +1,131 @@
+//! Faults of the image host.
+
+use sandbox::Network;
+
+use super::{raw, statuses};
+use crate::bomb::{self, JPEG};
+use crate::case::Expect::{Fails, Masked};
+use crate::case::{Case, Inject, Place, Size};
+
+/// What the image host itself does wrong.
+pub(super) fn hosts() -> Vec<Case> {
+    let mut cases: Vec<Case> = [
+        ("announces more bytes than it sends", "short=100", Fails(&["broken"])),
+        ("announces fewer bytes than it sends", "long=100", Fails(&["truncated"])),
+        ("sends more chunks than it announces", "long=100&framing=chunked", Fails(&["length"])),
+        ("sends chunks", "framing=chunked", Masked),
+        ("marks the end by closing", "framing=close", Masked),
+        ("resets after 300 bytes", "cut=300", Fails(&["broken"])),
+        ("resets after 300 bytes of chunks", "cut=300&framing=chunked", Fails(&["broken"])),
+        ("resets early without a length", "cut=300&framing=close", Fails(&["broken", "truncated"])),
+        ("stalls after 300 bytes", "stall=300", Fails(&["timeout"])),
+        ("answers after its time", "delay=3000", Fails(&["timeout"])),
+        ("drips within its time", "drip=2000,5", Masked),
+        ("drips beyond its time", "drip=10,100", Fails(&["timeout"])),
+        ("names another kind of picture", "type=image/gif", Masked),
+        ("names a picture text/html", "type=text/html", Masked),
+        ("sends HTML with status 200", "body=html", Fails(&["not_an_image"])),
+        ("sends text as a picture", "body=text", Fails(&["not_an_image"])),
+        ("sends nothing with status 200", "body=empty", Fails(&["empty"])),
+        ("redirects in a loop", "redirect=/x", Fails(&["redirect"])),
+        ("redirects nine times", "hops=9", Fails(&["redirect"])),
+        ("redirects to a scheme it must not", "redirect=file:///etc/passwd", Fails(&["status"])),
+        ("is busy for an hour", "status=503&retry_after=3600", Fails(&["status"])),
+        ("sends a picture that is too large", "size=13MiB", Fails(&["too_large"])),
+    ]
+    .into_iter()
+    .map(|(fault, parameters, expect)| {
+        Case::new(Place::ImageHost, fault, Inject::Host(parameters.to_owned()), expect)
+    })
+    .collect();
+    for status in [400, 401, 403, 404, 408, 410, 418, 429, 451, 500, 501, 502, 503, 504, 599] {
+        let inject = Inject::Host(format!("status={status}"));
+        let fault = format!("answers {status}");
+        cases.push(Case::new(Place::ImageHost, &fault, inject, Fails(&["status"])));
+    }
+    cases.extend(statuses(Place::ImageHost, "", |_| "`status` each time"));
+    cases.push(Case::new(
+        Place::ImageHost,
+        "redirects from https to http",
+        Inject::Downgrade,
+        Fails(&["redirect"]),
+    ));
+    for (fault, parameters, reasons) in [
+        ("resets in the middle of a large picture", "cut=6MiB", &["broken"] as &[_]),
+        ("stalls in the middle of a large picture", "stall=6MiB", &["timeout"]),
+        ("ends a large picture early", "short=100", &["broken"]),
+        ("sends chunks that are too many", "size=13MiB&framing=chunked", &["too_large"]),
+    ] {
+        let inject = Inject::Host(parameters.to_owned());
+        cases.push(Case::new(Place::ImageHost, fault, inject, Fails(reasons)).sized(Size::Parts));
+    }
+    cases
+}
+
+/// Answers of the image host that are no proper HTTP, or that hide something.
+pub(super) fn answers_of_the_host() -> Vec<Case> {
+    let long = format!("HTTP/1.1 200 OK\nX-Long: {}", "x".repeat(700_000));
+    let many = format!("HTTP/1.1 200 OK{}", "\nX-Many: x".repeat(2000));
+    [
+        ("sends no HTTP at all", b"hello\r\n\r\n".to_vec(), &["connect"] as &[_]),
+        ("sends a status that is no number", raw("HTTP/1.1 OK", b""), &["connect"]),
+        ("sends a header without a colon", raw("HTTP/1.1 200 OK\nnonsense", b""), &["connect"]),
+        ("sends a header of 700 kB", raw(&long, b""), &["connect"]),
+        ("sends 2000 headers", raw(&many, b""), &["connect"]),
+        (
+            "sends a length that is no number",
+            raw("HTTP/1.1 200 OK\nContent-Length: -5", b""),
+            &["connect"],
+        ),
+        (
+            "sends two lengths",
+            raw("HTTP/1.1 200 OK\nContent-Length: 9\nContent-Length: 11", JPEG),
+            &["connect"],
+        ),
+        (
+            "sends a chunk whose size is no number",
+            raw("HTTP/1.1 200 OK\nTransfer-Encoding: chunked", b"zz\r\n"),
+            &["broken"],
+        ),
+        (
+            "sends a chunk whose size overflows",
+            raw("HTTP/1.1 200 OK\nTransfer-Encoding: chunked", b"fffffffffffffffff\r\n"),
+            &["broken"],
+        ),
+        ("ends in the middle of the head", b"HTTP/1.1 200 OK\r\nContent-".to_vec(), &["connect"]),
+        ("redirects without saying where", raw("HTTP/1.1 302 Found", b""), &["status"]),
+        (
+            "switches protocols",
+            raw("HTTP/1.1 101 Switching Protocols\nUpgrade: x", b""),
+            &["status"],
+        ),
+        (
+            "sends half a picture and closes",
+            raw("HTTP/1.1 200 OK\nContent-Type: image/jpeg", JPEG),
+            &["truncated"],
+        ),
+    ]
+    .into_iter()
+    .map(|(fault, bytes, reasons)| {
+        let inject = Inject::Network(Network::Answer(bytes));
+        Case::new(Place::ImageHost, fault, inject, Fails(reasons))
+    })
+    .chain(bomb::all().into_iter().map(|(coding, bytes)| {
+        let length = bytes.len();
+        let head = format!(
+            "HTTP/1.1 200 OK\nContent-Type: image/jpeg\nContent-Encoding: {coding}\n\
+             Content-Length: {length}"
+        );
+        let inject = Inject::Network(Network::Answer(raw(&head, &bytes)));
+        let fault = format!("sends a {coding} that would become 256 MiB");
+        Case::new(Place::ImageHost, &fault, inject, Fails(&["not_an_image"]))
+    }))
+    .chain([Case::new(
+        Place::ImageHost,
+        "sends a body without end",
+        Inject::Network(Network::Endless(raw("HTTP/1.1 200 OK", JPEG))),
+        Fails(&["too_large"]),
+    )
+    .sized(Size::Parts)])
+    .collect()
+}
