@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use aws_sdk_sts::error::ProvideErrorMetadata;
+use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
 use tokio::time::Instant;
 
 use super::agent::{self, Answer};
@@ -10,7 +12,7 @@ use super::injected::Injected;
 use super::principal::Principal;
 use super::provider::Requirement;
 use super::token::{Token, Tokens};
-use crate::errors::one_line;
+use crate::errors::{find_cause, one_line};
 
 /// How long after the program's start an agent that refuses connections may just be starting: on a
 /// fresh node its pod may start after this one.
@@ -23,6 +25,8 @@ pub(crate) enum Failure {
         /// Whether no provider is configured at all.
         none: bool,
         required: Requirement,
+        /// STS's error code, if STS refused IRSA's token.
+        sts_code: Option<String>,
         /// The SDK's text.
         text: String,
     },
@@ -149,6 +153,8 @@ impl Failure {
             NoCredentials::Chain(cause) => Self::Chain {
                 none: error.is_without_providers(),
                 required,
+                sts_code: find_cause::<AssumeRoleWithWebIdentityError>(&**cause)
+                    .and_then(|refusal| refusal.code().map(str::to_owned)),
                 text: one_line(&**cause),
             },
         }

@@ -41,8 +41,12 @@ fn check(content: &Content) {
 
 /// Whatever the agent refuses with, the diagnosis is printable, in one line each.
 pub fn agent_answer(status: u16, text: &str) {
-    let failure =
-        Failure::Chain { none: false, required: REQUIRED, text: "the provider failed".to_owned() };
+    let failure = Failure::Chain {
+        none: false,
+        required: REQUIRED,
+        sts_code: None,
+        text: "the provider failed".to_owned(),
+    };
     diagnosed(failure, Some(Answer::refusal(status, text)));
 }
 

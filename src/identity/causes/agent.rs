@@ -4,7 +4,7 @@
 //! on as `[REQUEST ID]: (CODE): TEXT, fault: client`.
 
 use super::super::agent::Answer;
-use super::super::evidence::Evidence;
+use super::super::evidence::{Evidence, Failure};
 use super::ResolvedBy::{Never, Wait};
 use super::{Cause, explanation};
 
@@ -151,5 +151,10 @@ pub(super) fn denied(text: &str) -> Option<(&str, &str, &str)> {
 
 /// STS's text, if IRSA is injected and STS answered with this code.
 fn irsa<'a>(e: &'a Evidence, code: &str) -> Option<&'a str> {
-    e.chain().filter(|text| e.injected.has_irsa() && text.contains(code))
+    match &e.failure {
+        Failure::Chain { sts_code, text, .. } if e.injected.has_irsa() => {
+            (sts_code.as_deref() == Some(code)).then_some(text)
+        }
+        _ => None,
+    }
 }

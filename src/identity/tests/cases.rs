@@ -221,13 +221,13 @@ fn agent_cases() -> Vec<Case> {
         ),
         (
             "irsa_provider",
-            irsa("InvalidIdentityToken: No OpenIDConnect provider found"),
+            irsa("InvalidIdentityToken", "No OpenIDConnect provider found"),
             "STS rejects",
             "associate-iam-oidc-provider",
         ),
         (
             "irsa_trust_policy",
-            irsa("AccessDenied: Not authorized to perform sts:AssumeRoleWithWebIdentity"),
+            irsa("AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity"),
             "assume the role",
             "trust policy",
         ),

@@ -47,6 +47,14 @@ fn each_kind_of_policy_that_denies_has_its_own_fix() {
 }
 
 #[test]
+fn a_denial_without_a_kind_of_policy_also_points_at_session_tags_that_are_switched_off() {
+    let diagnosis = diagnose(&s3("AccessDenied", "AccessDenied: Access Denied"));
+    assert_eq!(diagnosis.id, "s3_access_denied");
+    assert!(diagnosis.fix.contains("aws:PrincipalTag"), "{diagnosis:?}");
+    assert!(diagnosis.fix.contains("disableSessionTags is off"), "{diagnosis:?}");
+}
+
+#[test]
 fn a_gateway_in_front_of_s3_that_fails_is_told_by_its_status() {
     for status in ["500", "502", "503", "504"] {
         assert_eq!(diagnose(&s3(status, "HTTP status")).id, "s3_service_error", "{status}");

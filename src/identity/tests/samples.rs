@@ -53,6 +53,7 @@ pub(super) fn pod() -> Evidence {
         failure: Failure::Chain {
             none: false,
             required: POD_IDENTITY,
+            sts_code: None,
             text: "the container provider failed".to_owned(),
         },
         injected: Injected::default()
@@ -69,7 +70,7 @@ pub(super) fn pod() -> Evidence {
 /// Nothing was injected, and no provider answered.
 pub(super) fn bare(required: Requirement) -> Evidence {
     Evidence {
-        failure: Failure::Chain { none: true, required, text: String::new() },
+        failure: Failure::Chain { none: true, required, sts_code: None, text: String::new() },
         injected: Injected::default(),
         tokens: Tokens::default(),
         ..pod()
@@ -94,14 +95,20 @@ pub(super) fn refusal(status: u16, text: &str) -> Evidence {
     agent(Answer::Refusal { status, text: text.to_owned() })
 }
 
-pub(super) fn irsa(text: &str) -> Evidence {
+/// A pod with IRSA, to which STS answered with this code.
+pub(super) fn irsa(code: &str, message: &str) -> Evidence {
     let mut pod = pod();
     pod.injected = pod
         .injected
         .set(WEB_IDENTITY_TOKEN_FILE, "/token")
         .set("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/till");
     pod.tokens.irsa = Some(token(claims("sts.amazonaws.com", NEVER)));
-    pod.failure = Failure::Chain { none: false, required: IRSA, text: text.to_owned() };
+    pod.failure = Failure::Chain {
+        none: false,
+        required: IRSA,
+        sts_code: Some(code.to_owned()),
+        text: format!("{code}: {message}"),
+    };
     pod
 }
 
