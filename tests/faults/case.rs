@@ -93,7 +93,7 @@ pub enum Expect {
     Fails(&'static [&'static str]),
     /// Uploads fail for several reasons, in these words.
     FailsEach(&'static str),
-    /// Nothing: it is repeated, or no harm.
+    /// No failure: a retry succeeds, or the fault has no effect.
     Masked,
     /// The program ends as the signal asks.
     Ends,

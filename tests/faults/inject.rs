@@ -1,4 +1,4 @@
-//! How each fault comes and goes.
+//! How each fault begins and ends.
 
 use sandbox::{Answer, Network};
 
@@ -51,8 +51,8 @@ pub async fn inject(world: &World, case: &Case, program: &Program) {
     }
 }
 
-/// Makes it end.
-pub async fn heal(world: &World, case: &Case, program: &Program) {
+/// Ends the case's fault.
+pub async fn recover(world: &World, case: &Case, program: &Program) {
     match &case.inject {
         Inject::Network(_) => {
             world.wire(case.place).set(Network::Good).await.expect("the port is free");

@@ -7,7 +7,7 @@ use sandbox::Fault;
 use tokio::time::{Instant, sleep};
 
 use crate::case::{Case, Expect, Inject, Place, Size};
-use crate::inject::{heal, inject};
+use crate::inject::{inject, recover};
 use crate::program::{Program, TIMEOUT, until};
 use crate::world::{Patience, World};
 
@@ -42,7 +42,7 @@ pub async fn run(seed: u64, cases: Vec<Case>) -> Result<(), String> {
         }
         sleep(Duration::from_millis(random.u64(50..800))).await;
         for case in pair {
-            heal(&world, case, &program).await;
+            recover(&world, case, &program).await;
         }
         let stored = program.uploaded();
         let goes_on = until("it goes on", TIMEOUT, || program.uploaded() > stored).await;

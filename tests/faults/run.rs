@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::process::Command;
 
 use crate::case::{Case, Ending, Expect, Inject, Place, Size, Stage};
-use crate::inject::{heal, inject};
+use crate::inject::{inject, recover};
 use crate::program::{Held, Output, Program, REFRESH_FAILED, TIMEOUT, cause, until};
 use crate::tls::Tls;
 use crate::walk;
@@ -116,15 +116,15 @@ async fn with_program(world: &World, case: &Case, program: &mut Program) -> Resu
     if peak > before.memory + flat {
         return Err(format!("it needed {peak} bytes of memory, and {} before", before.memory));
     }
-    heal(world, case, program).await;
+    recover(world, case, program).await;
     program.signal(Signal::CONT);
 
-    let (stored, had, healed) = (program.uploaded(), issued(), Instant::now());
+    let (stored, had, recovered) = (program.uploaded(), issued(), Instant::now());
     // So many small ones that a burst would be seen.
     let more = if case.size == Size::Small { 8 } else { good };
     let goes_on = || program.uploaded() >= stored + more;
     until("the job goes on after the fault", TIMEOUT, goes_on).await?;
-    is_at_its_rhythm(world, healed)?;
+    is_at_its_rhythm(world, recovered)?;
     if matches!(case.place, Place::Agent | Place::Sts) {
         until("credentials are refreshed again", TIMEOUT, || issued() > had).await?;
     }

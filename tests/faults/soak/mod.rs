@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::case::{Case, Inject, Size};
 use crate::cases;
-use crate::inject::{heal, inject};
+use crate::inject::{inject, recover};
 use crate::program::{Program, TIMEOUT};
 use crate::random::{is_short, seed};
 use crate::world::{Patience, World};
@@ -196,9 +196,9 @@ impl Soak {
             }
             time *= 4;
         }
-        let healed = Instant::now() + time;
-        self.until("the fault ends", TIMEOUT, |_| Instant::now() >= healed).await?;
-        heal(&self.world, case, &self.program).await;
+        let recovered = Instant::now() + time;
+        self.until("the fault ends", TIMEOUT, |_| Instant::now() >= recovered).await?;
+        recover(&self.world, case, &self.program).await;
         if case.size == Size::Parts {
             // A picture in parts is stored after the fault as well.
             self.world.sandbox.images.answer_with(IN_PARTS);
