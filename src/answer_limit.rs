@@ -1,8 +1,8 @@
-//! An HTTP client for the AWS SDK that reads no answer without end.
+//! An HTTP client for the AWS SDK that limits the size of responses.
 //!
-//! The SDK reads answers into memory: those of S3, of STS and of the Pod Identity Agent, each of a few
-//! kilobytes. Nothing in it limits an answer that goes on and on, and the agent is asked again in
-//! the next second: such an answer would fill the memory of the pod.
+//! The SDK reads the responses of S3, STS and the Pod Identity Agent into memory. They have a few
+//! kilobytes, but the SDK has no limit for them, so a response without an end would fill the memory of
+//! the pod.
 
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;

@@ -29,7 +29,7 @@ type CannotRun = Box<dyn std::error::Error>;
 #[must_use]
 pub fn run(arguments: Cli) -> ExitCode {
     let command = arguments.into_command();
-    // The first in this process, so none is installed yet.
+    // This fails only if a provider is already installed, and nothing before this installs one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let exit = match (sdk::region(), command) {
         (Err(error), _) => unusable(vec![format!("AWS_REGION: cannot be read: {error}")]),
@@ -76,8 +76,8 @@ fn listen(address: SocketAddr) -> Result<TcpListener, String> {
     })
 }
 
-/// With one picture at a time, one thread is the smallest and the fastest: there is nothing to hand
-/// over between threads.
+/// With one picture at a time, one thread needs the least memory and time: nothing has to be passed
+/// between threads.
 fn runtime(concurrency: usize) -> std::io::Result<Runtime> {
     let mut builder =
         if concurrency > 1 { Builder::new_multi_thread() } else { Builder::new_current_thread() };
@@ -111,7 +111,7 @@ async fn job(config: Config, listener: Option<TcpListener>) -> Result<Exit, Cann
     Ok(exit)
 }
 
-/// The page, if it is to be served, which follows the credentials from now on.
+/// The page, if it is to be served. From now on it shows each change of the credentials.
 fn page(config: &Config, uploader: &Uploader, credentials: &RefreshingCredentials) -> Option<Page> {
     let options = config.page.clone()?;
     let to = &uploader.to;
@@ -147,7 +147,7 @@ fn run_identity(config: &IdentityConfig) -> Result<Exit, CannotRun> {
 }
 
 async fn identity(config: &IdentityConfig) -> Result<Report, CannotRun> {
-    // No body is larger than a probe's.
+    // The time for a request's body can be zero: the only body is that of the probe.
     let sdk = sdk::load(config.region.as_deref(), std::time::Duration::ZERO).await;
     let credentials = credentials(&sdk, config.require_identity)?;
     let mut report = Report::make(&sdk, &credentials, config.expect_role.as_deref()).await;

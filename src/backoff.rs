@@ -10,8 +10,8 @@ const SHORTEST: Duration = Duration::from_millis(10);
 
 pub(crate) type Pauses = Map<ExponentialBackoff, fn(Duration) -> Duration>;
 
-/// Pauses that double from `first` to `longest`, without end, each with full jitter: anything
-/// between (almost) nothing and the pause itself. Whoever uses them decides when to give up.
+/// An endless series of pauses that double from `first` to `longest`, each with full jitter: a random
+/// time between [`SHORTEST`] and the pause itself. The caller decides when to give up.
 ///
 /// Full jitter spreads clients that failed at the same moment best:
 /// <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>.

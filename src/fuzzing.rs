@@ -1,4 +1,4 @@
-//! What holds for any bytes that are not trusted. The property tests (`cargo test`) and the fuzz
+//! Properties that hold for all untrusted bytes. The property tests (`cargo test`) and the fuzz
 //! targets (`fuzz/`) share these functions; none of them is part of the program.
 //!
 //! Each panics where the property does not hold.

@@ -1,15 +1,14 @@
 //! The reference workload for AWS workload identity on Kubernetes.
 //!
 //! A job that fetches a random picture at each tick and streams it to S3, with the identity that the
-//! AWS default credential chain finds. A picture takes one way through the modules:
+//! AWS default credential chain finds. Each picture passes through the modules in one direction:
 //!
 //! `cli` → `config` → `app` → `job` → `source` → `upload` → S3.
 //!
 //! `app` builds the parts and connects them. Each attempt has one outcome, which `job` logs and
-//! reports to `status`, which keeps health and metrics and passes everything on to `page`. `server`
-//! serves them. `identity` is not on that way: it resolves
-//! credentials, keeps them fresh for the S3 client, and explains failures. It imports none of the
-//! others.
+//! reports to `status`. `status` keeps health and metrics and passes every event on to `page`; `server`
+//! serves all of these. `identity` is not on the picture's path: it resolves credentials, refreshes
+//! them for the S3 client, and explains failures. It imports none of the others.
 
 mod answer_limit;
 mod app;

@@ -25,8 +25,8 @@ const ANSWER_TIME: Duration = Duration::from_mins(1);
 const ATTEMPTS: u32 = 4;
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// The longest time that a picture can take with all timeouts and retries of its fetch and of so many
-/// requests to S3 used up, one request after another.
+/// The longest time that a picture can take: all timeouts and retries of its fetch are used up, and
+/// then those of this number of requests to S3, one after another.
 pub(crate) fn longest_picture(fetch_timeout: Duration, requests: u32) -> Duration {
     let request = (fetch_timeout + ANSWER_TIME + LONGEST_PAUSE).saturating_mul(ATTEMPTS);
     fetch_timeout + request.saturating_mul(requests)
@@ -43,8 +43,8 @@ pub(crate) fn region() -> io::Result<Option<Region>> {
     Ok(runtime.block_on(chain.region()))
 }
 
-/// What the SDK's own HTTP client is (`aws_smithy_runtime::client::http`), the environment's proxies
-/// included, but with ring, and with a limit for answers.
+/// An HTTP client like the SDK's own (`aws_smithy_runtime::client::http`), which also uses the
+/// environment's proxies, but with ring and with a limit for the size of responses.
 fn http_client() -> SharedHttpClient {
     let client = Builder::new().build_with_connector_fn(|settings, components| {
         let mut connector = Connector::builder().tls_provider(Provider::Rustls(CryptoMode::Ring));
@@ -63,7 +63,8 @@ pub(crate) async fn load(region: Option<&str>, body_time: Duration) -> SdkConfig
         .http_client(http_client())
         .region(region.map(|region| Region::new(region.to_owned())))
         .retry_config(
-            // A tick has time for one retry more than the SDK's default, but not for pauses of 20 s.
+            // The SDK's defaults are three attempts and pauses of up to 20 s. More attempts with
+            // shorter pauses fit an interval of 30 s better.
             RetryConfig::standard()
                 .with_max_attempts(ATTEMPTS)
                 .with_initial_backoff(Duration::from_millis(200))

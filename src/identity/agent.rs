@@ -1,7 +1,7 @@
-//! What the Pod Identity Agent says when it is asked directly.
+//! A direct request to the Pod Identity Agent, for diagnosis.
 //!
-//! Only for diagnosis, after the SDK's provider has failed: the provider does not pass on the agent's
-//! text. A successful answer is not read.
+//! The SDK's provider does not pass on the agent's error text, so the agent is asked once more after
+//! the provider has failed. A successful answer is not read.
 
 use std::fs;
 use std::io;

@@ -1,4 +1,4 @@
-//! The providers of the default credential chain in their order, and what became of each.
+//! The providers of the default credential chain in their order, and the result of each.
 
 use serde::Serialize;
 
@@ -6,7 +6,7 @@ use super::credentials::{NoCredentials, Standing};
 use super::injected::Injected;
 use super::provider::Provider;
 
-/// A provider of the chain, and what became of it.
+/// A provider of the chain, and its result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Link {
     pub(super) provider: Provider,
@@ -28,8 +28,8 @@ pub(crate) enum State {
     NotAsked,
 }
 
-/// What the last answer tells of the chain, without asking any provider again. If the chain failed,
-/// it ended with the first provider for which something is set.
+/// The state of each provider according to the chain's last answer; no provider is asked again. If
+/// the chain failed, it ended with the first provider that is configured.
 pub(crate) fn chain(standing: &Standing, injected: &Injected) -> Vec<Link> {
     let providers = [
         Provider::Environment,

@@ -93,7 +93,7 @@ pub(crate) struct Refreshes {
 /// The state of the credentials, for status and metrics.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Standing {
-    /// Who the credentials in use stand for.
+    /// The principal of the credentials in use.
     pub(crate) principal: Option<Principal>,
     /// Whether requests can be signed. Credentials that expired while there was nothing to do
     /// count: the next request is the first to ask for others.
@@ -195,7 +195,7 @@ impl RefreshingCredentials {
                     }
                     self.0.changes.send_replace(());
                 }
-                Err(error) => tracing::debug!(error, "STS does not say which role this is"),
+                Err(error) => tracing::debug!(error, "STS did not return the role"),
             }
         }
     }

@@ -11,8 +11,8 @@ use super::principal::Principal;
 /// third of their lifetime.
 const EARLY: Duration = Duration::from_mins(15);
 
-/// How long credentials are used that have expired by this machine's clock when they arrive. The
-/// clock is wrong then, and asking for others again and again would not help.
+/// How long credentials are used if, by this machine's clock, they have expired when they arrive. Then
+/// the clock is wrong, and repeated requests for others would not help.
 const SHORTEST_USE: Duration = Duration::from_secs(1);
 
 /// Credentials in use.

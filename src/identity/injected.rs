@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::env;
 
-/// Where the container provider asks for credentials: for Pod Identity, the agent.
+/// The URL from which the container provider gets credentials: for Pod Identity, the agent's.
 pub(super) const FULL_URI: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
-/// The same for an ECS task, as a path.
+/// The path of ECS's credential endpoint.
 const RELATIVE_URI: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
 /// The file with the token that authorizes the request to the agent.
 pub(super) const TOKEN_FILE: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
@@ -19,8 +19,8 @@ const ROLE_ARN: &str = "AWS_ROLE_ARN";
 /// out. The manifest passes it on by the downward API.
 const SKIP_CONTAINERS: &str = "SKIP_CONTAINERS";
 
-/// In the order in which a report shows them. Of those that are secret, it says only that they are
-/// set.
+/// The variables, in the order in which a report shows them. Of a secret one, the report says only
+/// that it is set.
 const VARIABLES: [(&str, Value); 15] = [
     (FULL_URI, Value::Public),
     (TOKEN_FILE, Value::Public),

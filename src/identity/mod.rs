@@ -1,5 +1,5 @@
-//! Who the program is: which provider of the default credential chain answers, for which principal,
-//! and if the answer is not the required one, why not and what to do.
+//! The program's identity: which provider of the default credential chain answers, for which principal,
+//! and if that is not the required identity, why not and what to do.
 
 mod agent;
 mod causes;

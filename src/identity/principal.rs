@@ -1,4 +1,4 @@
-//! Who a set of credentials stands for.
+//! The principal of a set of credentials, and what STS says about it.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -15,13 +15,13 @@ use crate::errors::explain;
 
 const STS_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// Who a set of credentials stands for, as far as it may be told. It contains no secret.
+/// The principal of a set of credentials. It contains no secret.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Principal {
     pub(crate) provider: Provider,
-    /// The account's twelve digits, where the provider or STS told them.
+    /// The account's twelve digits, if the provider or STS returned them.
     pub(crate) account: Option<String>,
-    /// The ARN that STS told, and of an assumed role the names of role and session.
+    /// The ARN that STS returned, and for an assumed role the names of role and session.
     pub(crate) arn: Option<String>,
     pub(crate) role: Option<String>,
     pub(crate) session: Option<String>,
@@ -33,7 +33,7 @@ pub(crate) struct Principal {
 }
 
 impl Principal {
-    /// What the credentials themselves tell.
+    /// What can be read from the credentials themselves.
     pub(super) fn of(credentials: &Credentials, injected: &Injected) -> Self {
         let id = credentials.access_key_id();
         Self {
@@ -47,7 +47,7 @@ impl Principal {
         }
     }
 
-    /// Adds what STS tells (`GetCallerIdentity`, which needs no permission). An error is one line.
+    /// Adds the result of `GetCallerIdentity`, which needs no permission. An error is one line.
     pub(super) async fn ask_sts(
         &mut self,
         sdk: &SdkConfig,
@@ -73,7 +73,7 @@ impl Principal {
         Ok(())
     }
 
-    /// Takes over what STS told of other credentials of the same provider.
+    /// Takes over what STS returned for earlier credentials of the same provider.
     pub(super) fn name_like(&mut self, other: &Self) {
         if self.provider == other.provider {
             self.account = self.account.take().or_else(|| other.account.clone());

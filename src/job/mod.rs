@@ -1,4 +1,4 @@
-//! The job: a picture at each tick, until the count is reached or the program is told to end.
+//! The job: a picture at each tick, until the count is reached or a signal ends the program.
 
 mod attempt;
 mod log;

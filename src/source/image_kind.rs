@@ -2,7 +2,7 @@
 
 use memchr::memmem;
 
-/// How many bytes are enough to tell every kind apart.
+/// The number of bytes that suffice to distinguish all kinds.
 ///
 /// AVIF needs the most: its brand list is a box of variable length at the start (ISO/IEC 14496-12,
 /// `ftyp`), which real encoders keep well under this.
@@ -20,7 +20,7 @@ const ACCEPTED: [&str; 7] =
     ["image/jpeg", "image/png", "image/gif", "image/webp", "image/avif", "image/bmp", "image/tiff"];
 
 impl ImageKind {
-    /// Tells a picture's kind from its first bytes, [`SNIFF_LENGTH`] of them or all that there are.
+    /// Determines a picture's kind from its first bytes, [`SNIFF_LENGTH`] of them or all that there are.
     /// The error says what the bytes are instead: a media type, or "unknown data".
     pub(crate) fn of(first_bytes: &[u8]) -> Result<Self, &'static str> {
         let found = infer::get(first_bytes).ok_or("unknown data")?;
@@ -34,9 +34,9 @@ impl ImageKind {
 
 /// Watches the bytes of a picture for its end.
 ///
-/// A host that declares too small a Content-Length cuts its own picture short, because HTTP/1.1 ends
-/// the body there without an error. JPEG and PNG end with a mark and WebP begins with its length, so
-/// these are checked. Other kinds are not, and bytes after the mark are allowed.
+/// If a host declares too small a Content-Length, HTTP/1.1 ends the body there without an error, and the
+/// picture is cut off. JPEG and PNG end with a mark and WebP begins with its length, so these are
+/// checked. Other kinds are not, and bytes after the mark are allowed.
 #[derive(Clone, Debug)]
 pub(crate) struct EndWatch {
     mark: &'static [u8],

@@ -13,11 +13,11 @@ use crate::errors::{find_cause, innermost};
 pub(crate) struct Limits {
     /// The largest picture, in bytes.
     pub(crate) size: u64,
-    /// For all waiting for the image host, retries included.
+    /// The total time to wait for the image host, including retries.
     pub(crate) fetch: Duration,
-    /// For one connection.
+    /// The maximum time to establish a connection.
     pub(crate) connect: Duration,
-    /// For silence between two bytes.
+    /// The maximum time without data.
     pub(crate) read: Duration,
 }
 
@@ -43,7 +43,7 @@ impl Limits {
         }
     }
 
-    /// The error for a host that was waited for in vain, when `left` remains of the whole time.
+    /// The error for a host that was silent for too long, when `left` remains of the fetch timeout.
     pub(super) fn too_slow(self, left: Duration) -> FetchError {
         let (setting, limit) = if left.is_zero() {
             ("--fetch-timeout", self.fetch)
@@ -54,7 +54,7 @@ impl Limits {
     }
 }
 
-/// What is left until the deadline, or nothing.
+/// The time until the deadline, which is zero after it.
 pub(super) fn time_left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
 }

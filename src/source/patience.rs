@@ -11,27 +11,27 @@ use super::limits::{Limits, time_left};
 
 /// What is left of the timeouts of a picture whose bytes are arriving.
 ///
-/// Only the time in which the program waits for the host counts. While S3 takes no bytes, or is asked
-/// again, the host has nothing to do with the delay.
+/// Only the time in which the program waits for the host counts. The host is not responsible for
+/// delays while S3 takes no bytes or a request to S3 is repeated.
 #[derive(Debug)]
 pub(super) struct Patience {
     limits: Limits,
-    /// Of [`Limits::fetch`].
+    /// What is left of [`Limits::fetch`].
     left: Duration,
-    /// Since when the program waits, if it does.
+    /// When the current wait began, if the program is waiting.
     since: Option<Instant>,
     /// The end of that wait. It is kept, because each wait needs one.
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
 impl Patience {
-    /// Of a fetch that may last until `deadline` if it waits for nothing but the host.
+    /// Starts with the time that is left until `deadline`.
     pub(super) fn until(deadline: Instant, limits: Limits) -> Self {
         Self { limits, left: time_left(deadline), since: None, alarm: None }
     }
 
-    /// Waits on; ready when the host has been silent for too long. To be polled whenever the host
-    /// has nothing to read.
+    /// Ready when the host has been silent for too long. To be polled whenever there is nothing to
+    /// read from the host.
     pub(super) fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<FetchError> {
         let since = *self.since.get_or_insert_with(|| {
             let now = Instant::now();
@@ -51,7 +51,7 @@ impl Patience {
         Poll::Ready(self.limits.too_slow(left))
     }
 
-    /// Ends the wait, if there is one: something has arrived, or nobody wants it at the moment.
+    /// Ends the wait, if there is one: something has arrived, or nobody reads at the moment.
     pub(super) fn pause(&mut self) {
         if let Some(since) = self.since.take() {
             self.left = self.left.saturating_sub(since.elapsed());

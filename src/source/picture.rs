@@ -25,13 +25,13 @@ use super::tee::Tee;
 /// it was whole.
 #[derive(Debug)]
 pub(crate) struct Picture {
-    /// Where it came from, after redirects.
+    /// The URL that returned it, after redirects.
     pub(crate) url: Url,
     pub(crate) kind: ImageKind,
-    /// How often the host was asked for it.
+    /// The number of requests to the host.
     pub(crate) attempts: u32,
     started: Instant,
-    /// The chunks from which the kind was told: they come first.
+    /// The chunks from which the kind was determined. They are returned first.
     beginning: VecDeque<Bytes>,
     rest: Download,
     end: EndWatch,
@@ -39,7 +39,7 @@ pub(crate) struct Picture {
 }
 
 impl Picture {
-    /// Reads as much of an answer as it takes to tell the picture's kind.
+    /// Reads as much of an answer as is necessary to determine the picture's kind.
     pub(super) async fn open(
         response: Response,
         limits: Limits,
@@ -83,7 +83,7 @@ impl Picture {
         Ok(picture)
     }
 
-    /// Has the bytes copied as they are read. To be called before the first is.
+    /// Copies the bytes as they are read. To be called before the first is read.
     pub(crate) fn copy_to(&mut self, tee: Option<Tee>) {
         self.tee = tee;
     }
@@ -123,7 +123,7 @@ impl Picture {
         next
     }
 
-    /// Nobody waits for the next chunk at the moment: the host is not blamed for that time.
+    /// Nobody waits for the next chunk at the moment: that time does not count against the host.
     pub(crate) fn pause(&mut self) {
         self.rest.patience.pause();
     }

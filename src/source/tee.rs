@@ -1,8 +1,7 @@
 //! Copies of small pictures, for whoever wants to look at them.
 //!
-//! A picture streams from the image host to S3, and is nowhere in one piece. A tee collects what
-//! passes, up to a limit: a larger picture costs nothing but the bytes up to there, and only until
-//! it is known to be larger.
+//! A picture streams from the image host to S3 and is never in memory as a whole. A tee keeps the bytes
+//! that pass, up to a limit. When a picture turns out to be larger, its bytes are released.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,7 +16,8 @@ use crate::lock::lock;
 pub(crate) struct Tees {
     /// The largest picture that is copied, in bytes.
     limit: usize,
-    /// Between two copies, so that a fast job is not slowed down for pictures that nobody could see.
+    /// The shortest time between two copies, so that a fast job is not slowed down for pictures that
+    /// nobody could see.
     pause: Duration,
     next: Arc<Mutex<Option<Instant>>>,
 }
@@ -27,8 +27,8 @@ impl Tees {
         Self { limit, pause, next: Arc::default() }
     }
 
-    /// For a picture of this declared length, unless it is too large or the last copy was a moment
-    /// ago.
+    /// A tee for a picture of this declared length, unless the picture is too large or the last copy
+    /// was made less than the pause ago.
     pub(crate) fn tee(&self, length: Option<u64>) -> Option<Tee> {
         if length.is_some_and(|length| length > self.limit as u64) {
             return None;

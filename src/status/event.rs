@@ -16,17 +16,17 @@ pub(crate) enum Event<'a> {
     Running,
     /// No picture starts any more.
     Ending,
-    /// So many pictures are in flight.
+    /// The number of pictures in flight.
     InFlight(usize),
-    /// The next picture starts then; `None` if that depends on those in flight.
+    /// The time of the next tick; `None` if that depends on the pictures in flight.
     NextTick(Option<Instant>),
     /// A tick was skipped, because too many pictures were in flight.
     SkippedTick,
-    /// An attempt to upload a picture came to its end.
+    /// An attempt to upload a picture has ended.
     Ended(&'a Outcome),
 }
 
-/// Gets to know of each event in the job's own time, so it must be quick.
+/// Receives each event synchronously, so it must return quickly.
 pub(crate) trait Observer: Debug + Send + Sync {
     fn observe(&self, event: &Event<'_>);
 }

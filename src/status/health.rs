@@ -1,4 +1,4 @@
-//! Whether the job is alive and does what it is for.
+//! Whether the job is alive, and whether it is ready.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -58,7 +58,7 @@ impl Status {
         }))
     }
 
-    /// The job is alive, and will report again by then.
+    /// The job is alive, and will report again before `due`.
     pub(crate) fn alive_until(&self, due: Instant) {
         lock(&self.0.state).due = due + SLACK;
     }
@@ -123,8 +123,8 @@ impl Status {
         }
     }
 
-    /// Whether the job does what it is for: there are credentials, and the last picture did not
-    /// fail. An error says why not.
+    /// Whether the job is ready: there are credentials, and the last picture did not fail. An error
+    /// says why not.
     pub(crate) fn is_ready(&self) -> Result<(), String> {
         let state = lock(&self.0.state);
         if let Some(why) = &state.not_running {

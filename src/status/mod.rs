@@ -1,5 +1,5 @@
-//! What has happened so far, and whether that is as it should be, for kubelets, Prometheus and
-//! people.
+//! The state of the job, as health checks for the kubelet, as metrics for Prometheus, and as events
+//! for the page.
 
 mod event;
 mod health;

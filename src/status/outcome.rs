@@ -1,4 +1,4 @@
-//! What an attempt to upload a picture came to.
+//! The outcome of one attempt.
 
 use bytes::Bytes;
 
@@ -6,8 +6,7 @@ use crate::identity::Diagnosis;
 use crate::source::{FetchError, ImageKind};
 use crate::upload::Uploaded;
 
-/// What an attempt to upload a picture came to. The loop, the log, health and metrics all follow
-/// from it.
+/// How an attempt to upload a picture ended. The loop, the log, health and metrics all depend on it.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Uploaded {

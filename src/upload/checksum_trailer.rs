@@ -13,7 +13,7 @@ use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint}
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 
-/// As long as any other: four bytes in base64.
+/// A placeholder: every CRC-32 in base64 has this length.
 const SOME_CRC32: &str = "AAAAAA==";
 
 /// The bytes before the picture.

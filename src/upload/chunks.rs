@@ -1,4 +1,4 @@
-//! Bytes that have arrived and wait to be sent.
+//! Bytes that have arrived and are not sent yet.
 
 use std::collections::VecDeque;
 

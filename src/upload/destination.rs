@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_scheme_host_and_path_of_a_url_are_told() {
+    fn only_scheme_host_and_path_of_a_url_are_shown() {
         let url = Url::parse("https://me:secret@host:8443/a/b.jpg?token=x#y").expect("a URL");
         assert_eq!(without_secrets(&url), "https://host:8443/a/b.jpg");
     }

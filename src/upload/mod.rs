@@ -1,4 +1,4 @@
-//! One picture becomes one object: a single request if that is possible, several parts otherwise.
+//! Stores each picture as one object: with a single request if possible, otherwise in several parts.
 
 mod checksum_trailer;
 mod chunks;

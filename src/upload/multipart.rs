@@ -28,7 +28,7 @@ const MAX_PARTS: u64 = 10_000;
 /// no more than these three in memory.
 const PARTS_IN_FLIGHT: usize = 2;
 
-/// How long aborting an upload may take: the program may be about to be killed.
+/// How long aborting an upload may take. It is short, because the program may be killed soon.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A part that S3 has stored, and how often it was sent.
@@ -37,7 +37,8 @@ type StoredPart = (CompletedPart, u32);
 type PartsInFlight<'t> = FuturesUnordered<BoxFuture<'t, Result<StoredPart, UploadError>>>;
 
 impl Object<'_> {
-    /// Stores the picture, whose first bytes may be in `chunks` already, as an object, or nothing.
+    /// Stores the picture as an object. Its first bytes may already be in `chunks`. After an error, S3
+    /// has no part of it.
     pub(super) async fn put_in_parts(
         &self,
         picture: Picture,
@@ -53,8 +54,8 @@ impl Object<'_> {
             .metadata("source", &self.source)
             .metadata("pod", &to.place.pod)
             .checksum_algorithm(ChecksumAlgorithm::Crc32);
-        // The answer has the identifier without which the upload cannot be aborted: it is awaited a
-        // while longer if the program ends.
+        // The upload cannot be aborted without the identifier in this answer. So if the program ends,
+        // it waits for the answer a while longer.
         let created = tokio::select! {
             created = create.send() => created,
             () = cancel.cancelled().then(|()| sleep(ABORT_TIMEOUT)) => return Err(UploadError::Cancelled),
@@ -179,7 +180,7 @@ fn part_size(length: u64) -> u64 {
     length.div_ceil(MAX_PARTS).max(MIN_PART_SIZE)
 }
 
-/// The result of `work`, while the parts in flight go on and the finished ones are collected.
+/// Awaits `work`. Meanwhile, the parts in flight are sent, and the finished ones are collected.
 async fn while_parts_go_on<T>(
     in_flight: &mut PartsInFlight<'_>,
     stored: &mut Vec<StoredPart>,

@@ -1,8 +1,8 @@
 //! A request body that is sent while its bytes arrive, and that can be sent again.
 //!
-//! The SDK asks for a new body at each attempt. All bodies read the same list of chunks, and one
-//! that reaches the end of the list reads the next chunk from the image host. So a picture is
-//! fetched once, however often S3 must be asked, and no byte is copied on the way.
+//! The SDK requests a new body for each attempt. All bodies read the same list of chunks, and a body
+//! that reaches the end of the list reads the next chunk from the image host. So a picture is fetched
+//! only once, even if several requests to S3 are necessary, and no byte is copied.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -172,7 +172,7 @@ struct Reader {
     place: Place,
 }
 
-/// An attempt that ends, whose successor comes after a pause, waits for nothing.
+/// When an attempt ends, waiting time is no longer counted: the next attempt may begin after a pause.
 impl Drop for Reader {
     fn drop(&mut self) {
         if let Rest::Arriving(picture) = &mut lock(&self.shared.state).rest {
@@ -181,7 +181,7 @@ impl Drop for Reader {
     }
 }
 
-/// What a reading comes to next.
+/// What the reader returns next.
 #[derive(Clone, Copy)]
 enum Place {
     Head,

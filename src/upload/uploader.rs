@@ -134,7 +134,7 @@ impl Object<'_> {
         match sent {
             Ok(answer) if answer.e_tag.is_some() => {}
             Ok(_) => return Err(UploadError::not_of_s3("PutObject", to)),
-            // A picture that breaks off breaks the request too, and then it is the cause.
+            // If the picture breaks off, the request fails too. Then the picture is the cause.
             Err(error) => {
                 let broken = body.failure().map(UploadError::from);
                 return Err(broken.unwrap_or_else(|| UploadError::of("PutObject", to, &error)));

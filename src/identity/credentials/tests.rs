@@ -1,5 +1,6 @@
-//! Time and failure, with a chain that does as it is told and a monotonic clock that is moved by
-//! hand. The wall clock goes on by itself: to advance the one is to step the other back.
+//! Tests refreshes and failures over time, with a chain whose answers the test sets and a monotonic
+//! clock that the test advances. The wall clock runs normally, so advancing the monotonic clock has the
+//! effect of a step back of the wall clock.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
