@@ -6,9 +6,9 @@ use crate::config::Config;
 use crate::errors::one_line;
 use crate::identity::{Diagnosis, NoCredentials, Principal};
 use crate::status::Outcome;
-use crate::upload::{Destination, UploadError, Uploaded, without_secrets};
+use crate::upload::{Destination, Uploaded, without_secrets};
 
-/// Logs what the job will do, and whose credentials there are, or why there are none yet.
+/// Logs what the job will do, and which credentials it has, or why it has none yet.
 pub(super) fn announce(
     config: &Config,
     to: &Destination,
@@ -67,8 +67,7 @@ pub(super) fn log(outcome: &Outcome) {
             tracing::warn!(reason, %error, diagnosis = id, cause, fix, "upload failed");
         }
         Outcome::Cancelled => {
-            let error = UploadError::Cancelled;
-            tracing::warn!(reason = error.reason(), %error, "upload failed");
+            tracing::warn!(reason = "cancelled", error = %"the program is ending", "upload failed");
         }
         Outcome::Panicked(panic) => {
             tracing::error!(reason = "bug", error = %panic, "upload failed");

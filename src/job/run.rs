@@ -1,4 +1,4 @@
-//! The loop.
+//! The loop of the job: it waits for credentials, then starts a picture at each tick.
 
 use std::pin::pin;
 
@@ -71,7 +71,7 @@ impl Job {
                         tracing::info!(
                             provider = it.provider.name(),
                             account = it.account,
-                            "with {it}"
+                            "continuing with {it}"
                         );
                     }
                     Some(principal) => announce(&self.config, to, Ok(&principal)),
@@ -120,7 +120,7 @@ impl Job {
                     let diagnosis = attempt.explain(&error).await;
                     status.waiting(&diagnosis);
                     let Diagnosis { id, cause, fix, .. } = diagnosis;
-                    tracing::error!(diagnosis = id, cause, fix, "the identity has changed");
+                    tracing::error!(diagnosis = id, cause, fix, "the refreshed credentials are not the required identity");
                     return Exit::WrongIdentity;
                 }
                 Some(ended) = pictures.join_next(), if !pictures.is_empty() => {
@@ -135,7 +135,11 @@ impl Job {
                                 None => return Exit::NotReady,
                             }
                         }
-                        _ => ticks.failed(),
+                        (Outcome::NotStored { .. }, None)
+                        | (
+                            Outcome::NotFetched(_) | Outcome::Cancelled | Outcome::Panicked(_),
+                            _,
+                        ) => ticks.failed(),
                     }
                 }
                 () = sleep_until(ticks.due), if ticks.awaited(pictures.len()) => {
@@ -159,10 +163,10 @@ impl Job {
         }
     }
 
-    /// Counts and logs what an attempt came to.
+    /// Counts and logs how an attempt ended.
     fn record(&self, ended: Result<Outcome, JoinError>) -> Outcome {
         let outcome = ended.unwrap_or_else(|panic| Outcome::Panicked(panic.to_string()));
-        // Counted first: whoever reads the line may look at health and metrics next.
+        // Health and metrics must not lag behind the log, so the outcome is counted first.
         self.status.record(&outcome);
         log(&outcome);
         outcome

@@ -17,7 +17,7 @@ pub(crate) enum UploadError {
     /// S3 refused the request or could not be reached.
     #[error("{} failed: {}", .0.operation, .0.text)]
     S3(Box<S3Failure>),
-    #[error("cancelled: the program is ending")]
+    #[error("the program is ending")]
     Cancelled,
 }
 
@@ -55,9 +55,10 @@ impl UploadError {
         }))
     }
 
-    /// A success that is not S3's, for example of a proxy or a portal.
+    /// A successful response that is not from S3, but for example from a proxy or a portal.
     pub(super) fn not_of_s3(operation: &'static str, to: &Destination) -> Self {
-        let text = "the answer is not S3's: it has no ETag";
+        let text = "the response has no ETag, so it is not from S3 (a proxy or portal may have \
+                    answered)";
         Self::S3(Box::new(failure(operation, to, text.to_owned())))
     }
 }
