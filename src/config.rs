@@ -54,13 +54,13 @@ pub(crate) struct IdentityConfig {
     pub(crate) region: Option<String>,
 }
 
-/// The longest duration of a setting: no clock overflows by it.
+/// The longest accepted duration; longer ones could overflow a clock.
 pub(crate) const LONGEST: Duration = Duration::from_hours(366 * 24);
 
 /// S3's largest object in bytes: 5 TiB in every region and every compatible store.
 pub(crate) const LARGEST_OBJECT: u64 = 5 << 40;
 
-/// What is wrong with the settings, a line each.
+/// What is wrong with the settings, one line for each problem.
 pub(crate) struct Problems(pub(crate) Vec<String>);
 
 impl Problems {
@@ -68,13 +68,13 @@ impl Problems {
         checked.map_err(|why| self.0.push(format!("{setting}: {why}"))).ok()
     }
 
-    /// The value, or after a problem a default, which is not used then.
+    /// The value. After a problem it is a default, with which the program does not run.
     pub(crate) fn take<T: Default>(&mut self, setting: &str, checked: Result<T, String>) -> T {
         self.note(setting, checked).unwrap_or_default()
     }
 }
 
-/// A setting that may be left out is left out by an empty value too.
+/// Checks a setting that may be omitted. An empty value counts as not set.
 pub(crate) fn optional<T>(
     text: Option<&str>,
     check: impl FnOnce(&str) -> Result<T, String>,
@@ -96,8 +96,7 @@ pub(crate) fn role_name(text: &str) -> Result<String, String> {
 }
 
 pub(crate) fn bucket(name: Option<String>) -> Result<String, String> {
-    let name =
-        name.filter(|name| !name.is_empty()).ok_or("not set: name the bucket to upload to")?;
+    let name = name.filter(|name| !name.is_empty()).ok_or("not set: specify the bucket")?;
     let letter_or_digit = |c: char| c.is_ascii_alphanumeric();
     let well_formed = (3..=63).contains(&name.len())
         && name.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '.' | '-'))
@@ -125,7 +124,7 @@ pub(crate) fn image_url(text: &str) -> Result<Url, String> {
     })?;
     match url.scheme() {
         "http" | "https" => Ok(url),
-        scheme => Err(format!("{scheme}: is not a supported scheme, use http or https")),
+        scheme => Err(format!("the scheme {scheme} is not supported; use http or https")),
     }
 }
 
@@ -165,14 +164,14 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 
 pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
     match duration(text)? {
-        Duration::ZERO => Err("0 leaves no time at all: give a duration such as 15s".to_owned()),
+        Duration::ZERO => Err("must be greater than zero, for example 15s".to_owned()),
         time => Ok(time),
     }
 }
 
 pub(crate) fn count(text: &str) -> Result<u64, String> {
     match text.parse() {
-        Ok(0) => Err("0 is not a number of uploads: give 1 or more, or leave it out".to_owned()),
+        Ok(0) => Err("must be 1 or more; omit it to run without a limit".to_owned()),
         Ok(count) => Ok(count),
         Err(why) => Err(format!("{text:?} is not a number of uploads ({why})")),
     }

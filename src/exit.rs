@@ -13,11 +13,12 @@ pub(crate) enum Exit {
     CannotRun,
     /// 2: a setting or an argument is unusable. clap uses the same code for unknown arguments.
     UnusableSettings,
-    /// 3: the identity is not the required one, or no waiting will produce one. In a Job with
+    /// 3: the identity is not the required one, or waiting cannot fix it. In a Job with
     /// `restartPolicy: Never` this creates a new pod, which passes admission again: only that
     /// recovers from a missed injection.
     WrongIdentity,
-    /// 4: credentials or access to S3 did not become available within `--startup-grace`.
+    /// 4: credentials or access to S3 did not become available within `--startup-grace`, or waiting
+    /// cannot fix what prevents the first upload (`wrong_region`, `clock_skew`): then at once.
     NotReady,
     /// 130 or 143: a signal asked for the end. The code is 128 plus the signal's number, as a shell
     /// reports it, and not 0: Kubernetes would count an evicted pod that exits with 0 as complete.

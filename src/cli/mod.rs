@@ -47,11 +47,12 @@ pub(crate) enum Command {
 const AFTER_HELP: &str = "\
 The AWS SDK's default chain reads credentials, region and endpoints: AWS_REGION (required), \
 AWS_PROFILE, AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_S3, the variables of Pod Identity and IRSA, and \
-all others. HTTPS_PROXY, HTTP_PROXY and NO_PROXY apply to the image host.
+all others. HTTPS_PROXY, HTTP_PROXY and NO_PROXY apply to all requests: to the image \
+host, to AWS and to the Pod Identity Agent.
 
 Exit codes: 0 COUNT was reached; 1 the program cannot run at all; 2 unusable settings; 3 not the \
-required identity; 4 no credentials or no access to S3 within STARTUP_GRACE; 130 after SIGINT; \
-143 after SIGTERM.";
+required identity; 4 no credentials or no access to S3 within STARTUP_GRACE, or at once if waiting \
+cannot help, as with a wrong region; 130 after SIGINT; 143 after SIGTERM.";
 
 // Each value is taken as text, so that `check` can name every unusable one: clap's own parsers end
 // the program at the first.
@@ -69,7 +70,7 @@ pub(crate) struct Settings {
     #[arg(long, env = "STARTUP_GRACE", value_name = "DURATION", default_value = "60s")]
     startup_grace: String,
 
-    /// Where pictures come from, http or https; if several are given (repeated or comma-separated),
+    /// The URL of the pictures, http or https; if several are given (repeated or comma-separated),
     /// one of them is picked at random for each picture
     #[arg(
         long = "image-url",
@@ -81,8 +82,8 @@ pub(crate) struct Settings {
     )]
     image_urls: Vec<String>,
 
-    /// From the start of one picture to the start of the next; late ticks are skipped; with 0s, the
-    /// next picture starts at once
+    /// The time from the start of one picture to the start of the next. Late ticks are skipped. With
+    /// 0s, the next picture starts at once
     #[arg(long, env = "INTERVAL", value_name = "DURATION", default_value = "30s")]
     interval: String,
 
@@ -95,19 +96,19 @@ pub(crate) struct Settings {
     #[arg(long, env = "CONCURRENCY", value_name = "N", default_value = "1")]
     concurrency: String,
 
-    /// The largest picture that is uploaded; nothing is kept of a larger one
+    /// The largest picture that is uploaded. A larger picture is rejected, and no part of it is stored
     #[arg(long, env = "MAX_IMAGE_SIZE", value_name = "SIZE", default_value = "64MiB")]
     max_image_size: String,
 
-    /// How long a picture may keep the program waiting for the image host, retries included
+    /// The total time to wait for the image host for one picture, including retries
     #[arg(long, env = "FETCH_TIMEOUT", value_name = "DURATION", default_value = "60s")]
     fetch_timeout: String,
 
-    /// How long a connection to the image host may take
+    /// The maximum time to establish a connection to the image host
     #[arg(long, env = "CONNECT_TIMEOUT", value_name = "DURATION", default_value = "5s")]
     connect_timeout: String,
 
-    /// How long the image host may be silent between two bytes
+    /// The maximum time without data from the image host
     #[arg(long, env = "READ_TIMEOUT", value_name = "DURATION", default_value = "15s")]
     read_timeout: String,
 
@@ -152,13 +153,13 @@ struct LivePage {
     #[arg(long, env = "PAGE", value_name = "BOOL", default_value = "on")]
     page: String,
 
-    /// How many of the last pictures the page shows, 2.25 MiB of them at most; a picture of more than
-    /// 1 MiB is not shown
+    /// The number of recent pictures to keep and show. Together they use at most 2.25 MiB; pictures
+    /// over 1 MiB are not kept
     #[arg(long, env = "KEEP_PICTURES", value_name = "N", default_value = "12")]
     keep_pictures: String,
 
-    /// Under which names browsers may ask for the page, comma-separated, in addition to localhost and
-    /// IP addresses [default: none]
+    /// Additional host names that browsers may use to open the page, comma-separated; localhost and IP
+    /// addresses are always allowed [default: none]
     #[arg(
         long,
         env = "PAGE_HOSTS",

@@ -16,10 +16,10 @@ pub(super) struct Guard {
     pub(super) require_identity: String,
 }
 
-/// Where objects go, for `run` and for `identity --probe`.
+/// Where objects are stored, for `run` and for `identity --probe`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct PlaceArguments {
-    /// The bucket to which objects are uploaded (required)
+    /// The bucket to which objects are uploaded (required; by `identity` only with --probe)
     #[arg(long, env = "S3_BUCKET_NAME", value_name = "NAME")]
     bucket: Option<String>,
 

@@ -1,9 +1,10 @@
-//! Why it fails and what to do: the causes that can be told from the evidence, as one table.
+//! Why a request failed and what to do: the causes that the evidence can show, as one table.
 //!
 //! A cause is a row: an id, what may resolve it, and a function that looks at the [`Evidence`] and
-//! says cause and fix, or nothing. The first row that says something is the diagnosis, so the order
-//! is that of certainty: what is plainly wrong in the pod comes before what others say about it. To
-//! add a cause, add a row to the group it belongs to and a case to its test.
+//! returns cause and fix, or nothing. The first row that returns something is the diagnosis, so the
+//! rows are in the order of certainty: faults that are visible in the pod precede those that are
+//! concluded from answers of other services. To add a cause, add a row to its group and a case to its
+//! test.
 
 mod agent;
 mod association;
@@ -53,7 +54,7 @@ pub(crate) enum ResolvedBy {
     FreshCredentials,
 }
 
-/// What a failure comes from, and how to fix it, one line each.
+/// The cause of a failure and how to fix it, one line each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Diagnosis {
     pub(crate) id: &'static str,

@@ -64,9 +64,9 @@ pub(super) struct Evidence {
     pub(super) tokens: Tokens,
     /// Whether a proxy is between this pod and the agent.
     pub(super) proxied: bool,
-    /// What the agent says, if it was asked.
+    /// How the agent answered, if it was asked.
     pub(super) agent: Option<Answer>,
-    /// Who the credentials in use stand for.
+    /// The principal of the credentials in use.
     pub(super) principal: Option<Principal>,
     /// Whether the agent may not have started yet.
     pub(super) agent_may_be_starting: bool,

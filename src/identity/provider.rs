@@ -30,7 +30,7 @@ pub(crate) enum Provider {
 }
 
 impl Provider {
-    /// Its name, and what it is called in sentences.
+    /// Its name, and its name in sentences.
     const fn names(self) -> (&'static str, &'static str) {
         match self {
             Self::Environment => ("environment", "environment variables"),
@@ -135,7 +135,7 @@ impl FromStr for Requirement {
     fn from_str(text: &str) -> Result<Self, String> {
         Self::ALL.into_iter().find(|requirement| requirement.to_string() == text).ok_or_else(|| {
             let names = Self::ALL.map(|requirement| requirement.to_string()).join(", ");
-            format!("{text:?} is none of {names}")
+            format!("{text:?} is not valid; choose one of {names}")
         })
     }
 }

@@ -28,8 +28,7 @@ use crate::errors::one_line;
 
 const PROVIDER_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// Everything, in the order in which a person would want to read it. `docs/identity.md` documents
-/// its JSON.
+/// The report, in the order in which it is shown. `docs/identity.md` documents its JSON.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     pub(super) injected: InjectedReport,
@@ -53,7 +52,7 @@ pub(super) struct PrincipalReport {
     pub(super) principal: Principal,
     /// How long the credentials are still valid; `None` for static ones.
     pub(super) expires_in_seconds: Option<u64>,
-    /// Why STS did not tell the role.
+    /// Why STS did not return the role.
     pub(super) sts_error: Option<String>,
 }
 
@@ -120,8 +119,8 @@ impl Report {
     }
 }
 
-/// Whose the credentials are. If they are not the required ones, this is still worth knowing: then
-/// the chain is asked once more, without the requirement.
+/// The principal of the credentials. If they are not the required ones, the chain is asked once more
+/// without the requirement, so that the report can still name the principal.
 async fn find_principal(
     sdk: &SdkConfig,
     credentials: &RefreshingCredentials,
@@ -186,7 +185,7 @@ async fn ask_each_provider(sdk: &SdkConfig, injected: &Injected) -> Vec<Link> {
     join_all(answers).await.into_iter().map(link).collect()
 }
 
-/// What about the chain deserves a sentence.
+/// Remarks on the chain and on the region, one sentence each.
 fn notes(chain: &[Link], injected: &Injected, has_region: bool) -> Vec<String> {
     let mut notes = Vec::new();
     let would_answer =
@@ -194,10 +193,10 @@ fn notes(chain: &[Link], injected: &Injected, has_region: bool) -> Vec<String> {
     if let Some(link) = chain.iter().find(|link| link.state == State::Answered) {
         if injected.has_pod_identity() && chain.iter().any(would_answer) {
             let provider = link.provider.name();
-            notes.push(format!("{provider} comes earlier in the chain and shadows Pod Identity"));
+            notes.push(format!("{provider} is earlier in the chain and shadows Pod Identity"));
         }
         if link.provider == Provider::Instance {
-            let note = "only the node's role is left: nothing was injected into this pod";
+            let note = "only the node's role answered: nothing was injected into this pod";
             notes.push(note.to_owned());
         }
     }

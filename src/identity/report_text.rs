@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::chain::State;
 use super::report::{PrincipalReport, Report};
-use super::token::Token;
+use super::token::{Content, Token};
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -66,8 +66,12 @@ impl fmt::Display for Report {
 
 fn write_token(f: &mut fmt::Formatter<'_>, name: &str, token: &Token) -> fmt::Result {
     writeln!(f, "  {name} token (decoded, not verified), {}", token.path)?;
-    let Some(claims) = token.claims() else {
-        return writeln!(f, "    {:?}", token.content);
+    let claims = match &token.content {
+        Content::Claims(claims) => claims,
+        Content::Missing => return writeln!(f, "    the file does not exist"),
+        Content::Unreadable(why) => return writeln!(f, "    the file cannot be read: {why}"),
+        Content::Empty => return writeln!(f, "    the file is empty"),
+        Content::Malformed => return writeln!(f, "    the file does not contain a JWT"),
     };
     let bound = &claims.kubernetes;
     let left = match claims.time_left() {

@@ -27,13 +27,13 @@ pub(crate) enum FetchError {
     /// A 2xx without a body.
     #[error("the answer is empty")]
     Empty,
-    #[error("not an image: the first bytes say {0}")]
+    #[error("not an image: the content is {0}")]
     NotAnImage(&'static str),
     #[error("larger than --max-image-size, {limit} bytes")]
     TooLarge { limit: u64 },
     #[error("{received} bytes arrived, but Content-Length declared {declared}")]
     Length { received: u64, declared: u64 },
-    #[error("the {kind} is incomplete, although it ends where it should, after {received} bytes")]
+    #[error("the {kind} is incomplete: its end is missing after {received} bytes")]
     Truncated {
         received: u64,
         /// The media type.

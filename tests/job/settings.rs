@@ -63,7 +63,7 @@ async fn a_missing_bucket_is_reported_in_one_line() {
     let world = World::new().await;
     let done = world.job("/random", "").without("S3_BUCKET_NAME").finish().await.expect(2);
     let [line] = &done.lines[..] else { panic!("{:?}", done.lines) };
-    assert_eq!(line, "error: --bucket / S3_BUCKET_NAME: not set: name the bucket to upload to");
+    assert_eq!(line, "error: --bucket / S3_BUCKET_NAME: not set: specify the bucket");
 }
 
 #[tokio::test]

@@ -23,8 +23,8 @@ pub(super) const CAUSES: &[Cause] = &[
         Some(explanation(
             "the Pod Identity Agent refuses connections: on a fresh node it may start after this \
              pod",
-            "nothing: the request is repeated; if the agent does not start within two minutes, \
-             check the DaemonSet eks-pod-identity-agent in kube-system",
+            "no action is needed: the program repeats the request; if the agent does not start within \
+             two minutes, check the DaemonSet eks-pod-identity-agent in kube-system",
         ))
     }),
     Cause::new("agent_not_running", Wait, |e| {
@@ -73,7 +73,8 @@ pub(super) const CAUSES: &[Cause] = &[
         relayed(e, &["ThrottlingException"])?;
         Some(explanation(
             "EKS Auth throttles requests: too many pods ask for credentials at the same time",
-            "nothing: the request is repeated; if it continues, start fewer pods at a time",
+            "no action is needed: the program repeats the request; if it continues, start fewer pods \
+             at a time",
         ))
     }),
     Cause::new("agent_busy", Wait, |e| {
@@ -81,13 +82,15 @@ pub(super) const CAUSES: &[Cause] = &[
         Some(explanation(
             "the Pod Identity Agent's own rate limiter answered 429: many pods start on this node \
              at the same time",
-            "nothing: the request is repeated",
+            "no action is needed: the program repeats the request",
         ))
     }),
     Cause::new("agent_refuses_address", Never, |e| {
         let (status, _) = e.refusal().filter(|(status, _)| *status == 403)?;
         Some(explanation(
-            format!("the agent answered {status}: it was not called by its own address"),
+            format!(
+                "the agent answered {status}: the request used an address other than the agent's"
+            ),
             "set AWS_CONTAINER_CREDENTIALS_FULL_URI to http://169.254.170.23/v1/credentials or \
              http://[fd00:ec2::23]/v1/credentials",
         ))
@@ -102,12 +105,12 @@ pub(super) const CAUSES: &[Cause] = &[
     }),
     Cause::new("agent_service_error", Wait, |e| {
         let (status, text) = e.refusal().filter(|(status, _)| *status >= 500)?;
-        // The agent's whole text if nothing answered.
+        // This is the agent's whole text if EKS Auth did not answer.
         let text = if text == "[]" { "it gets no answer from EKS Auth" } else { text };
         Some(explanation(
             format!("the agent answered {status}: {text}"),
-            "nothing: the request is repeated; in a private cluster, add the VPC endpoint for \
-             eks-auth",
+            "no action is needed: the program repeats the request; in a private cluster, add the VPC \
+             endpoint for eks-auth",
         ))
     }),
     Cause::new("irsa_provider", Wait, |e| {

@@ -1,8 +1,8 @@
-//! Causes in the association: which of its links EKS Auth could not follow.
+//! Causes in the association: which of its roles EKS Auth could not assume.
 //!
-//! EKS assumes the role of the association, whose session assumes the target role if there is one;
-//! the session policy goes along with the last of them. What a session policy denies later is in S3's
-//! answer: `session_policy`.
+//! EKS assumes the role of the association, whose session assumes the target role if there is one.
+//! The session policy applies to the last of these sessions. If it denies a request to S3, S3's answer
+//! says so: `session_policy`.
 
 use super::super::evidence::Evidence;
 use super::ResolvedBy::Wait;
@@ -33,10 +33,8 @@ pub(super) const CAUSES: &[Cause] = &[
         Some(explanation(
             link.cause(),
             format!(
-                "allow {} on {} in the policy of the associated role: {}",
-                link.action,
-                link.target,
-                link.reason.unwrap_or_default()
+                "allow {} on {} in the policy of the associated role",
+                link.action, link.target
             ),
         ))
     }),
@@ -46,7 +44,7 @@ pub(super) const CAUSES: &[Cause] = &[
         Some(explanation(
             link.cause(),
             format!(
-                "allow {action} to the associated role in the trust policy of {target}; an \
+                "allow the associated role to perform {action} in the trust policy of {target}; an \
                  sts:ExternalId there must be the association's external ID"
             ),
         ))
@@ -57,9 +55,9 @@ pub(super) const CAUSES: &[Cause] = &[
         Some(explanation(
             format!("{}, which is in another account", link.cause()),
             format!(
-                "allow {action} on {target} in the policy of the associated role, and allow it to \
-                 that role in the trust policy of the target role; an sts:ExternalId there must be \
-                 the association's external ID"
+                "allow {action} on {target} in the policy of the associated role, and allow the \
+                 associated role to perform it in the trust policy of the target role; an \
+                 sts:ExternalId there must be the association's external ID"
             ),
         ))
     }),
@@ -70,7 +68,7 @@ pub(super) const CAUSES: &[Cause] = &[
             text.split("acked size of ").nth(1).and_then(|rest| rest.split(" consume").next());
         let what = what.unwrap_or("session tags and session policy");
         Some(explanation(
-            format!("STS has no room for what the association gives each session: {what}"),
+            format!("the packed size of the association's {what} exceeds STS's limit"),
             "shorten the session policy, or switch the association's session tags off",
         ))
     }),
@@ -101,7 +99,7 @@ enum Side {
     First,
     /// The target's trust policy.
     Target,
-    /// The roles are in different accounts, to which IAM does not say it.
+    /// The roles are in different accounts, and then IAM does not say whose policy it is.
     Unknown,
 }
 
@@ -132,7 +130,11 @@ impl<'a> Link<'a> {
     }
 
     fn cause(&self) -> String {
-        let Self { first, action, target, .. } = self;
-        format!("the association's role may not do {action} on its target role {target}: {first}")
+        let Self { first, action, target, reason } = self;
+        let reason = reason.map(|reason| format!(" {reason}")).unwrap_or_default();
+        format!(
+            "the association's role ({first}) is not allowed to perform {action} on the target role \
+             {target}{reason}"
+        )
     }
 }

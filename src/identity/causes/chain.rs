@@ -31,7 +31,7 @@ fn shadowed(e: &Evidence, by: Provider, fix: &str) -> Option<Explanation> {
     let is_injected = required.wants_pod_identity() && e.injected.has_pod_identity();
     (is_injected && found.provider == by).then_some(())?;
     Some(explanation(
-        format!("Pod Identity is injected, but {by} comes earlier in the chain and answered"),
+        format!("Pod Identity is injected, but a provider earlier in the chain answered: {by}"),
         format!("{fix}, {NEW_POD}"),
     ))
 }
@@ -49,13 +49,24 @@ fn not_there(e: &Evidence) -> Option<Requirement> {
     (!is_there).then_some(*required)
 }
 
+/// What should have been injected, as sentences name it.
+fn injection(required: Requirement) -> String {
+    match required {
+        Requirement::Provider(provider) if provider != Provider::PodIdentity => {
+            provider.to_string()
+        }
+        _ => "Pod Identity".to_owned(),
+    }
+}
+
 fn container_skipped(e: &Evidence) -> Option<Explanation> {
     let required = not_there(e)?;
     let skipped = e.injected.skipped_by()?;
     Some(explanation(
         format!(
-            "{required} was not injected into this container, because the pod's annotation \
-             eks.amazonaws.com/skip-containers names it: {skipped}"
+            "{} was not injected into this container, because the pod's annotation \
+             eks.amazonaws.com/skip-containers names it: {skipped}",
+            injection(required)
         ),
         "remove this container's name from the annotation in the pod's template, which creates a \
          new pod",
@@ -67,8 +78,9 @@ fn node_role_fallback(e: &Evidence) -> Option<Explanation> {
     (found.provider == Provider::Instance).then_some(())?;
     Some(explanation(
         format!(
-            "only the node's role answered: {required} was not injected into this pod (there was \
-             no association when it was created, or the webhook missed it)"
+            "only the node's role answered: {} was not injected into this pod (there was no \
+             association when it was created, or the webhook missed it)",
+            injection(*required)
         ),
         format!(
             "check that the association exists (aws eks list-pod-identity-associations) and that \
@@ -101,7 +113,7 @@ fn wrong_identity(e: &Evidence) -> Option<Explanation> {
     let Failure::Refused(required, found) = &e.failure else { return None };
     Some(explanation(
         format!("{} answered, but --require-identity asks for {required}", found.provider),
-        "remove the provider that comes earlier in the chain, or require the one that is meant to \
+        "remove the provider that is earlier in the chain, or require the one that is meant to \
          answer",
     ))
 }

@@ -71,11 +71,11 @@ pub(super) const CAUSES: &[Cause] = &[
         Some(explanation(
             format!("S3 does not accept {}: {code}", e.identity()),
             if s3.endpoint.is_some() {
-                "nothing: new credentials are asked for; if it continues, check whether these \
-                 credentials are meant for this endpoint"
+                "no action is needed: the program requests new credentials; if it continues, check \
+                 whether these credentials are meant for this endpoint"
             } else {
-                "nothing: new credentials are asked for; if it continues, check the node's clock \
-                 and the role"
+                "no action is needed: the program requests new credentials; if it continues, check \
+                 the node's clock and the role"
             },
         ))
     }),
@@ -87,8 +87,8 @@ pub(super) const CAUSES: &[Cause] = &[
         (is_code || matches!(s3.status, Some(500 | 502..=504))).then_some(())?;
         Some(explanation(
             format!("S3 cannot serve the request at the moment: {}", s3.text),
-            "nothing: the upload is tried again; if SlowDown continues, spread the load over more \
-             key prefixes",
+            "no action is needed: the program tries again with the next picture; if SlowDown \
+             continues, spread the load over more key prefixes",
         ))
     }),
     Cause::new("endpoint_unreachable", Wait, |e| {
@@ -97,7 +97,7 @@ pub(super) const CAUSES: &[Cause] = &[
         match &s3.endpoint {
             Some(endpoint) => Some(explanation(
                 format!("the endpoint {endpoint} does not answer: {}", s3.text),
-                "check that it is running, and that AWS_ENDPOINT_URL is right as seen from here",
+                "check that it is running, and that AWS_ENDPOINT_URL is reachable from this pod",
             )),
             None => Some(explanation(
                 format!("S3 in {} cannot be reached: {}", s3.region, s3.text),

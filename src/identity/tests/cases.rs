@@ -1,4 +1,4 @@
-//! For each cause, the evidence by which it is told apart from the others.
+//! For each cause, the evidence that distinguishes it from the others.
 
 use super::super::agent::Answer;
 use super::super::evidence::{Evidence, Failure};
@@ -109,13 +109,14 @@ fn association_cases() -> Vec<Case> {
                 "123456789012",
                 " because no identity-based policy allows the sts:AssumeRole action",
             ),
-            "may not do sts:AssumeRole on its target role",
-            "in the policy of the associated role: because no identity-based policy allows",
+            "is not allowed to perform sts:AssumeRole on the target role \
+             arn:aws:iam::123456789012:role/second because no identity-based policy allows",
+            "in the policy of the associated role",
         ),
         (
             "target_role_trust",
             link("sts:TagSession", "123456789012", ""),
-            "may not do sts:TagSession on its target role",
+            "is not allowed to perform sts:TagSession on the target role",
             "trust policy of arn:aws:iam::123456789012:role/second",
         ),
         (
@@ -134,7 +135,7 @@ fn association_cases() -> Vec<Case> {
                      space.",
                 ),
             ),
-            "no room for what the association gives each session: session policy",
+            "the packed size of the association's session policy exceeds",
             "shorten",
         ),
         (
@@ -164,7 +165,7 @@ fn agent_cases() -> Vec<Case> {
             "proxy",
             "169.254.170.23 and [fd00:ec2::23]",
         ),
-        ("agent_starting", starting, "may start after", "the request is repeated"),
+        ("agent_starting", starting, "may start after", "the program repeats the request"),
         (
             "agent_not_running",
             agent(Answer::ConnectionRefused),
@@ -198,9 +199,9 @@ fn agent_cases() -> Vec<Case> {
             "agent_throttled",
             refusal(429, &exception("ThrottlingException")),
             "throttles",
-            "repeated",
+            "repeats the request",
         ),
-        ("agent_busy", refusal(429, "Too Many Requests"), "rate limiter", "repeated"),
+        ("agent_busy", refusal(429, "Too Many Requests"), "rate limiter", "repeats the request"),
         (
             "agent_refuses_address",
             refusal(403, "Access Denied. Called agent through invalid address"),
@@ -266,8 +267,13 @@ fn s3_cases() -> Vec<Case> {
             "AWS_REGION to eu-west-1",
         ),
         ("clock_skew", s3("RequestTimeTooSkewed", ""), "clock", "chrony"),
-        ("credentials_rejected", s3("ExpiredToken", ""), "does not accept", "asked for"),
-        ("s3_service_error", s3("SlowDown", "SlowDown: reduce"), "at the moment", "tried again"),
+        (
+            "credentials_rejected",
+            s3("ExpiredToken", ""),
+            "does not accept",
+            "requests new credentials",
+        ),
+        ("s3_service_error", s3("SlowDown", "SlowDown: reduce"), "at the moment", "tries again"),
         (
             "endpoint_unreachable",
             s3("", "connection refused"),

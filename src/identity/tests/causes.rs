@@ -1,4 +1,4 @@
-//! Each cause is told by its evidence, and the table in `docs/identity.md` says the same.
+//! Tests that each cause is found by its evidence, and that the table in `docs/identity.md` agrees.
 
 use std::fmt::Write as _;
 
