@@ -8,8 +8,8 @@
 # policies with their actions, whether the trust policy is right, and each pod that
 # uses it, `injected` or `NOT injected`. It lists IRSA's service accounts as well, and
 # the pods that can only get the node's role. The second form lists every pod that is
-# allowed to do the action (for example s3:PutObject) on the resource, and through
-# which role, according to IAM.
+# allowed to perform the action (for example s3:PutObject) on the resource, and the
+# role that allows it, according to IAM.
 #
 #   --json           print one JSON document instead of a table
 #   --quiet          print only faults, and no commands; for CI

@@ -117,7 +117,7 @@ undo association
 if [[ $KUBERNETES == none ]]; then undo_in_cluster compare; else undo compare; fi
 if [[ $cluster == "$TAG_VALUE" ]]; then
   step_heading addon
-  say "the add-on goes with the cluster $CLUSTER_NAME: until then, other pods may use it"
+  say "the add-on is deleted together with the cluster $CLUSTER_NAME: until then, other pods may use it"
 else
   undo addon
 fi

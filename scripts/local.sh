@@ -8,7 +8,7 @@
 # folder. With --localstack, LocalStack stores them instead: in a container if Docker
 # responds, otherwise as a Python package. The arguments go to the program.
 #
-# As long as the job runs, it shows itself live in a browser; the first line has the address.
+# As long as the job runs, it serves a live page; the first line of the output has its address.
 #
 # Press Ctrl-C to stop, or pass `--count 5`. Nothing keeps running.
 
@@ -57,7 +57,7 @@ localstack() {
 
   local status=0
   "$target/sandbox" --s3-endpoint "$endpoint" --bucket "$bucket" -- "$target/pod-identity-demo" "$@" || status=$?
-  say "" "What landed in s3://$bucket (bytes, key):"
+  say "" "Objects in s3://$bucket (bytes, key):"
   s3 "$endpoint/$bucket?list-type=2" | tr '<' '\n' |
     awk -F'>' '$1 == "Key" { key = $2 } $1 == "Size" { printf "%12d  %s\n", $2, key }'
 

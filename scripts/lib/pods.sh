@@ -52,8 +52,8 @@ injected() {
     if index("AWS_CONTAINER_CREDENTIALS_FULL_URI") then "pod-identity" elif index("AWS_ROLE_ARN") then "irsa" else "none" end'
 }
 
-# ended_last PODS: prints the pods with those last that have ended, because they
-# tell the reason.
+# ended_last PODS: prints the pods, those last that have ended, because their status
+# has the reason.
 ended_last() {
   jq '.items |= sort_by(.status.containerStatuses[0].state.terminated != null, .metadata.creationTimestamp)' <<<"$1"
 }

@@ -143,7 +143,7 @@ create() {
   if capture ours describe_ours; then
     read -r id role tag <<<"$ours"
     [[ $tag == "$TAG_VALUE" ]] ||
-      die "$NAMESPACE/$SERVICE_ACCOUNT is associated with $role already, and not by these scripts: delete the association $id, or set SERVICE_ACCOUNT"
+      die "$NAMESPACE/$SERVICE_ACCOUNT is associated with $role already, by an association that these scripts did not create: delete the association $id, or set SERVICE_ACCOUNT"
     check_existing "$id"
     say "already exists: the association of $NAMESPACE/$SERVICE_ACCOUNT with $role"
   else
@@ -161,7 +161,7 @@ create() {
       create_with_aws "$stack"
     fi
     [[ -z $dry_run ]] || return 0
-    poll 120 "the association to be listed" listed || die "the association is not listed yet: run this again"
+    poll 120 "the association to become visible" listed || die "the association is not listed yet: run this again"
     capture ours describe_ours || die "the association is not listed any more: run this again"
     read -r id role tag <<<"$ours"
   fi

@@ -57,7 +57,7 @@ setup_file() { export FILLED=$BATS_FILE_TMPDIR/filled; }
   kube --namespace kube-system rollout status daemonset/aws-node --timeout=60s
   script audit
   ((status == 0))
-  [[ $output == *"pod-identity-demo/pod-identity-demo"*"Pod Identity"*"right"*"1 injected"*"nothing is wrong"* ]]
+  [[ $output == *"pod-identity-demo/pod-identity-demo"*"Pod Identity"*"right"*"1 injected"*"no faults found"* ]]
   [[ $output == *"info: host_network: pod kube-system/aws-node-"* ]]
 }
 
@@ -76,7 +76,7 @@ setup_file() { export FILLED=$BATS_FILE_TMPDIR/filled; }
   script down --dry-run
   ((status == 0))
   # Other pods may use the agent until the cluster is gone.
-  [[ $stderr == *"the add-on goes with the cluster pod-identity-demo"* && $stderr != *delete-addon* ]]
+  [[ $stderr == *"the add-on is deleted together with the cluster pod-identity-demo"* && $stderr != *delete-addon* ]]
   [[ $stderr == *'$ eksctl delete podidentityassociation'*'$ aws s3api delete-bucket'*'$ eksctl delete cluster'* ]]
   [[ -z $(writes) ]]
 

@@ -35,7 +35,7 @@ blocks() {
     'pod-identity-demo	us-east-1' 'eks-pod-identity-agent' 'eksctl-pod-identity-demo-podidentityrole-' \
     's3://pod-identity-demo-123456789012-us-east-1/' 'INFO uploaded' 'token for pods.eks.amazonaws.com' \
     'ok: credentials from EKS Pod Identity' 'ok: credentials from IRSA' \
-    'nothing is wrong' 'nothing is left'; do
+    'no faults found' 'nothing is left'; do
     grep -qF -e "$expected" "$said" || { echo "nowhere: $expected" && false; }
   done
   diff -u "$BATS_FILE_TMPDIR/before" <(listing)

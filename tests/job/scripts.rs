@@ -132,7 +132,7 @@ async fn the_local_run_with_localstack_lists_the_uploaded_objects() {
     let output = local("--localstack --count 3 --interval 50ms").output().await.expect("it runs");
     let said = text(&output);
     assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(said.contains("What landed in s3://pictures"), "{said}");
+    assert!(said.contains("Objects in s3://pictures"), "{said}");
     let listing = String::from_utf8_lossy(&output.stdout);
     assert_eq!(listing.lines().count(), 3, "{listing}");
 }

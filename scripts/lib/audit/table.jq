@@ -8,12 +8,12 @@ def columns($head):
 
 def pods: if length == 0 then "none"
   else group_by(.state) | map("\(length) \(.[0].state)") | join(", ") end;
-# How the trust policy of a role is.
+# Whether the trust policy of a role is right.
 def trust: if .trust | index("target_role_missing") then "no such role" elif .trust != [] then "wrong"
   elif .exists then "right" else "not readable" end;
 def details:
   (.role.policies[] | "  policy  \(.name // "") (\(.kind)): "
-    + if .actions == null then "not readable" else (.actions + [.denied[] | "never " + .] | join(", ")) end),
+    + if .actions == null then "not readable" else (.actions + [.denied[] | "denies " + .] | join(", ")) end),
   (if .role.permissions_boundary then "  boundary  \(.role.permissions_boundary)" else empty end),
   (if .session_policy then "  policy  of the association (session): limits the role's policies" else empty end),
   (if .target_role then "  target role  \(.target_role.arn)  " + (.target_role | trust) else empty end),
@@ -36,4 +36,4 @@ def report:
 
 if $quiet then empty else report end,
 (.findings[] | select(.severity == "fault" or ($quiet | not)) | "\(.severity): \(.id): \(.object): \(.what); \(.fix)"),
-if $quiet then empty elif .summary.faults == 0 then "nothing is wrong" else "faults: \(.summary.faults)" end
+if $quiet then empty elif .summary.faults == 0 then "no faults found" else "faults: \(.summary.faults)" end

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # scripts/audit.sh with real pods, service accounts and a node, in an emulated account: cloud.py creates them.
-# The tests share one cluster: at first nothing is wrong in it, then it grows, then it has faults.
+# The tests share one cluster: at first it has no faults, then it grows, then it has faults.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # each test is a subshell; status, output and stderr are of bats' run
 # shellcheck source-path=SCRIPTDIR source=../lib/wiring.sh
@@ -53,7 +53,7 @@ documented() {
   export TMPDIR=$BATS_TEST_TMPDIR/tmp
   mkdir "$TMPDIR"
   audit
-  [[ $status == 0 && $output == *"nothing is wrong"* && $output != *"fault:"* ]]
+  [[ $status == 0 && $output == *"no faults found"* && $output != *"fault:"* ]]
   [[ $output == *"photos/writer"*"Pod Identity  clean-shared"*"right"*"2 injected"* ]]
   [[ $output == *"policy  pictures (attached): s3:AbortMultipartUpload, s3:PutObject"* ]]
   [[ $output == *"policy  inline (inline): s3:Get*"* && $output == *"pod  writer-2  injected"* ]]
