@@ -36,7 +36,7 @@ pub struct EksAuthArguments {
     /// File with the PEM certificates to trust at the URL of --jwks, instead of the system's
     #[arg(long, value_name = "FILE")]
     jwks_ca: Option<PathBuf>,
-    /// An AWS emulator, such as `MiniStack`: its EKS has the associations, its IAM judges, its STS
+    /// An AWS emulator, such as `MiniStack`: its EKS has the associations, its IAM evaluates policies, its STS
     /// issues the credentials
     #[arg(long, value_name = "URL", required_unless_present = "associations")]
     emulator: Option<String>,
