@@ -156,7 +156,7 @@ pub(super) fn denied(text: &str) -> Option<(&str, &str, &str)> {
 fn irsa<'a>(e: &'a Evidence, code: &str) -> Option<&'a str> {
     match &e.failure {
         Failure::Chain { sts_code, text, .. } if e.injected.has_irsa() => {
-            (sts_code.as_deref() == Some(code)).then_some(text)
+            (sts_code.as_deref() == Some(code)).then_some(text.as_str())
         }
         _ => None,
     }
