@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Fails if modules of the program depend on each other in a cycle:
+# Fails if modules of the program, with their unit tests, depend on each other in a
+# cycle:
 #
 #   scripts/dev/cycles.sh
 #
@@ -14,7 +15,7 @@ case ${1-} in
   -h | --help) usage && exit ;;
 esac
 cd "$root"
-graph=$(.tools/cargo/bin/cargo-modules dependencies --lib --package pod-identity-demo --no-externs --no-sysroot) ||
+graph=$(.tools/cargo/bin/cargo-modules dependencies --lib --package pod-identity-demo --cfg-test --no-externs --no-sysroot) ||
   die "cargo-modules failed: see above"
 uses=$(awk -F '"' '
   function module(item) {
