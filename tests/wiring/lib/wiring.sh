@@ -16,11 +16,23 @@ toolbox() {
   for tool in bash sh env cat cut date diff dirname git grep head jq mkdir mktemp mv rm sed sleep sort tail tr uname "$@"; do
     case $tool in
       eksctl | kubectl) ln -s "$repository/.tools/cluster/bin/$tool" "$box/$tool" ;;
-      aws) ln -s "$repository/.tools/lint/bin/aws" "$box/aws" ;;
+      aws) start_aws "$box" ;;
       *) ln -s "$(command -v "$tool")" "$box/$tool" ;;
     esac
   done
   PATH=$box
+}
+
+# start_aws FOLDER: creates `aws` in the folder, for a server that has loaded the AWS CLI and ends with these
+# tests (aws_server.py).
+start_aws() {
+  local python=$repository/.tools/lint/bin/python socket=${1%/*}/aws.socket
+  # Isolated and without site-packages, Python starts in 20 ms.
+  { echo "#!$python -IS" && cat "$repository/tests/wiring/lib/aws_client.py"; } >"$1/aws"
+  chmod +x "$1/aws"
+  [[ ! -e $socket ]] || return 0
+  "$python" "$repository/tests/wiring/lib/aws_server.py" "$socket" "$$" >"$socket.log" 2>&1 </dev/null 3>&- &
+  eventually 60 test -e "$socket"
 }
 
 # start_cloud [LEVEL]: starts an emulated account, or as much of a cluster as LEVEL says
