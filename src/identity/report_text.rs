@@ -70,6 +70,7 @@ fn write_token(f: &mut fmt::Formatter<'_>, name: &str, token: &Token) -> fmt::Re
         Content::Claims(claims) => claims,
         Content::Missing => return writeln!(f, "    the file does not exist"),
         Content::Unreadable(why) => return writeln!(f, "    the file cannot be read: {why}"),
+        Content::TooManyOpenFiles => return writeln!(f, "    the program may open no more files"),
         Content::Empty => return writeln!(f, "    the file is empty"),
         Content::Malformed => return writeln!(f, "    the file does not contain a JWT"),
     };

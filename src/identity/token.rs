@@ -34,6 +34,8 @@ pub(super) enum Content {
     Missing,
     /// The process may not read the file: the error, and the file's mode and owner.
     Unreadable(String),
+    /// The process, or the whole machine, has as many open files as it may.
+    TooManyOpenFiles,
     Empty,
     /// The file contains something that is not a JWT.
     Malformed,
@@ -137,11 +139,20 @@ impl Content {
     }
 }
 
+/// EMFILE and ENFILE, for which the standard library has no kind: 24 and 23 on Linux and macOS.
+const TOO_MANY_OPEN_FILES: [i32; 2] = [24, 23];
+
 impl Token {
     fn read(path: &str) -> Self {
         let content = match fs::read_to_string(path) {
             Ok(text) => Content::of(&text),
             Err(error) => match error.kind() {
+                _ if error
+                    .raw_os_error()
+                    .is_some_and(|code| TOO_MANY_OPEN_FILES.contains(&code)) =>
+                {
+                    Content::TooManyOpenFiles
+                }
                 ErrorKind::NotFound => Content::Missing,
                 ErrorKind::InvalidData => Content::Malformed,
                 _ => Content::Unreadable(match fs::metadata(path) {

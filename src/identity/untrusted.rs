@@ -35,7 +35,9 @@ fn check(content: &Content) {
             assert!(!humantime::format_duration(time).to_string().is_empty());
         }
         Content::Empty | Content::Malformed => {}
-        Content::Missing | Content::Unreadable(_) => panic!("no file was read: {content:?}"),
+        Content::Missing | Content::Unreadable(_) | Content::TooManyOpenFiles => {
+            panic!("no file was read: {content:?}")
+        }
     }
 }
 

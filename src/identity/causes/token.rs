@@ -21,6 +21,13 @@ pub(super) const CAUSES: &[Cause] = &[
             "set securityContext.fsGroup to the group that the container runs with",
         ))
     }),
+    Cause::new("too_many_open_files", Wait, |e| {
+        let path = file(e, |content| matches!(content, Content::TooManyOpenFiles))?;
+        Some(explanation(
+            format!("the program may open no more files, and so cannot read the token file {path}"),
+            "raise the container's limit of open files (ulimit -n), or lower CONCURRENCY",
+        ))
+    }),
     Cause::new("token_empty", Wait, |e| {
         let path = file(e, |content| matches!(content, Content::Empty))?;
         Some(explanation(

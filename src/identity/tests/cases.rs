@@ -65,6 +65,12 @@ fn pod_cases() -> Vec<Case> {
             "mode 0600",
             "fsGroup",
         ),
+        (
+            "too_many_open_files",
+            with_token(Content::TooManyOpenFiles),
+            "may open no more files",
+            "ulimit -n",
+        ),
         ("token_empty", with_token(Content::Empty), "empty", "kubelet"),
         ("token_malformed", with_token(Content::Malformed), "not contain a JWT", "projected"),
         (

@@ -84,7 +84,7 @@ pub(super) fn agents() -> Vec<Case> {
         Place::Agent,
         "cannot be asked, because the program may open no more files",
         Inject::NoFiles,
-        Fails(&["token_unreadable"]),
+        Fails(&["too_many_open_files"]),
     ));
     cases.push(Case::new(
         Place::Agent,
@@ -150,7 +150,7 @@ pub(super) fn sts() -> Vec<Case> {
             Place::Sts,
             "cannot be asked, because the program may open no more files",
             Inject::NoFiles,
-            Fails(&["token_unreadable"]),
+            Fails(&["too_many_open_files"]),
         ),
     ])
     .collect()
