@@ -3,6 +3,9 @@
 # emulated account (eks.py) notes the calls in the folder CLUSTER_STATE, and reads there which to fail.
 # shellcheck disable=SC2034 # status is as after bats' run
 
+# shellcheck source-path=SCRIPTDIR source=../wait.bash
+. "${BASH_SOURCE[0]%/*}/../wait.bash"
+
 # forget_calls: what is noted from here on is of the next script.
 forget_calls() {
   : >"$CLUSTER_STATE/calls"
@@ -19,16 +22,6 @@ writes() {
 fail_on() {
   rm -f "$CLUSTER_STATE/fault.done"
   echo "$1 $2" >"$CLUSTER_STATE/fault"
-}
-
-# eventually SECONDS COMMAND...: polls until the command succeeds.
-eventually() {
-  local deadline=$((SECONDS + $1))
-  shift
-  until "$@"; do
-    ((SECONDS < deadline)) || { echo "not in time: $*" >&2 && return 1; }
-    sleep 0.5
-  done
 }
 
 # interrupt COMMAND...: runs a command, and sends Ctrl-C as a terminal does, to its process group, when

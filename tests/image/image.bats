@@ -87,7 +87,7 @@ END
   start_world
   start_hosts
   run_image "${resolve[@]}" --env "IMAGE_URL=http://pictures.test:$port/random,http://pictures.test:$port/big?size=40MiB" -- --interval 100ms
-  eventually uploaded 12
+  eventually 30 uploaded 12
 
   local pid status
   pid=$(state_of Pid)
@@ -135,7 +135,7 @@ memory_limit() {
   start_world
   start_hosts
   run_image "${resolve[@]}" --env "IMAGE_URL=http://unknown.test:$port/random" -- --fetch-timeout 1s
-  eventually failed_to_connect
+  eventually 30 failed_to_connect
   podman kill --signal TERM "$container" >/dev/null
   ends 143
 }
@@ -151,7 +151,7 @@ failed_to_connect() {
   local url=https://pictures.test:$secure/random
   # The server's certificate is not among the CA certificates, and is rejected.
   run_image "${resolve[@]}" --env "IMAGE_URL=$url" -- --fetch-timeout 1s
-  eventually failed_to_connect
+  eventually 30 failed_to_connect
   podman logs "$container" 2>&1 | grep -q certificate
   # The server's certificate replaces the CA certificates, and is accepted.
   run_image "${resolve[@]}" --volume "$world/certificate.pem:/etc/ssl/certs/ca-certificates.crt:ro" --env "IMAGE_URL=$url" -- --count 1

@@ -53,7 +53,7 @@ called() {
 @test "push creates the ECR repository with the project's tag, and logs in; a second push finds the repository" {
   local endpoint host=123456789012.dkr.ecr.eu-west-1.amazonaws.com
   background "$project/scripts/dev/ministack.sh" >"$BATS_TEST_TMPDIR/ministack" 2>"$BATS_TEST_TMPDIR/ministack.log"
-  eventually test -s "$BATS_TEST_TMPDIR/ministack"
+  eventually 30 test -s "$BATS_TEST_TMPDIR/ministack"
   endpoint=$(sed -n 's/^ready //p' "$BATS_TEST_TMPDIR/ministack")
   export AWS_ENDPOINT_URL=$endpoint AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test PATH=$project/.tools/lint/bin:$PATH
   # Replace only docker, which would need a real registry.

@@ -5,6 +5,8 @@
 
 project=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)
 state=$project/.tools/image-test
+# shellcheck source-path=SCRIPTDIR source=../wait.bash
+. "$project/tests/wait.bash"
 export PATH=$project/.tools/containers/bin:$PATH
 export IMAGE=localhost/pod-identity-demo:test CONTAINER_TOOL=buildah
 # The image is for this machine, also when it is pushed.
@@ -24,15 +26,6 @@ fail() {
   return 1
 }
 
-# eventually COMMAND...: repeats the command until it succeeds, for at most 30 seconds.
-eventually() {
-  local deadline=$((SECONDS + 30))
-  until "$@"; do
-    ((SECONDS < deadline)) || fail "not within 30 seconds: $*" || return 1
-    sleep 0.1
-  done
-}
-
 # background COMMAND...: starts the command in the caller's process group, and records its ID for `stop`.
 background() {
   "$@" 3>&- &
@@ -43,7 +36,7 @@ background() {
 # all its output.
 hosts() {
   background "$project/.tools/lint/bin/python" "$project/tests/image/hosts.py" "$@" >"$BATS_TEST_TMPDIR/$1" 2>&1
-  eventually test -s "$BATS_TEST_TMPDIR/$1" || return 1
+  eventually 30 test -s "$BATS_TEST_TMPDIR/$1" || return 1
   said=$(head -n 1 "$BATS_TEST_TMPDIR/$1")
 }
 
@@ -98,7 +91,7 @@ start_world() {
   mkdir -p "$world"
   # shellcheck disable=SC2016 # for the inner shell
   background "$sandbox" --root "$world/s3" -- sh -c 'env >"$0/all.new" && mv "$0/all.new" "$0/all" && exec sleep 600' "$world" 2>"$world/log"
-  eventually test -e "$world/all" || fail "$(<"$world/log")" || return 1
+  eventually 30 test -e "$world/all" || fail "$(<"$world/log")" || return 1
   # As in a pod, every user can read the token, and run_image mounts it at the webhook's path.
   token=$(sed -n 's/^AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=//p' "$world/all")
   install -m 444 "$token" "$world/token"
@@ -140,7 +133,7 @@ ended() {
 
 # ends CODE: waits until the container has ended, and fails if its exit code is another one.
 ends() {
-  eventually ended || fail "$(podman logs "$container" 2>&1)" || return 1
+  eventually 30 ended || fail "$(podman logs "$container" 2>&1)" || return 1
   local code
   code=$(state_of ExitCode)
   [[ $code == "$1" ]] || fail "exit code $code, not $1:" "$(podman logs "$container" 2>&1)"

@@ -15,6 +15,7 @@ import select
 import signal
 import socket
 import sys
+import traceback
 
 import awscli.clidriver
 
@@ -32,14 +33,14 @@ def run(files, arguments, folder, environment):
     os.environ.update(environment, AWS_DATA_PATH=DATA_PATH)
     sys.argv = arguments
     try:
-        code = awscli.clidriver.main()
+        sys.exit(awscli.clidriver.main())
     except SystemExit as end:
-        code = end.code
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        pass
-    return code
+        return end.code or 0
+    finally:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            pass
 
 
 def serve(caller):
@@ -54,7 +55,12 @@ def serve(caller):
     if command == 0:
         caller.close()
         os.close(ended)
-        os._exit(run(files, *marshal.loads(request)))
+        code = 1
+        try:
+            code = run(files, *marshal.loads(request))
+        except Exception:
+            traceback.print_exc()
+        os._exit(code)
     for file in [held, *files]:
         os.close(file)
     ready, _, _ = select.select([ended, caller], [], [])

@@ -17,15 +17,6 @@ teardown_file() { stop_cloud; }
 
 setup() { export NAMESPACE=test-$BATS_TEST_NUMBER; }
 
-# eventually COMMAND...: polls for at most a minute.
-eventually() {
-  local deadline=$((SECONDS + 60))
-  until "$@"; do
-    ((SECONDS < deadline)) || { echo "not in time: $*" >&2 && return 1; }
-    sleep 0.2
-  done
-}
-
 apply() {
   kubectl apply --kustomize "$("$repository/scripts/steps/manifests.sh" eks "$@" | tail -n 1)"
 }
@@ -51,7 +42,7 @@ job() { kubectl --namespace "$NAMESPACE" get job/pod-identity-demo --output "jso
 
 @test "the Job's pod is admitted under the restricted standard, which refuses others" {
   apply
-  eventually eval '[[ -n $(newest) ]]'
+  eventually 60 eval '[[ -n $(newest) ]]'
   [[ $(kubectl get "namespace/$NAMESPACE" --output 'jsonpath={.metadata.labels.pod-security\.kubernetes\.io/enforce}') == restricted ]]
   run kubectl --namespace "$NAMESPACE" run other --image=x
   ((status == 1))
@@ -61,13 +52,13 @@ job() { kubectl --namespace "$NAMESPACE" get job/pod-identity-demo --output "jso
 @test "the webhook injects into pods that are created after the association, and into no others" {
   local older
   apply
-  eventually eval '[[ -n $(newest) ]]'
+  eventually 60 eval '[[ -n $(newest) ]]'
   [[ $(variables) != *AWS_CONTAINER_CREDENTIALS_FULL_URI* ]]
   older=$(newest)
   admin eks create-pod-identity-association --cluster-name pod-identity-demo --namespace "$NAMESPACE" --service-account pod-identity-demo --role-arn "$ROLE"
-  eventually grep -q "$NAMESPACE" "$CLUSTER_STATE/identities.json"
+  eventually 60 grep -q "$NAMESPACE" "$CLUSTER_STATE/identities.json"
   ends_with 3
-  eventually another_than "$older"
+  eventually 60 another_than "$older"
   [[ $(variables) == *AWS_CONTAINER_CREDENTIALS_FULL_URI* && $(variables) == *AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE* ]]
   [[ $(pods 'jsonpath={.items[-1:].spec.volumes[?(@.name=="eks-pod-identity-token")].projected.sources[0].serviceAccountToken.audience}') == pods.eks.amazonaws.com ]]
 }
@@ -76,14 +67,14 @@ job() { kubectl --namespace "$NAMESPACE" get job/pod-identity-demo --output "jso
   local code older
   apply
   for code in 3 137; do
-    eventually eval '[[ $(pods "jsonpath={.items[-1:].status.phase}") == Pending ]]'
+    eventually 60 eval '[[ $(pods "jsonpath={.items[-1:].status.phase}") == Pending ]]'
     older=$(newest)
     ends_with "$code"
-    eventually another_than "$older"
+    eventually 60 another_than "$older"
     [[ -z $(job '.status.conditions[?(@.type=="Failed")].reason') ]]
   done
   ends_with 2
-  eventually eval '[[ $(job ".status.conditions[?(@.type==\"Failed\")].reason") == PodFailurePolicy ]]'
+  eventually 60 eval '[[ $(job ".status.conditions[?(@.type==\"Failed\")].reason") == PodFailurePolicy ]]'
 }
 
 @test "with require-pod-identity a pod without the injection is refused, and the Job's events say why" {
@@ -93,5 +84,5 @@ job() { kubectl --namespace "$NAMESPACE" get job/pod-identity-demo --output "jso
     kubectl --namespace "$NAMESPACE" delete pods --all --wait=false
     kubectl --namespace "$NAMESPACE" get events | grep -q 'FailedCreate.*Pod Identity was not injected for service account pod-identity-demo'
   }
-  eventually refused
+  eventually 60 refused
 }
