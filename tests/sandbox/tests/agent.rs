@@ -2,7 +2,8 @@
 
 mod common;
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read, Write};
+use std::net;
 use std::time::{Duration, SystemTime};
 
 use common::{Answer as Got, exchange, split};
@@ -54,6 +55,7 @@ async fn every_request_with_the_token_gets_new_credentials() {
 async fn invalid_tokens_get_the_error_texts_of_the_agent() {
     let agent = agent().await;
     let expired = agent.mint_token(|claims| claims.exp = claims.iat - 1);
+    let early = agent.mint_token(|claims| claims.nbf = claims.iat + 60);
     let elsewhere = agent.mint_token(|claims| claims.aud = vec!["sts.amazonaws.com".to_owned()]);
     let stranger = self::agent().await.mint_token(|_| {});
     let good = agent.mint_token(|_| {});
@@ -61,7 +63,14 @@ async fn invalid_tokens_get_the_error_texts_of_the_agent() {
     for (token, text) in [
         (None, "Service account token cannot be empty"),
         (Some("nonsense"), "Service account token cannot be parsed"),
-        (Some(expired.as_str()), "Service account token failed basic claim validations"),
+        (
+            Some(expired.as_str()),
+            "Service account token failed basic claim validations: token is expired",
+        ),
+        (
+            Some(&early),
+            "Service account token failed basic claim validations: token is not valid yet",
+        ),
         (Some(&elsewhere), "(InvalidTokenException)"),
         (Some(&stranger), "(InvalidTokenException)"),
         (Some(&forged), "(InvalidTokenException)"),
@@ -111,6 +120,46 @@ async fn a_busy_agent_answers_as_its_rate_limiter_does() {
     assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
     assert_eq!(agent.refusals(), ["429 Too Many Requests"]);
     assert!(agent.issued().is_empty());
+}
+
+/// Sends so many requests at once on one connection, and returns the statuses
+/// of the answers.
+fn burst(uri: &str, count: usize) -> Vec<u16> {
+    let (address, target) = split(uri);
+    let mut stream = net::TcpStream::connect(address).unwrap();
+    let request = format!("GET {target} HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    let last = request.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+    let mut writing = stream.try_clone().unwrap();
+    let all = request.repeat(count - 1) + &last;
+    let writer = std::thread::spawn(move || writing.write_all(all.as_bytes()));
+    let mut answers = String::new();
+    stream.read_to_string(&mut answers).unwrap();
+    writer.join().unwrap().unwrap();
+    let statuses = answers.split("HTTP/1.1 ").skip(1);
+    statuses.map(|answer| answer[..3].parse().unwrap()).collect()
+}
+
+/// Of a burst, how many requests the limiter let through to the check of their
+/// missing token, and how many it refused.
+async fn let_through(uri: &str, count: usize) -> (usize, usize) {
+    let uri = uri.to_owned();
+    // The clock stands still as long as this task runs.
+    let statuses = tokio::task::spawn_blocking(move || burst(&uri, count)).await.unwrap();
+    assert_eq!(statuses.len(), count);
+    let of = |wanted| statuses.iter().filter(|status| **status == wanted).count();
+    (of(400), of(429))
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limiter_lets_bursts_of_500_through_and_1000_requests_a_second() {
+    let agent = agent().await;
+    let uri = agent.uri();
+    assert_eq!(let_through(&uri, 800).await, (500, 300));
+    tokio::time::advance(Duration::from_millis(100)).await;
+    assert_eq!(let_through(&uri, 300).await, (100, 200));
+    assert!(agent.refusals().iter().any(|refusal| refusal == "429 Too Many Requests"));
+    tokio::time::advance(Duration::from_mins(1)).await;
+    assert_eq!(let_through(&uri, 501).await, (500, 1));
 }
 
 #[tokio::test]

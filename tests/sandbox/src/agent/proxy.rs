@@ -61,7 +61,7 @@ impl AgentProxyOptions {
 }
 
 /// A stand-in for the EKS Pod Identity Agent: a proxy in front of EKS Auth with
-/// a cache by pod. Its checks, texts, statuses and limits are those of
+/// a cache by token. Its checks, texts, statuses and limits are those of
 /// `aws/eks-pod-identity-agent` 0.1.37. It serves `/v1/credentials`, where
 /// the whole `Authorization` header is the service account token.
 #[derive(Debug)]
@@ -189,10 +189,9 @@ impl Desk {
         };
         check_host(header(HOST), &own.to_string()).map_err(refused)?;
         let token = header(AUTHORIZATION);
-        let claims = check_token(token).map_err(refused)?;
-        let uid = claims.pointer("/kubernetes.io/pod/uid").and_then(serde_json::Value::as_str);
+        check_token(token).map_err(refused)?;
         let asking = || self.log(Some(client), "info", "Calling EKS Auth to fetch credentials");
-        let received = self.cache.get(uid, token, asking).await?;
+        let received = self.cache.get(token, asking).await?;
         Ok(response(200, "application/json", received.json()))
     }
 }

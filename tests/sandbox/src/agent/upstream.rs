@@ -9,6 +9,7 @@ use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::cache::Delegate;
 use crate::keys::in_one_line;
 use crate::refusal::Refusal;
 use crate::service_error::ServiceError;
@@ -23,7 +24,7 @@ pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 /// Credentials from EKS Auth, as the agent hands them out.
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
-    access_key_id: String,
+    pub(crate) access_key_id: String,
     secret_access_key: String,
     session_token: String,
     account_id: String,
@@ -47,6 +48,22 @@ impl Received {
     pub(crate) fn left(&self) -> Duration {
         self.expires.duration_since(SystemTime::now()).unwrap_or_default()
     }
+
+    /// The same in seconds, which are negative if they have expired.
+    pub(crate) fn seconds_left(&self) -> f64 {
+        match self.expires.duration_since(SystemTime::now()) {
+            Ok(left) => left.as_secs_f64(),
+            Err(past) => -past.duration().as_secs_f64(),
+        }
+    }
+
+    /// Credentials of a test, which last this long.
+    #[cfg(test)]
+    pub(crate) fn lasting(access_key_id: String, lifetime: Duration) -> Self {
+        let (secret_access_key, session_token) = (String::new(), String::new());
+        let (account_id, expires) = (String::new(), SystemTime::now() + lifetime);
+        Self { access_key_id, secret_access_key, session_token, account_id, expires }
+    }
 }
 
 /// Why there are no credentials.
@@ -65,6 +82,14 @@ impl Failure {
     pub(crate) fn own(reason: String) -> Self {
         let refusal = Refusal { status: 500, text: reason.clone() };
         Self { refusal, reason, is_final: false }
+    }
+
+    /// A failure of EKS Auth while the cache asks. Only the log has these words:
+    /// the answer is that of the service (`refreshing_cache.go:200`,
+    /// `pkg/errors/errors.go:61-107` of 0.1.37).
+    pub(crate) fn while_caching(self) -> Self {
+        let reason = format!("error getting credentials to cache: {}", self.reason);
+        Self { reason, ..self }
     }
 
     fn no_answer(why: &str) -> Self {
@@ -134,24 +159,6 @@ impl Upstream {
         Ok(Self { client, url })
     }
 
-    /// Asks EKS Auth for a pod's credentials.
-    pub(crate) async fn assume_role(&self, token: &str) -> Result<Received, Failure> {
-        let mut attempt = 1;
-        loop {
-            let failure = match self.ask(token).await {
-                Ok(received) => return Ok(received),
-                Err(failure) => failure,
-            };
-            if attempt == ATTEMPTS || !failure.is_worth_repeating() {
-                return Err(failure);
-            }
-            // The SDK's backoff: a random part of 1, 2, 4 … seconds.
-            let pause = fastrand::f64() * f64::from(1 << (attempt - 1));
-            tokio::time::sleep(Duration::from_secs_f64(pause)).await;
-            attempt += 1;
-        }
-    }
-
     async fn ask(&self, token: &str) -> Result<Received, Failure> {
         let request = self.client.post(&self.url).header(CONTENT_TYPE, "application/json");
         let answer = request.body(json!({ "token": token }).to_string()).send().await;
@@ -177,6 +184,27 @@ impl Upstream {
             session_token: credentials.session_token,
             expires: SystemTime::UNIX_EPOCH + expires,
         })
+    }
+}
+
+#[async_trait::async_trait]
+impl Delegate for Upstream {
+    /// Asks EKS Auth for a pod's credentials.
+    async fn assume_role(&self, token: &str) -> Result<Received, Failure> {
+        let mut attempt = 1;
+        loop {
+            let failure = match self.ask(token).await {
+                Ok(received) => return Ok(received),
+                Err(failure) => failure,
+            };
+            if attempt == ATTEMPTS || !failure.is_worth_repeating() {
+                return Err(failure);
+            }
+            // The SDK's backoff: a random part of 1, 2, 4 … seconds.
+            let pause = fastrand::f64() * f64::from(1 << (attempt - 1));
+            tokio::time::sleep(Duration::from_secs_f64(pause)).await;
+            attempt += 1;
+        }
     }
 }
 
