@@ -88,19 +88,29 @@ impl Matrix {
 impl Access {
     /// A denial with IAM's text, from which only the reason is taken: `because
     /// no identity-based policy allows the s3:PutObject action`. IAM gives none
-    /// where a trust policy decides.
+    /// where a trust policy decides: its text ends with the role then. Any other
+    /// text stays as it is.
     pub(crate) fn denied(by: &'static str, message: &str) -> Self {
         let reason = message.split_once("because ").map(|(_, reason)| reason);
         let reason = reason.map(|reason| reason.split(", fault").next().unwrap_or_default());
         let why = match reason.map(|reason| reason.replacen("allows the ", "allows ", 1)) {
             Some(reason) => reason.trim_end_matches(" action").to_owned(),
-            None if message.contains("sts:AssumeRole") => {
+            None if is_of_trust_policy(message) => {
                 "the target role's trust policy does not allow sts:AssumeRole".to_owned()
             }
             None => message.to_owned(),
         };
         Self::Denied { by, why }
     }
+}
+
+/// Whether this is IAM's whole text where the trust policy of a role decides.
+fn is_of_trust_policy(message: &str) -> bool {
+    let action = " is not authorized to perform: sts:AssumeRole on resource: ";
+    message.split_once(action).is_some_and(|(_, rest)| {
+        let role = rest.strip_suffix(", fault: client").unwrap_or(rest);
+        role.starts_with("arn:aws:iam::") && role.contains(":role/") && !role.contains(' ')
+    })
 }
 
 /// A table in Markdown.
@@ -122,6 +132,33 @@ impl fmt::Display for Access {
         match self {
             Self::Allowed => f.write_str("allowed"),
             Self::Denied { by, why } => write!(f, "denied by {by}: {why}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Access;
+
+    fn why(message: &str) -> String {
+        match Access::denied("STS", message) {
+            Access::Denied { why, .. } => why,
+            Access::Allowed => String::new(),
+        }
+    }
+
+    #[test]
+    fn a_denial_has_the_reason_of_iam_and_no_other() {
+        let said = "User: arn:aws:sts::1:assumed-role/a/b is not authorized to perform: sts:AssumeRole on resource: arn:aws:iam::1:role/target";
+        let trust = "the target role's trust policy does not allow sts:AssumeRole";
+        assert_eq!(why(said), trust);
+        assert_eq!(why(&format!("[id]: (AccessDeniedException): {said}, fault: client")), trust);
+        let because = "because no identity-based policy allows the sts:AssumeRole action";
+        let policy = "no identity-based policy allows sts:AssumeRole";
+        assert_eq!(why(&format!("{said} {because}")), policy);
+        let denied = format!("{said} with an explicit deny in a service control policy");
+        for other in [denied.as_str(), "sts:AssumeRole: Rate exceeded", "Access Denied"] {
+            assert_eq!(why(other), other);
         }
     }
 }

@@ -9,6 +9,9 @@ use super::account::{Account, Pod, allow};
 use crate::association::Association;
 use crate::emulator::{pod_identity_policy, pod_identity_trust};
 
+/// The emulator's reason where no policy allows an upload.
+const NO_POLICY: &str = "no identity-based policy allows s3:PutObject";
+
 /// What was set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Column {
@@ -69,15 +72,7 @@ impl Column {
             Err(why) => return Ok(Access::denied("EKS Auth", &why)),
         };
         let access = account.upload(&issued).await?;
-        // `MiniStack` names the role's policy, which allows the upload, where
-        // AWS names the session policy.
-        Ok(match access {
-            Access::Denied { by, .. } if self == Self::SessionPolicy => {
-                let why = "no session policy allows s3:PutObject".to_owned();
-                Access::Denied { by, why }
-            }
-            access => access,
-        })
+        if self == Self::SessionPolicy { with_session_policy(access) } else { Ok(access) }
     }
 
     /// The permissions of the associated role.
@@ -135,6 +130,26 @@ impl Column {
     }
 }
 
+/// The denial of a session with a session policy, as AWS words it: `MiniStack`
+/// names the role's policy, which allows the upload, where AWS names the
+/// session policy.
+///
+/// # Errors
+///
+/// It was denied for another reason, which must not look like this one.
+fn with_session_policy(access: Access) -> io::Result<Access> {
+    match access {
+        Access::Allowed => Ok(access),
+        Access::Denied { by: "S3", why } if why == NO_POLICY => {
+            let why = NO_POLICY.replace("identity-based", "session");
+            Ok(Access::Denied { by: "S3", why })
+        }
+        Access::Denied { by, why } => {
+            Err(io::Error::other(format!("a session policy should deny this, not {by}: {why}")))
+        }
+    }
+}
+
 /// The trust policy of a target role, from the EKS user guide.
 fn trust(role_arn: &str, external_id: &str) -> Value {
     json!({ "Version": "2012-10-17", "Statement": [{
@@ -143,4 +158,24 @@ fn trust(role_arn: &str, external_id: &str) -> Value {
         "Action": ["sts:AssumeRole", "sts:TagSession"],
         "Condition": { "StringEquals": { "sts:ExternalId": external_id } },
     }] })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Access, NO_POLICY, with_session_policy};
+
+    #[test]
+    fn only_the_expected_reason_becomes_that_of_the_session_policy() {
+        let denied = |by, why: &str| Access::Denied { by, why: why.to_owned() };
+        assert_eq!(with_session_policy(Access::Allowed).unwrap(), Access::Allowed);
+        let session = denied("S3", "no session policy allows s3:PutObject");
+        assert_eq!(with_session_policy(denied("S3", NO_POLICY)).unwrap(), session);
+        for other in [
+            denied("S3", "no resource-based policy allows s3:PutObject"),
+            denied("EKS Auth", NO_POLICY),
+        ] {
+            let error = with_session_policy(other).unwrap_err().to_string();
+            assert!(error.starts_with("a session policy should deny this, not "), "{error}");
+        }
+    }
 }
