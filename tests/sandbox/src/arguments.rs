@@ -1,4 +1,4 @@
-//! The command-line arguments of the servers, which both programs have.
+//! The command-line arguments of the servers.
 
 use std::io;
 use std::net::SocketAddr;

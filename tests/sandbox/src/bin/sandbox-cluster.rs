@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use sandbox::{
-    AgentProxy, AgentProxyOptions, Credentials, EksAuth, EksAuthArguments, EksAuthOptions,
-    Emulator, ImageHost, KeySource,
+    AgentProxy, AgentProxyOptions, Credentials, EksAuth, EksAuthOptions, Emulator, ImageHost,
+    KeySource,
 };
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -29,8 +29,6 @@ enum Server {
     /// The EKS Pod Identity Agent and EKS Auth in one: verifies the tokens of a real cluster, and gets the associations,
     /// roles and credentials from an AWS emulator
     Agent(AgentArguments),
-    /// EKS Auth, for the real agent or `sandbox agent`: its option --endpoint
-    EksAuth(EksAuthArguments),
     /// The image host
     Images {
         /// Address to listen on
@@ -123,10 +121,6 @@ async fn serve(server: Server) -> io::Result<()> {
                 ..AgentProxyOptions::new(&auth.endpoint(), &arguments.cluster)
             };
             let _agent = AgentProxy::start(options).await?;
-            pending().await
-        }
-        Server::EksAuth(arguments) => {
-            let _eks_auth = arguments.start().await?;
             pending().await
         }
         Server::Images { listen } => {
