@@ -49,6 +49,12 @@ options_of() {
     --query 'association.[targetRoleArn, disableSessionTags || `false`, policy != null]' --output text
 }
 
+# policy_of ID: prints the association's session policy.
+policy_of() {
+  found ResourceNotFoundException aws eks describe-pod-identity-association --region "$AWS_REGION" --cluster-name "$CLUSTER_NAME" --association-id "$1" \
+    --query association.policy --output text
+}
+
 # check_existing ID: ends the script if the association exists with other options.
 check_existing() {
   local existing target off policy wanted
@@ -58,6 +64,10 @@ check_existing() {
   wanted="target role ${TARGET_ROLE_ARN:-None}, session tags ${SESSION_TAGS:-on}, session policy $(yes_or_no "${session_policy:+True}")"
   [[ $existing == "$wanted" ]] ||
     die "the association exists with other options ($existing) than these settings ask for ($wanted): delete it first with scripts/steps/association.sh delete"
+  [[ -n $session_policy ]] || return 0
+  capture existing policy_of "$1" || return 0
+  same_json "$existing" "$session_policy" ||
+    die "the association exists with another session policy than that of $SESSION_POLICY: delete it first with scripts/steps/association.sh delete"
 }
 
 on_or_off() { if [[ $1 == True ]]; then echo off; else echo on; fi; }
