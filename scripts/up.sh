@@ -16,6 +16,8 @@
 . "$root/scripts/lib/settings.sh"
 # shellcheck source=lib/steps.sh
 . "$root/scripts/lib/steps.sh"
+# shellcheck source=lib/association.sh
+. "$root/scripts/lib/association.sh"
 
 # publish_image: builds and pushes the image, unless IMAGE is set or the registry has it.
 publish_image() {
@@ -37,14 +39,16 @@ publish_image() {
 
 begin_step "$@"
 [[ $action == create ]] || die "to delete everything, run scripts/down.sh"
-# Report missing and old tools before anything is created.
+# Report missing and old tools, and options that exclude each other, before anything is created.
 need_jq
 [[ -z $dry_run ]] || plan_without_aws
 need_tool aws
 need_tool kubectl
 [[ $WITH == aws ]] || need_tool eksctl ", or set WITH=aws"
+check_versions
 readonly given=${IMAGE-}
 settle ACCOUNT_ID PARTITION BUCKET POLICY_ARN IRSA_POLICY_ARN REPOSITORY IMAGE
+check_options
 say "account $ACCOUNT_ID, region $AWS_REGION, cluster $CLUSTER_NAME"
 find_cluster >/dev/null || need_tool eksctl ", or set CLUSTER_NAME to a cluster that exists"
 

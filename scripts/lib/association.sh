@@ -9,6 +9,24 @@ session_policy=''
 # A setting on a command's line and in the association: --disable-session-tags for eksctl.
 association_options=() eksctl_options=()
 
+# check_versions: ends the script if a tool is too old for the options that are set. The first versions
+# that know them, according to the changelogs of the AWS CLI and the releases of eksctl:
+#   aws 2.27.34 and 1.40.34   --target-role-arn and --disable-session-tags, since 2025-06-11
+#   aws 2.33.19 and 1.44.36   --policy, since 2026-02-10
+#   eksctl 0.223.0            --policy; --disable-session-tags came with 0.212.0
+check_versions() {
+  [[ -z ${PLAN-} ]] || return 0
+  if [[ -n ${SESSION_POLICY-} ]]; then
+    need_version aws 2.33.19 1.44.36 '' SESSION_POLICY
+    # With a target role, eksctl does not create the association.
+    [[ $WITH == aws || -n ${TARGET_ROLE_ARN-} ]] || need_version eksctl 0.223.0 '' ", or set WITH=aws" SESSION_POLICY
+  elif [[ -n ${TARGET_ROLE_ARN-} ]]; then
+    need_version aws 2.27.34 1.40.34 '' TARGET_ROLE_ARN
+  elif [[ ${SESSION_TAGS-} == off ]]; then
+    need_version aws 2.27.34 1.40.34 '' SESSION_TAGS=off
+  fi
+}
+
 # check_options: ends the script at options that EKS would refuse, or that would leave
 # the pods without permissions. Asks nothing of AWS. The limit is that of STS for
 # a session policy:

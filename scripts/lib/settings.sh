@@ -58,24 +58,40 @@ export FILLED=${FILLED:-k8s/filled}
 #   eksctl 0.215.0          asks EKS which versions of Kubernetes there are
 #   kubectl 1.27.0          contains kustomize 5
 need_tool() {
-  local tool=$1 hint=${2-} said version='' minimum
+  local tool=$1 hint=${2-}
   [[ -z ${PLAN-} && " ${TOOLS-} " != *" $tool "* ]] || return 0
+  need "$tool" "$(where_from "$tool")$hint"
   case $tool in
-    aws) minimum=2.15.0 hint="install the AWS CLI, version 2: https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html" ;;
-    eksctl) minimum=0.215.0 hint="https://eksctl.io/installation/$hint" ;;
-    kubectl) minimum=1.27.0 hint="https://kubernetes.io/docs/tasks/tools/$hint" ;;
+    aws) need_version aws 2.15.0 1.31.0 '' ;;
+    eksctl) need_version eksctl 0.215.0 '' "$hint" ;;
+    kubectl) need_version kubectl 1.27.0 '' "$hint" ;;
   esac
-  need "$tool" "$hint"
+  export TOOLS="${TOOLS-} $tool"
+}
+
+# where_from TOOL: prints where the tool can be had.
+where_from() {
+  case $1 in
+    aws) echo "install the AWS CLI, version 2: https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html" ;;
+    eksctl) echo "https://eksctl.io/installation/" ;;
+    kubectl) echo "https://kubernetes.io/docs/tasks/tools/" ;;
+  esac
+}
+
+# need_version TOOL MINIMUM MINIMUM-OF-VERSION-1 HINT [SETTING]: ends the script if the tool is older.
+# Version 1 of the AWS CLI has numbers of its own. The setting, if any, is the reason.
+need_version() {
+  local tool=$1 minimum=$2 said='' version=''
   case $tool in
     aws) said=$(aws --version 2>&1) || true ;;
     eksctl) said=$(eksctl version 2>/dev/null) || true ;;
     kubectl) said=$(kubectl version --client 2>/dev/null) || true ;;
   esac
   if [[ $said =~ [0-9]+\.[0-9]+\.[0-9]+ ]]; then version=${BASH_REMATCH[0]}; fi
-  [[ $tool != aws || $version != 1.* ]] || minimum=1.31.0
+  [[ $version != 1.* || -z $3 ]] || minimum=$3
   # A version that cannot be read is no reason to refuse.
-  [[ -z $version ]] || at_least "$version" "$minimum" || die "$tool $version is too old: $minimum or later is required: $hint"
-  export TOOLS="${TOOLS-} $tool"
+  [[ -z $version ]] || at_least "$version" "$minimum" ||
+    die "$tool $version is too old: $minimum or later is required${5:+ for $5}: $(where_from "$tool")$4"
 }
 
 # aws_caller: prints the identity of the credentials as `ACCOUNT ARN`. Ends the script if

@@ -203,6 +203,11 @@ left() {
 
 begin_step "$@"
 [[ $WITH =~ ^(eksctl|aws)$ ]] || die "WITH must be eksctl or aws, not '$WITH'"
+if [[ $action == create ]]; then
+  [[ -z $dry_run ]] || plan_without_aws
+  need_tool aws
+  check_versions
+fi
 settle ACCOUNT_ID PARTITION POLICY_ARN IRSA_POLICY_ARN BUCKET
 [[ $WITH == aws || $action != create ]] || need_tool eksctl ", or set WITH=aws"
 "$action"

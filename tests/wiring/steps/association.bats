@@ -106,8 +106,45 @@ described() {
   [[ $(associations) == 0 && -z $(stacks) ]]
 }
 
+@test "a target role without session tags is not asked to allow them, and it may have a session policy" {
+  export TARGET_ROLE_ARN=arn:aws:iam::111122223333:role/pictures SESSION_TAGS=off
+  step association
+  ((status == 0))
+  [[ $(described targetRoleArn) == "$TARGET_ROLE_ARN" && $(described disableSessionTags) == True && $(described policy) == None ]]
+  # The policy that is printed requires no tags.
+  [[ $stderr == *'"Action": ["sts:AssumeRole"],'*"\"sts:ExternalId\": \"$(described externalId)\""*\"Upload\"* ]]
+  [[ ${stderr#*with this trust policy} != *[Tt]ag* ]]
+  step association delete
+  ((status == 0))
+  export SESSION_POLICY=$BATS_TEST_TMPDIR/policy.json
+  echo '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:PutObject", "Resource": "*"}]}' >"$SESSION_POLICY"
+  step association
+  ((status == 0))
+  [[ $(described targetRoleArn) == "$TARGET_ROLE_ARN" && $(described disableSessionTags) == True && $(described policy) == *'"s3:PutObject"'* ]]
+  step association delete
+  ((status == 0))
+  [[ $(associations) == 0 && -z $(stacks) ]]
+}
+
+@test "session tags can be off with nothing else, if the policy requires none" {
+  export SESSION_TAGS=off POLICY_ARN=arn:aws:iam::123456789012:policy/pod-identity-demo-irsa-us-east-1
+  for WITH in eksctl aws; do
+    export WITH
+    step association
+    ((status == 0))
+    [[ $(described disableSessionTags) == True && $(described policy) == None && $(described targetRoleArn) == None ]]
+    step association
+    [[ $status == 0 && $stderr == *"already exists"* && -z $(writes) ]]
+    SESSION_TAGS=on step association
+    [[ $status == 1 && $stderr == *"exists with other options (target role None, session tags off, session policy no)"* && -z $(writes) ]]
+    step association delete
+    ((status == 0))
+  done
+}
+
 @test "with a session policy, without tags, it has the policy that requires none" {
   export SESSION_TAGS=off SESSION_POLICY=$BATS_TEST_TMPDIR/policy.json POLICY_ARN=arn:aws:iam::123456789012:policy/pod-identity-demo-irsa-us-east-1
+  local first
   echo '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:PutObject", "Resource": "*"}]}' >"$SESSION_POLICY"
   for WITH in eksctl aws; do
     export WITH
@@ -148,6 +185,15 @@ described() {
   SESSION_POLICY=/nowhere SESSION_TAGS=off refused "SESSION_POLICY must be a file with an IAM policy as JSON: /nowhere"
   echo '[]' >"$policy"
   SESSION_POLICY=$policy SESSION_TAGS=off refused "SESSION_POLICY must be a file with an IAM policy as JSON: $policy"
+  # The limit is that of the policy without spaces.
+  jq --null-input '{Statement: [range(80) | {Sid: "S\(.)", Effect: "Allow"}]}' >"$policy"
+  SESSION_POLICY=$policy SESSION_TAGS=off refused "SESSION_POLICY has [0-9]* characters without spaces, and STS accepts 2048: shorten $policy"
+}
+
+@test "up.sh says what excludes what before it creates anything" {
+  SESSION_TAGS=off step up
+  echo "$stderr"
+  [[ $status == 1 && $stderr == "up.sh: without session tags the policy pod-identity-demo-us-east-1 allows nothing"* && -z $(writes) ]]
 }
 
 @test "an association with another role is neither changed nor deleted" {
