@@ -233,7 +233,7 @@ def policies(role):
 
 
 def simulated(form):
-    """The decision for one action, resource and role. The emulator does not read ContextEntries, so its own
+    """The decisions for the actions on one resource. The emulator does not read ContextEntries, so its own
     evaluator is asked with these as condition keys. Keys that the policies name and the entries do not are
     MissingContextValues. https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html"""
     documents = list(policies(form["PolicySourceArn"].rsplit("/", 1)[-1]))
@@ -242,16 +242,17 @@ def simulated(form):
     named = {key for document in documents for statement in document["Statement"]
              for keys in statement.get("Condition", {}).values() for key in keys}
     missing = "".join(f"<member>{escape(key)}</member>" for key in sorted(named) if key.lower() not in context)
-    action, resource = form["ActionNames.member.1"], form["ResourceArns.member.1"]
-    asked = iam_evaluator.EvalContext(form["PolicySourceArn"], "AssumedRole", "123456789012", action, resource, "us-east-1",
-                                      source_ip="", principal_keys=context)
-    decision = iam_evaluator.evaluate(asked, [iam_evaluator.parse_policy_document(document) for document in documents]).decision
-    word = {"Allow": "allowed", "Deny": "explicitDeny"}.get(decision, "implicitDeny")
+    resource, parsed = form["ResourceArns.member.1"], [iam_evaluator.parse_policy_document(document) for document in documents]
+    results = ""
+    for action in (value for key, value in form.items() if key.startswith("ActionNames.member.")):
+        asked = iam_evaluator.EvalContext(form["PolicySourceArn"], "AssumedRole", "123456789012", action, resource, "us-east-1",
+                                          source_ip="", principal_keys=context)
+        word = {"Allow": "allowed", "Deny": "explicitDeny"}.get(iam_evaluator.evaluate(asked, parsed).decision, "implicitDeny")
+        results += (f"<member><EvalActionName>{action}</EvalActionName><EvalResourceName>{escape(resource)}</EvalResourceName>"
+                    f"<EvalDecision>{word}</EvalDecision><MissingContextValues>{missing}</MissingContextValues></member>")
     return (
         '<SimulatePrincipalPolicyResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><SimulatePrincipalPolicyResult>'
-        f"<EvaluationResults><member><EvalActionName>{action}</EvalActionName><EvalResourceName>{escape(resource)}</EvalResourceName>"
-        f"<EvalDecision>{word}</EvalDecision><MissingContextValues>{missing}</MissingContextValues></member></EvaluationResults>"
-        "<IsTruncated>false</IsTruncated></SimulatePrincipalPolicyResult></SimulatePrincipalPolicyResponse>").encode()
+        f"<EvaluationResults>{results}</EvaluationResults><IsTruncated>false</IsTruncated></SimulatePrincipalPolicyResult></SimulatePrincipalPolicyResponse>").encode()
 
 
 def issuer():
