@@ -44,7 +44,7 @@ emulate() {
   local name
   for name in "${!AWS_@}"; do unset "$name"; done
   unset ACCOUNT_ID BUCKET CLUSTER_NAME NAMESPACE SERVICE_ACCOUNT IRSA_SERVICE_ACCOUNT POLICY_NAME POLICY_ARN \
-    IRSA_POLICY_NAME IRSA_POLICY_ARN REPOSITORY TAG_VALUE CHECKED DRY_RUN
+    IRSA_POLICY_NAME IRSA_POLICY_ARN REPOSITORY TAG_VALUE CHECKED DRY_RUN TARGET_ROLE_ARN EXTERNAL_ID SESSION_POLICY SESSION_TAGS
   export AWS_ENDPOINT_URL=$url AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1
   # The bucket's policy requires TLS, so the AWS CLI and the program must trust the certificate.
   export AWS_CA_BUNDLE=$certificate SSL_CERT_FILE=$certificate
@@ -92,12 +92,12 @@ story() {
     "The association is a record in EKS. The cluster itself contains no annotation and no secret."
   "$root/scripts/steps/association.sh"
 
-  local pictures=3 listen=off look=''
+  local pictures=3 listen=off look="It has a live page: scripts/rehearse.sh --pause leaves the time to look at it."
   # Whoever presses Enter can also open a browser in time.
   [[ -z $pause ]] || pictures=20 listen=127.0.0.1:8080 look="Now look at the live page, http://$listen/: it is there for 20 seconds."
   scene "The job: $pictures pictures" \
     "The program contains no code for this: the default chain of the SDK finds what the webhook injected." \
-    "The first line of the log tells whose credentials the program uses." ${look:+"$look"}
+    "The first line of the log tells whose credentials the program uses." "$look"
   in_pod -- "$target/pod-identity-demo" --require-identity pod-identity --count "$pictures" --interval 1s --listen "$listen"
   run aws s3 ls "s3://$BUCKET" --recursive >&2
 
