@@ -53,6 +53,7 @@ in_clusters() {
   run "$bin/bats" --print-output-on-failure tests/cluster/{job,compare,default}.bats &
   first=$!
   run "$bin/bats" --print-output-on-failure tests/cluster/{story,walkthrough,deploy}.bats || status=$?
+  run env CLUSTER_IPV6=yes "$bin/bats" --print-output-on-failure tests/cluster/ipv6.bats || status=$?
   wait "$first" && return "$status"
 }
 

@@ -20,8 +20,10 @@
 #   account         the emulated account and eksctl alone, likewise
 #
 # Installs what it needs with scripts/dev/tools.sh. CLUSTER_STATE is the folder with its state and
-# logs, /tmp/pod-identity-demo-cluster by default; a second folder is a second cluster. If
-# CLUSTER_OWNER is the ID of a process, the cluster ends when that process does.
+# logs, /tmp/pod-identity-demo-cluster by default; a second folder is a second cluster. With
+# CLUSTER_IPV6=yes, pods have IPv6 addresses as well, and reach the agent by its IPv6 address, as
+# on an IPv6 cluster of EKS. If CLUSTER_OWNER is the ID of a process, the cluster ends when that
+# process does.
 
 # shellcheck source-path=SCRIPTDIR source=../lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
@@ -63,6 +65,10 @@ print(*(one.getsockname()[1] for one in sockets))' "$1"
 }
 
 configure() {
+  local ranges='[{"subnet": "10.244.0.0/24"}]' routes='{"dst": "0.0.0.0/0"}'
+  if [[ -n $ipv6 ]]; then
+    ranges+=', [{"subnet": "fd00:10:244::/64"}]' routes+=', {"dst": "::/0"}'
+  fi
   mkdir -p "$pki" "$state/logs" "$state/cni" "$state/tmp"
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -keyout "$pki/ca.key" -out "$pki/ca.crt" \
     -subj /CN=test-cluster 2>/dev/null
@@ -82,7 +88,7 @@ configure() {
 END
   cat >"$state/cni/10-bridge.conflist" <<END
 {"cniVersion": "0.4.0", "name": "pods", "plugins": [{"type": "bridge", "bridge": "pods0", "isGateway": true,
-  "ipam": {"type": "host-local", "dataDir": "$state/cni-leases", "ranges": [[{"subnet": "10.244.0.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]}}]}
+  "ipam": {"type": "host-local", "dataDir": "$state/cni-leases", "ranges": [$ranges], "routes": [$routes]}}]}
 END
   cat >"$state/containerd.toml" <<END
 version = 2
@@ -187,6 +193,7 @@ up() {
   remove_state
   mkdir -p "$state"
   echo "$wanted" >"$state/level"
+  echo "${CLUSTER_IPV6-}" >"$state/ipv6"
   free_ports 6 >"$state/ports"
   # shellcheck source=../../tests/cluster/settings.sh
   . "$root/tests/cluster/settings.sh" "$state"
@@ -196,7 +203,12 @@ up() {
   ${in_namespaces[@]+"${in_namespaces[@]}"} "$root/tests/cluster/node.sh" "$state" >"$state/logs/init" 2>&1 </dev/null 3>&- &
   pid=$!
   if [[ -n ${CLUSTER_OWNER-} ]]; then
-    (while kill -0 "$CLUSTER_OWNER" && kill -0 "$pid"; do sleep 1; done && down) >/dev/null 2>&1 </dev/null 3>&- &
+    # Whoever ended the owner may have removed the state, without which `down` finds nothing.
+    (
+      while kill -0 "$CLUSTER_OWNER" && kill -0 "$pid"; do sleep 1; done
+      (down) || true
+      kill -KILL -- "-$pid"
+    ) >/dev/null 2>&1 </dev/null 3>&- &
   fi
   set +m
   echo "$pid" >"$state/pid"

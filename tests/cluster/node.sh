@@ -32,8 +32,9 @@ await() {
 
 network() {
   ip link set lo up
-  # The agent's link-local address, which the add-on's agent adds to the node itself.
+  # The agent's addresses, which the add-on's agent adds to the node itself.
   ip address add "$agent_address/32" dev lo
+  [[ -z $ipv6 ]] || ip address add "$agent_ipv6/128" dev lo nodad
   ip link add node0 type bridge
   ip address add "$node_address/24" dev node0
   ip link set node0 up
@@ -88,7 +89,7 @@ control_plane() {
   daemon kube-scheduler "$bin/kube-scheduler" --kubeconfig "$state/admin.conf" --leader-elect=false --secure-port=0
   daemon webhook "$bin/amazon-eks-pod-identity-webhook" --in-cluster=false --kubeconfig "$state/admin.conf" --port "$webhook_port" --metrics-port 0 --sts-regional-endpoint \
     --tls-cert "$pki/server.crt" --tls-key "$pki/server.key" --aws-default-region us-east-1 \
-    --watch-container-credentials-config "$state/identities.json"
+    --watch-container-credentials-config "$state/identities.json" --container-credentials-full-uri "$agent_url/v1/credentials"
 }
 
 node() {

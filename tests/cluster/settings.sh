@@ -11,7 +11,11 @@ sandbox_cluster=${CARGO_TARGET_DIR:-$root/target}/debug/sandbox-cluster
 # What runs: account (the emulated AWS account), control-plane (and Kubernetes without a kubelet), or
 # node (and a node, all in namespaces of their own).
 level=$(cat "$state/level" 2>/dev/null || echo node)
-agent_address=169.254.170.23 images_port=8081
+# Not empty if pods have IPv6 addresses as well.
+ipv6=$(cat "$state/ipv6" 2>/dev/null || true)
+agent_address=169.254.170.23 agent_ipv6=fd00:ec2::23 images_port=8081
+agent_url=http://$agent_address
+[[ -z $ipv6 ]] || agent_url="http://[$agent_ipv6]"
 if [[ $level == node ]]; then
   node_address=10.254.0.1
   emulator_port=4577 aws_port=4566 etcd_port=2379 peer_port=2380 api_port=443 webhook_port=8443

@@ -2,7 +2,7 @@
 //! tokens and associations are real and only AWS is emulated.
 
 use std::future::pending;
-use std::io;
+use std::io::{self, ErrorKind::AddrNotAvailable};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -48,9 +48,13 @@ enum Server {
 
 #[derive(Debug, Args)]
 struct AgentArguments {
-    /// Address to listen on
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "169.254.170.23:80")]
-    listen: SocketAddr,
+    /// Addresses to listen on; the IPv6 address only if the node has it
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        default_values = ["169.254.170.23:80", "[fd00:ec2::23]:80"]
+    )]
+    listen: Vec<SocketAddr>,
     /// URL of the AWS emulator
     #[arg(long, value_name = "URL")]
     emulator: String,
@@ -113,14 +117,20 @@ async fn serve(server: Server) -> io::Result<()> {
                 ..EksAuthOptions::default()
             };
             let auth = EksAuth::start(Credentials::new(), auth).await?;
-            let options = AgentProxyOptions {
-                listen: arguments.listen,
-                retention: arguments.retention,
-                timeout: Duration::from_secs(20),
-                log: true,
-                ..AgentProxyOptions::new(&auth.endpoint(), &arguments.cluster)
-            };
-            let _agent = AgentProxy::start(options).await?;
+            let mut agents = Vec::new();
+            for listen in arguments.listen {
+                let options = AgentProxyOptions {
+                    listen,
+                    retention: arguments.retention,
+                    timeout: Duration::from_secs(20),
+                    log: true,
+                    ..AgentProxyOptions::new(&auth.endpoint(), &arguments.cluster)
+                };
+                match AgentProxy::start(options).await {
+                    Err(error) if listen.is_ipv6() && error.kind() == AddrNotAvailable => {}
+                    agent => agents.push(agent?),
+                }
+            }
             pending().await
         }
         Server::Images { listen } => {
