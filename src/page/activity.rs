@@ -26,7 +26,7 @@ struct Slot {
 }
 
 impl Activity {
-    /// With slots in which at least one picture is due.
+    /// Has no counts yet. Its slots are long enough that a picture is due in each.
     pub(super) fn new(interval: Duration) -> Self {
         let slot_seconds = interval.as_secs_f64().ceil();
         #[expect(

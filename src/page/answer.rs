@@ -13,7 +13,13 @@ use crate::lock::lock;
 
 const HTML: &str = include_str!("index.html");
 const STYLE: &str = include_str!("style.css");
-const SCRIPT: &str = include_str!("page.js");
+const SCRIPT: &str = concat!(
+    include_str!("script/text.js"),
+    include_str!("script/identity.js"),
+    include_str!("script/statistics.js"),
+    include_str!("script/pictures.js"),
+    include_str!("script/live.js"),
+);
 const ICON: &str = include_str!("icon.svg");
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -28,7 +34,7 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
 /// for.
 const PICTURE_POLICY: &str = "sandbox; default-src 'none'";
 
-/// A picture's address is never another one's.
+/// A path never refers to another picture, so it can be cached forever.
 const FOREVER: &str = "private, max-age=86400, immutable";
 
 const NO_STORE: &str = "no-store";

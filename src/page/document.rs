@@ -19,7 +19,7 @@ use crate::status::unix;
 /// What the job is to do. It does not change while the program runs.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct About {
-    /// Without secrets.
+    /// The URLs of the image hosts, without secrets.
     pub(crate) sources: Vec<String>,
     /// `s3://BUCKET/PREFIX`, as every key of this pod begins.
     pub(crate) destination: String,

@@ -14,12 +14,12 @@ use tokio::time::sleep;
 use super::Page;
 use super::document::head;
 
-/// Between two events, so that a fast job does not flood its viewers: at least this, and more the
-/// more viewers there are, so that all of them together get some fifty events a second at most.
+/// The shortest pause between two events, so that a fast job does not flood its viewers. It is longer
+/// the more viewers there are, so that all of them together get some fifty events a second at most.
 const PAUSE: Duration = Duration::from_millis(200);
 const PAUSE_FOR_EACH: Duration = Duration::from_millis(20);
 
-/// After so much silence there is a comment: proxies close what seems dead, and a connection whose
+/// The silence after which a comment is sent: proxies close what seems dead, and a connection whose
 /// browser has vanished shows that only when something is sent.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 

@@ -1,4 +1,4 @@
-//! The live page: who the job is, what it uploads and how well, for people who look at it happen.
+//! The live page: the identity of the job, the pictures that it uploads and statistics, as they change.
 //!
 //! The job reports to [`Page`], which is an observer of `status`, and nobody waits for the page. A
 //! browser gets one document of all that there is to see, as JSON, whenever something has changed;
@@ -34,7 +34,7 @@ use document::Document;
 use state::State;
 use timeline::LARGEST_PICTURE;
 
-/// Between two copies of pictures: more than anyone could see.
+/// The pause between two copies of pictures. Nobody could see more of them.
 const COPY_PAUSE: Duration = Duration::from_millis(200);
 
 /// How long the end of the program waits for browsers to take note of it.
@@ -45,7 +45,7 @@ const FAREWELL: Duration = Duration::from_millis(500);
 pub(crate) struct PageOptions {
     /// How many of the last pictures are kept in memory.
     pub(crate) keep_pictures: usize,
-    /// The names under which browsers may ask for it.
+    /// Additional host names that browsers may use to open it.
     pub(crate) hosts: Hosts,
 }
 

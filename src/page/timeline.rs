@@ -74,7 +74,7 @@ struct Kept {
 }
 
 impl Timeline {
-    /// Of a run that started then, with so many pictures.
+    /// The empty timeline of a run that started at this time and keeps this many pictures.
     pub(super) fn new(started: SystemTime, keep: usize) -> Self {
         let run = started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
         Self {
@@ -156,7 +156,7 @@ impl Timeline {
     }
 }
 
-/// To the microsecond: more digits say nothing.
+/// Rounds to a microsecond, because more digits say nothing.
 fn seconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e6
 }
