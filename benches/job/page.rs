@@ -11,7 +11,7 @@ use crate::figures::{Figure, Unit, mebibytes, milliseconds};
 use crate::job::Job;
 use crate::measure::{self, sample};
 use crate::peers::{Peer, Programs, Task};
-use crate::servers::{SMALL, Servers, Way};
+use crate::servers::{KEPT, LARGEST_KEPT, SMALL, Servers, Way};
 
 /// As many viewers as the server keeps.
 const VIEWERS: usize = 256;
@@ -28,26 +28,32 @@ pub fn measure(rounds: usize, programs: &Programs, servers: &Servers) -> Vec<Mea
         command.env("PAGE", page);
         command
     };
-    let names = ["off", "on"];
-    let mut costs = [vec![], vec![]];
-    for _ in 0..rounds {
-        for (page, costs) in names.iter().zip(&mut costs) {
-            costs.push(measure::run(&with_page(task, page)).unwrap_or_else(|why| panic!("{why}")));
-            servers.take(SMALL.1, task.pictures);
-        }
-    }
     let columns = [Column::CpuPerPicture, Column::Peak];
-    let rows = names.iter().zip(&costs);
-    let rows = rows.map(|(page, costs)| (format!("PAGE={page}"), figures(&columns, costs, task)));
-    let nobody = Measured {
-        id: "page".to_owned(),
-        title: "The page, nobody looking, 200 KB pictures, plain HTTP".to_owned(),
-        columns: columns.map(|column| column.head(SMALL.1)).to_vec(),
-        compares: true,
-        rows: rows.collect(),
-    };
+    let mut measured = Vec::new();
+    for (id, picture) in [("page", SMALL), ("page_300", KEPT), ("page_1000", LARGEST_KEPT)] {
+        let task = Task { picture, ..task };
+        let names = ["off", "on"];
+        let mut costs = [vec![], vec![]];
+        for _ in 0..rounds {
+            for (page, costs) in names.iter().zip(&mut costs) {
+                let cost = measure::run(&with_page(task, page));
+                costs.push(cost.unwrap_or_else(|why| panic!("{why}")));
+                servers.take(picture.1, task.pictures);
+            }
+        }
+        let rows = names.iter().zip(&costs);
+        let rows = rows.map(|(page, costs)| (format!("PAGE={page}"), figures(&columns, costs, task)));
+        measured.push(Measured {
+            id: id.to_owned(),
+            title: format!("The page, nobody looking, {} KB pictures, plain HTTP", picture.1 / 1000),
+            columns: columns.map(|column| column.head(picture.1)).to_vec(),
+            compares: true,
+            rows: rows.collect(),
+        });
+    }
     let slowly = Task { pictures: PICTURES, interval: Duration::from_millis(500), ..task };
-    vec![nobody, viewers(with_page(slowly, "on"), servers)]
+    measured.push(viewers(with_page(slowly, "on"), servers));
+    measured
 }
 
 /// A picture each half second, without and with viewers.

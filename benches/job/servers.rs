@@ -23,6 +23,8 @@ pub const SLOW: u32 = 10_000_000;
 
 /// The pictures that the image host has: path and length in bytes. `/large` is sent in chunks.
 pub const SMALL: (&str, u64) = ("/small", 200_000);
+pub const KEPT: (&str, u64) = ("/kept", 300_000);
+pub const LARGEST_KEPT: (&str, u64) = ("/largest_kept", 1_000_000);
 pub const FIVE: (&str, u64) = ("/five", 5 << 20);
 pub const LARGE: (&str, u64) = ("/large", 1 << 30);
 
@@ -206,7 +208,7 @@ fn free_port() -> SocketAddr {
 
 fn pictures(folder: &Path) {
     let mut random = fastrand::Rng::with_seed(1);
-    for (path, length) in [SMALL, FIVE, LARGE] {
+    for (path, length) in [SMALL, KEPT, LARGEST_KEPT, FIVE, LARGE] {
         let mut head = b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0".to_vec();
         head.resize_with(100_000, || random.u8(..));
         let file = folder.join(&path[1..]);
