@@ -17,6 +17,7 @@ teardown() {
   kube --namespace "$namespace" get pods --output wide
   kube --namespace "$namespace" logs "$(newest "$namespace")" --tail=5 || true
   kube delete namespace "$namespace" --wait=false --ignore-not-found
+  [[ -z ${forward-} ]] || kill -- "-$forward" || true
 }
 
 @test "the Job is admitted under the restricted standard, uploads, stays below its limit and passes its probes" {
@@ -43,6 +44,31 @@ teardown() {
   [[ $output == *"http://169.254.170.23/v1/credentials"* ]]
   [[ $output == *"audience        pods.eks.amazonaws.com"*"pod             $(newest "$namespace")"* ]]
   [[ $output == *"role          $namespace"*"ok: credentials from EKS Pod Identity, account 123456789012"* ]]
+}
+
+@test "kubectl port-forward to the Job serves the page and its status" {
+  local url
+  associate "$namespace"
+  apply eks
+  eventually 60 has_uploaded "$namespace"
+  # Without a local port kubectl takes a free one, and prints it.
+  set -m # a process group of its own, for teardown
+  "$project/scripts/dev/cluster.sh" kubectl --namespace "$namespace" port-forward job/pod-identity-demo :8080 >"$BATS_TEST_TMPDIR/forward" 3>&- &
+  forward=$!
+  set +m
+  eventually 30 grep -q '^Forwarding from 127.0.0.1:' "$BATS_TEST_TMPDIR/forward"
+  url=http://$(sed -n 's/^Forwarding from \(127[0-9.:]*\) .*/\1/p' "$BATS_TEST_TMPDIR/forward")
+  in_cluster curl --silent --show-error --fail --noproxy '*' "$url/" >"$BATS_TEST_TMPDIR/page"
+  # STS tells the role a moment after the start.
+  has_role() {
+    in_cluster curl --silent --show-error --fail --noproxy '*' "$url/api/status" >"$BATS_TEST_TMPDIR/status" &&
+      jq --exit-status '.identity.principal.role' "$BATS_TEST_TMPDIR/status"
+  }
+  eventually 30 has_role
+  grep -F '<title>pod-identity-demo</title>' "$BATS_TEST_TMPDIR/page"
+  jq --exit-status --arg namespace "$namespace" --arg pod "$(newest "$namespace")" \
+    '.identity | .principal.provider == "pod-identity" and .principal.role == $namespace and .pod.namespace == $namespace
+      and .pod.service_account == "uploader" and .pod.pod == $pod' "$BATS_TEST_TMPDIR/status"
 }
 
 @test "an association that comes after the Job recovers it: exit code 3, then a new pod" {
