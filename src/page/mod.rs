@@ -1,4 +1,5 @@
-//! The live page: the identity of the job, the pictures that it uploads and statistics, as they change.
+//! The live page: the identity of the job, the pictures that it uploads and statistics, as they
+//! change.
 //!
 //! The job reports to [`Page`], which is an observer of `status`, and nobody waits for the page. A
 //! browser gets one document of all that there is to see, as JSON, whenever something has changed;

@@ -3,14 +3,30 @@
 
 use std::path::Path;
 
-use sandbox::Fault;
+use sandbox::{Answer, Fault};
 use serde_json::Value;
 
 use crate::browser::Tab;
+use crate::cut::Proxy;
 use crate::harness::World;
 use crate::served::Served;
 
+/// Checks what the page shows now, light and dark, narrow and wide.
 async fn expect_accessible(tab: &Tab, what: &str) {
+    for scheme in ["light", "dark"] {
+        // A card that is still appearing is not what is checked.
+        tab.prefer(scheme, "reduce").await;
+        for (width, height) in [(360, 740), (1440, 1000), (2560, 1440)] {
+            tab.size(width, height).await;
+            let what = format!("{what}, {scheme}, {width} by {height}");
+            expect_no_violations(tab, &what).await;
+            let wide: u32 = tab.eval("document.documentElement.scrollWidth").await;
+            assert!(wide <= width, "{what}: it scrolls sideways, {wide} pixels");
+        }
+    }
+}
+
+async fn expect_no_violations(tab: &Tab, what: &str) {
     let axe = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join(".tools/browser/node_modules/axe-core/axe.min.js");
     let axe = std::fs::read_to_string(axe)
@@ -35,19 +51,48 @@ async fn axe_finds_nothing_wrong_in_light_and_dark_wide_and_narrow_good_and_bad(
             world.sandbox.s3.fail("PutObject", usize::MAX, fault.clone());
             tab.wait_for("document.querySelectorAll('.attempt.failed').length >= 1").await;
         }
-        for scheme in ["light", "dark"] {
-            // A card that is still appearing is not what is checked.
-            tab.prefer(scheme, "reduce").await;
-            for (width, height) in [(360, 740), (1440, 1000), (2560, 1440)] {
-                tab.size(width, height).await;
-                let what = format!("{scheme}, {width} by {height}, {fault:?}");
-                expect_accessible(&tab, &what).await;
-                let wide: u32 = tab.eval("document.documentElement.scrollWidth").await;
-                assert!(wide <= width, "{what}: it scrolls sideways, {wide} pixels");
-            }
-        }
+        expect_accessible(&tab, &format!("{fault:?}")).await;
     }
+    tab.expect_quiet(&served.url());
     served.job.terminate().await.expect(143);
+}
+
+#[tokio::test]
+async fn axe_finds_nothing_wrong_when_the_connection_is_lost_or_the_job_has_ended() {
+    let world = World::new().await;
+    world.sandbox.s3.fail("PutObject", 1, Fault::Status(404, "NoSuchBucket"));
+    let served = Served::start(&world, "/random", "--interval 200ms").await;
+    let proxy = Proxy::to(served.at).await;
+    let tab = Tab::new().await;
+    tab.open(&proxy.url()).await;
+    tab.wait_for("document.querySelectorAll('.attempt.failed, .attempt.ok').length >= 3").await;
+    proxy.cut();
+    tab.wait_for_text("#link", "connection lost").await;
+    expect_accessible(&tab, "the connection is lost").await;
+    proxy.restore();
+    tab.wait_for_text("#link", "live").await;
+    served.job.terminate().await.expect(143);
+    tab.wait_for_text("#link", "the job has ended with exit code 143").await;
+    expect_accessible(&tab, "the job has ended").await;
+    tab.expect_only_lost_connections(&proxy.url());
+}
+
+#[tokio::test]
+async fn axe_finds_nothing_wrong_when_the_job_waits_for_credentials_or_gets_the_wrong_ones() {
+    let world = World::new().await;
+    world.sandbox.agent.set_answer(Answer::Status(500, "down".to_owned()));
+    let arguments = "--require-identity ecs --startup-grace 1h";
+    let served = Served::start(&world, "/random", arguments).await;
+    let tab = Tab::new().await;
+    tab.open(&served.url()).await;
+    tab.wait_for_text("#link", "waiting for credentials").await;
+    expect_accessible(&tab, "waiting for credentials").await;
+    world.sandbox.agent.set_answer(Answer::Normal);
+    tab.wait_for_text("#link", "the job has ended with exit code 3").await;
+    tab.wait_for_text("#required", "not the required identity").await;
+    expect_accessible(&tab, "wrong identity").await;
+    tab.expect_only_lost_connections(&served.url());
+    served.job.finish().await.expect(3);
 }
 
 #[tokio::test]
@@ -89,5 +134,6 @@ async fn nothing_moves_for_those_who_do_not_want_it() {
     tab.open(&served.url()).await;
     tab.wait_for("document.querySelectorAll('.attempt.new').length >= 2").await;
     assert_eq!(tab.eval::<u32>("document.getAnimations().length").await, 0);
+    tab.expect_quiet(&served.url());
     served.job.terminate().await.expect(143);
 }

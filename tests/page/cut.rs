@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 pub struct Proxy {
-    pub at: SocketAddr,
+    at: SocketAddr,
     state: Arc<Mutex<State>>,
 }
 
@@ -41,6 +41,11 @@ impl Proxy {
         Self { at, state }
     }
 
+    /// The URL of the page behind it.
+    pub fn url(&self) -> String {
+        format!("http://{}/", self.at)
+    }
+
     /// Closes all connections, and each new one at once.
     pub fn cut(&self) {
         let mut state = self.state.lock().expect("no panic");
@@ -48,7 +53,8 @@ impl Proxy {
         state.connections.abort_all();
     }
 
-    pub fn mend(&self) {
+    /// Passes connections on again.
+    pub fn restore(&self) {
         self.state.lock().expect("no panic").cut = false;
     }
 }

@@ -96,7 +96,10 @@ async fn a_wrong_identity_is_red_and_stays_to_be_seen_after_the_end() {
     tab.wait_for_text("#provider", "EKS Pod Identity").await;
     let required = tab.text("#required").await;
     assert!(required.contains("not the required identity, which is ECS task role"), "{required}");
-    assert!(tab.eval::<bool>("document.querySelector('#identity').classList.contains('wrong')").await);
+    assert!(
+        tab.eval::<bool>("document.querySelector('#identity').classList.contains('wrong')").await
+    );
     assert!(tab.text("#cause").await.contains("--require-identity asks for ecs"));
+    tab.expect_only_lost_connections(&served.url());
     served.job.finish().await.expect(3);
 }

@@ -105,22 +105,22 @@ async fn a_reconnected_page_catches_up() {
     let served = Served::start(&world, "/random", "--interval 200ms").await;
     let proxy = Proxy::to(served.at).await;
     let tab = Tab::new().await;
-    tab.open(&format!("http://{}/", proxy.at)).await;
+    tab.open(&proxy.url()).await;
     tab.wait_for("drawn.size >= 2").await;
     proxy.cut();
     tab.wait_for_text("#link", "connection lost").await;
+    tab.wait_for_text("#stale", "The connection is lost.").await;
     let missed = served.status().await["uploads"]["success"].as_u64().expect("a number") + 3;
     served.status_when(|status| status["uploads"]["success"].as_u64() >= Some(missed)).await;
     let drawn: u64 = tab.eval("Math.max(...drawn.keys())").await;
     assert!(drawn < missed, "the connection was not cut");
-    proxy.mend();
+    proxy.restore();
     tab.wait_for_text("#link", "live").await;
+    assert!(tab.eval::<bool>("document.querySelector('#stale').hidden").await);
     let numbers: Vec<u64> = tab.eval("[...drawn.keys()].sort((a, b) => a - b)").await;
     assert!(numbers.last() >= Some(&missed), "{numbers:?}");
     assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "with gaps: {numbers:?}");
-    let exceptions: Vec<_> =
-        tab.complaints().into_iter().filter(|each| !each.contains("net::ERR_")).collect();
-    assert_eq!(exceptions, Vec::<String>::new());
+    tab.expect_only_lost_connections(&proxy.url());
     served.job.terminate().await.expect(143);
 }
 
@@ -143,6 +143,7 @@ async fn the_page_is_good_with_200_ms_of_latency() {
     // countdowns.
     let error: f64 = tab.eval("Math.abs(now() - Date.now() / 1000)").await;
     assert!(error < 0.5, "the countdowns are {error} s off");
+    tab.expect_quiet(&served.url());
     served.job.terminate().await.expect(143);
 }
 
@@ -151,8 +152,9 @@ async fn the_end_of_the_job_is_seen_and_delays_it_by_less_than_a_second() {
     let world = World::new().await;
     let served = Served::start(&world, "/random", "--interval 1h").await;
     served.job.wrote("\"uploaded\"", 1).await;
+    let url = served.url();
     let tab = Tab::new().await;
-    tab.open(&served.url()).await;
+    tab.open(&url).await;
     tab.wait_for_text("#link", "live").await;
     let asked = std::time::Instant::now();
     served.job.terminate().await.expect(143);
@@ -160,6 +162,8 @@ async fn the_end_of_the_job_is_seen_and_delays_it_by_less_than_a_second() {
     assert!(took < Duration::from_secs(1), "{took:?}");
     tab.wait_for_text("#link", "the job has ended with exit code 143").await;
     assert_eq!(tab.text("#next").await, "ended");
+    tab.wait_for_text("#stale", "The job has ended.").await;
+    tab.expect_only_lost_connections(&url);
 }
 
 #[tokio::test]

@@ -6,9 +6,17 @@ let run = 0; // when the drawn run started
 
 let link = "connecting";
 function setLink(state) {
+  const changed = link !== state;
   link = state;
-  document.body.classList.toggle("stale", state === "lost" || state === "ended");
   drawLink();
+  const note = {
+    lost: `The connection is lost. ${seen ? "What is shown here is the last state that the page received." : ""}`,
+    ended: "The job has ended. What is shown here is its last state.",
+  }[state];
+  document.body.classList.toggle("stale", Boolean(note));
+  $("stale").hidden = !note;
+  text("stale", note || "");
+  if (note && changed) text("say", note);
 }
 
 function drawLink() {
