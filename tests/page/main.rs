@@ -18,6 +18,7 @@ mod files;
 mod hostile;
 mod idle;
 mod live;
+mod refused;
 mod screenshots;
 mod served;
 mod status;
