@@ -1,8 +1,9 @@
-//! A thousand viewers.
+//! A thousand viewers, and viewers that read nothing.
 
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -16,6 +17,34 @@ const STREAMS: usize = 256;
 /// What they may cost, in bytes: an unoptimized program needs more than a release build, for which
 /// docs/benchmark.md has the figure.
 const MEMORY: f64 = 12.0 * 1024.0 * 1024.0;
+
+/// A tick in 100 ms, and so much time for a picture that no tick is skipped on a busy machine.
+const OFTEN: &str = "--interval 100ms --concurrency 16";
+
+/// Viewers that read nothing.
+const DEAF: usize = 24;
+
+/// More than the system keeps for a stream that nobody reads: 4 MiB with Linux's settings.
+const BUFFERED: usize = 5 << 20;
+
+/// Opens a stream of events, and reads the beginning of the answer.
+async fn view(served: &Served<'_>) -> TcpStream {
+    let mut stream = TcpStream::connect(served.at).await.expect("a connection");
+    stream.write_all(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("sent");
+    let mut first = [0; 15];
+    let read = timeout(TIMEOUT, stream.read_exact(&mut first)).await.expect("in time");
+    read.expect("an answer");
+    assert_eq!(&first, b"HTTP/1.1 200 OK");
+    stream
+}
+
+/// Fails the test if an upload failed, or if a tick was skipped since then.
+async fn expect_undisturbed(served: &Served<'_>, since: &Value) {
+    let status = served.status().await;
+    assert_eq!(status["uploads"]["failure"], 0, "{status}");
+    let skipped = |status: &Value| status["uploads"]["skipped_ticks"].clone();
+    assert_eq!(skipped(&status), skipped(since), "ticks were skipped: {status}");
+}
 
 async fn resident(served: &Served<'_>) -> f64 {
     let metrics = served.get("/metrics").await.text().await.expect("text");
@@ -33,18 +62,13 @@ async fn a_thousand_idle_streams_have_bounded_memory_and_do_not_disturb_the_job(
     setrlimit(Resource::Nofile, files).expect("the limit can be raised");
 
     let world = World::new().await;
-    let served = Served::start(&world, "/random", "--interval 50ms").await;
-    served.status_when(|status| status["uploads"]["success"].as_u64() >= Some(60)).await;
+    let served = Served::start(&world, "/random", OFTEN).await;
+    let begun =
+        served.status_when(|status| status["uploads"]["success"].as_u64() >= Some(60)).await;
     let before = resident(&served).await;
     let mut streams = Vec::new();
     for _ in 0..1000 {
-        let mut stream = TcpStream::connect(served.at).await.expect("a connection");
-        stream.write_all(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("sent");
-        // Once the first event is there, the stream is one.
-        let mut first = [0; 15];
-        let read = timeout(TIMEOUT, stream.read_exact(&mut first)).await.expect("in time");
-        read.expect("an answer");
-        assert_eq!(&first, b"HTTP/1.1 200 OK");
+        let mut stream = view(&served).await;
         streams.push(tokio::spawn(async move {
             // Reads until the server closes the stream.
             let mut rest = [0; 4096];
@@ -60,8 +84,7 @@ async fn a_thousand_idle_streams_have_bounded_memory_and_do_not_disturb_the_job(
     let grown = resident(&served).await - before;
     assert!(grown < MEMORY, "{grown} bytes for {STREAMS} streams");
     assert_eq!(served.get("/livez").await.status(), 200);
-    let status = served.status().await;
-    assert_eq!(status["uploads"]["failure"], 0, "{status}");
+    expect_undisturbed(&served, &begun).await;
     assert!(streams.iter().any(|each| !each.is_finished()));
     let asked = std::time::Instant::now();
     served.job.terminate().await.expect(143);
@@ -69,13 +92,35 @@ async fn a_thousand_idle_streams_have_bounded_memory_and_do_not_disturb_the_job(
 }
 
 #[tokio::test]
-async fn a_viewer_that_never_reads_delays_nobody() {
+#[cfg(target_os = "linux")]
+async fn viewers_that_never_read_have_bounded_memory_and_disturb_neither_the_job_nor_others() {
     let world = World::new().await;
-    let served = Served::start(&world, "/random", "--interval 50ms").await;
-    let mut deaf = TcpStream::connect(served.at).await.expect("a connection");
-    deaf.write_all(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("sent");
-    served.status_when(|status| status["uploads"]["success"].as_u64() >= Some(20)).await;
+    // A document of 100 KB: its texts are as long as they may be.
+    let prefix = format!("{}/", "k".repeat(200)).repeat(4);
+    let target = format!("/{}", "p".repeat(400));
+    let arguments = format!("{OFTEN} --key-prefix {prefix}");
+    let served = Served::start(&world, &target, &arguments).await;
+    let begun =
+        served.status_when(|status| status["uploads"]["success"].as_u64() >= Some(60)).await;
+    let before = resident(&served).await;
+    let mut deaf = Vec::new();
+    for _ in 0..DEAF {
+        deaf.push(view(&served).await);
+    }
+    let mut reader = view(&served).await;
+    let mut read = 0;
+    let mut buffer = vec![0; 64 * 1024];
+    while read < BUFFERED {
+        let more = timeout(TIMEOUT, reader.read(&mut buffer)).await.expect("in time");
+        read += more.expect("the stream goes on");
+    }
+    let grown = resident(&served).await - before;
+    assert!(grown < MEMORY, "{grown} bytes for {DEAF} streams that read nothing");
+    expect_undisturbed(&served, &begun).await;
     let asked = std::time::Instant::now();
     served.job.terminate().await.expect(143);
     assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    let mut rest = Vec::new();
+    let _ = deaf.remove(0).read_to_end(&mut rest).await;
+    assert!(rest.len() < BUFFERED, "the system had room for all {} bytes", rest.len());
 }
