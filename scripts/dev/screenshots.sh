@@ -16,5 +16,5 @@ cd "$root"
 need cargo "install Rust, https://rustup.rs"
 run scripts/dev/tools.sh browser
 mkdir -p docs/images
-run env SCREENSHOTS="$root/docs/images" cargo test --locked --test page -- --ignored --exact screenshots::screenshots
+run env SCREENSHOTS="$root/docs/images" cargo test --locked --workspace --test page -- --ignored --exact screenshots::screenshots
 ls -l docs/images/page-*.png >&2
