@@ -42,10 +42,14 @@ pub fn measure(rounds: usize, programs: &Programs, servers: &Servers) -> Vec<Mea
             }
         }
         let rows = names.iter().zip(&costs);
-        let rows = rows.map(|(page, costs)| (format!("PAGE={page}"), figures(&columns, costs, task)));
+        let rows =
+            rows.map(|(page, costs)| (format!("PAGE={page}"), figures(&columns, costs, task)));
         measured.push(Measured {
             id: id.to_owned(),
-            title: format!("The page, nobody looking, {} KB pictures, plain HTTP", picture.1 / 1000),
+            title: format!(
+                "The page, nobody looking, {} KB pictures, plain HTTP",
+                picture.1 / 1000
+            ),
             columns: columns.map(|column| column.head(picture.1)).to_vec(),
             compares: true,
             rows: rows.collect(),

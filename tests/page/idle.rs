@@ -95,8 +95,8 @@ async fn a_thousand_idle_streams_have_bounded_memory_and_do_not_disturb_the_job(
 #[cfg(target_os = "linux")]
 async fn viewers_that_never_read_have_bounded_memory_and_disturb_neither_the_job_nor_others() {
     let world = World::new().await;
-    // A document of 100 KB: its texts are as long as they may be.
-    let prefix = format!("{}/", "k".repeat(200)).repeat(4);
+    // Long texts, so that a document has 80 KB.
+    let prefix = format!("{}/", "k".repeat(240)).repeat(2);
     let target = format!("/{}", "p".repeat(400));
     let arguments = format!("{OFTEN} --key-prefix {prefix}");
     let served = Served::start(&world, &target, &arguments).await;
