@@ -61,9 +61,7 @@ fn run_job(config: Config) -> Exit {
         Ok(listener) => listener,
         Err(problem) => return unusable(vec![problem]),
     };
-    let ended = runtime(config.concurrency)
-        .map_err(CannotRun::from)
-        .and_then(|runtime| runtime.block_on(job(config, listener)));
+    let ended = run_to_end(config.concurrency, job(config, listener));
     ended.unwrap_or_else(|error| {
         tracing::error!(%error, "cannot run");
         Exit::CannotRun
@@ -82,6 +80,18 @@ fn runtime(concurrency: usize) -> std::io::Result<Runtime> {
     let mut builder =
         if concurrency > 1 { Builder::new_multi_thread() } else { Builder::new_current_thread() };
     builder.enable_all().build()
+}
+
+/// Runs `work` without waiting for what it leaves behind: a name server that does not answer holds the
+/// thread that looks up a name for many seconds, and dropping the runtime would wait for that thread.
+fn run_to_end<T>(
+    concurrency: usize,
+    work: impl Future<Output = Result<T, CannotRun>>,
+) -> Result<T, CannotRun> {
+    let runtime = runtime(concurrency)?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_background();
+    result
 }
 
 async fn job(config: Config, listener: Option<TcpListener>) -> Result<Exit, CannotRun> {
@@ -137,7 +147,7 @@ fn credentials(sdk: &SdkConfig, required: Requirement) -> Result<RefreshingCrede
 }
 
 fn run_identity(config: &IdentityConfig) -> Result<Exit, CannotRun> {
-    let report = runtime(1)?.block_on(identity(config))?;
+    let report = run_to_end(1, identity(config))?;
     if config.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
@@ -163,4 +173,24 @@ async fn identity(config: &IdentityConfig) -> Result<Report, CannotRun> {
         }
     }
     Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn the_end_does_not_wait_for_a_thread_that_is_blocked() {
+        for concurrency in [1, 2] {
+            let (until_after_the_end, blocked) = channel::<()>();
+            let work = async move {
+                tokio::task::spawn_blocking(move || blocked.recv());
+                Ok(())
+            };
+            run_to_end(concurrency, work).expect("a runtime");
+            drop(until_after_the_end);
+        }
+    }
 }
