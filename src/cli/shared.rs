@@ -19,7 +19,7 @@ pub(super) struct Guard {
 /// Where objects are stored, for `run` and for `identity --probe`.
 #[derive(Args, Clone, Debug)]
 pub(super) struct PlaceArguments {
-    /// The bucket to which objects are uploaded (required; by `identity` only with --probe)
+    /// The bucket to which objects are uploaded (required; by `identity` only if it probes)
     #[arg(long, env = "S3_BUCKET_NAME", value_name = "NAME")]
     bucket: Option<String>,
 

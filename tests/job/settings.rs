@@ -30,7 +30,7 @@ async fn all_invalid_settings_are_reported_at_once_before_anything_is_contacted(
     for setting in [
         "--bucket / S3_BUCKET_NAME",
         "AWS_REGION",
-        "--image-url / IMAGE_URL: ftp",
+        "--image-url / IMAGE_URL: the scheme ftp",
         "--image-url / IMAGE_URL: not a URL",
         "--interval / INTERVAL",
         "--count / COUNT",

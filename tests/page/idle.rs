@@ -18,6 +18,9 @@ const STREAMS: usize = 256;
 /// docs/benchmark.md has the figure.
 const MEMORY: f64 = 12.0 * 1024.0 * 1024.0;
 
+/// Streams that held up the end would do so for `SHUTDOWN_GRACE`, which is 20 s.
+const END: Duration = Duration::from_secs(10);
+
 /// A tick in 100 ms, and so much time for a picture that no tick is skipped on a busy machine.
 const OFTEN: &str = "--interval 100ms --concurrency 16";
 
@@ -88,7 +91,7 @@ async fn a_thousand_idle_streams_have_bounded_memory_and_do_not_disturb_the_job(
     assert!(streams.iter().any(|each| !each.is_finished()));
     let asked = std::time::Instant::now();
     served.job.terminate().await.expect(143);
-    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < END, "{:?}", asked.elapsed());
 }
 
 #[tokio::test]
@@ -117,7 +120,7 @@ async fn viewers_that_never_read_have_bounded_memory_and_disturb_neither_the_job
     expect_undisturbed(&served, &begun).await;
     let asked = std::time::Instant::now();
     served.job.terminate().await.expect(143);
-    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < END, "{:?}", asked.elapsed());
     let mut rest = Vec::new();
     let _ = deaf.remove(0).read_to_end(&mut rest).await;
     assert!(rest.len() < BUFFERED, "the system had room for all {} bytes", rest.len());
