@@ -91,7 +91,7 @@ setup_file() { export FILLED=$BATS_FILE_TMPDIR/filled; }
   grep -qx 'read tagging GetResources' "$state/calls"
   rm "$state/tagged"
   [[ $stderr == *"nothing is left"* ]]
-  [[ $(aws resourcegroupstaggingapi get-resources --tag-filters Key=pod-identity-demo,Values=pod-identity-demo) == *cluster/pod-identity-demo* ]]
+  [[ $(aws resourcegroupstaggingapi get-resources --tag-filters Key=pod-identity-demo,Values=pod-identity-demo) == *s3:::pod-identity-demo-* ]]
   [[ -z $(kube get namespace/pod-identity-demo --ignore-not-found --output name) ]]
   diff -u "$BATS_FILE_TMPDIR/before" <(listing)
   script down

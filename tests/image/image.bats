@@ -57,13 +57,13 @@ END
   (($(grep -c 'BEGIN CERTIFICATE' "$BATS_TEST_TMPDIR/certificates") > 50))
 }
 
-@test "the image is at most 10 MB compressed and 20 MB uncompressed" {
+@test "the image is at most 4.5 MB compressed and 9 MB uncompressed" {
   unpack
   local compressed uncompressed
   compressed=$(jq '[.layers[].size] | add' "$manifest")
   uncompressed=$(for layer in $(layers); do gzip -dc "$layer"; done | wc -c)
   echo "# $compressed bytes compressed, $((uncompressed)) uncompressed" >&3
-  ((compressed <= 10000000 && uncompressed <= 20000000))
+  ((compressed <= 4500000 && uncompressed <= 9000000))
 }
 
 @test "the image has all labels, an unprivileged user, and an entry point without a shell" {
