@@ -47,18 +47,12 @@ run cargo clippy --locked --workspace --all-targets -- --deny warnings
 run env CUSTOM_LIBFUZZER_PATH=/none/libfuzzer.a cargo check --locked --manifest-path fuzz/Cargo.toml --target-dir target/fuzz
 (($# == 0)) || { run cargo test --locked --workspace "$@" && exit; }
 
-# Runs the tests in two clusters at the same time, because they mostly wait.
-in_clusters() {
-  local first status=0
-  run "$bin/bats" --print-output-on-failure tests/cluster/{job,compare,default}.bats &
-  first=$!
-  run "$bin/bats" --print-output-on-failure tests/cluster/{story,walkthrough,deploy}.bats || status=$?
-  run env CLUSTER_IPV6=yes "$bin/bats" --print-output-on-failure tests/cluster/ipv6.bats || status=$?
-  wait "$first" && return "$status"
+# Runs tests in a Kubernetes cluster of their own.
+in_cluster() {
+  run "$bin/bats" --print-output-on-failure "${@/#/tests/cluster/}"
 }
 
-# Runs the tests of the scripts, of the image and in the cluster. Like the program's own tests, they
-# mostly wait, so both run at the same time.
+# Runs the tests of the scripts and of the image.
 script_and_image_tests() {
   run tests/wiring/run.sh
   if [[ $(uname) == Linux ]]; then
@@ -67,18 +61,31 @@ script_and_image_tests() {
   else
     say "NOT RUN: the tests of the image, which need Linux"
   fi
+}
+
+# Runs all tests but those of the program. Like these, they mostly wait, so all run at the same time.
+other_tests() {
+  local parts=() part status=0
+  script_and_image_tests &
+  parts+=($!)
   if [[ -n $cluster ]]; then
-    in_clusters
+    run tests/cluster/images.sh
+    (in_cluster {job,compare,default}.bats && CLUSTER_IPV6=yes in_cluster ipv6.bats) &
+    parts+=($!)
+    in_cluster {story,walkthrough,deploy}.bats &
+    parts+=($!)
   else
     say "NOT RUN: the tests on a node of a Kubernetes cluster, tests/cluster: see the reason above"
   fi
+  for part in "${parts[@]}"; do wait "$part" || status=$?; done
+  return "$status"
 }
 
 run cargo test --locked --workspace --no-run
 log=$(mktemp "${TMPDIR:-/tmp}/test.XXXXXX")
 say "the tests of the scripts, of the image and in the cluster run at the same time; their output follows when they have ended"
 set -m
-(script_and_image_tests) >"$log" 2>&1 &
+(other_tests) >"$log" 2>&1 &
 set +m
 readonly pid=$!
 trap 'kill -TERM -- "-$pid" 2>/dev/null || true; rm -f "$log"' EXIT

@@ -23,7 +23,7 @@
 # logs, /tmp/pod-identity-demo-cluster by default; a second folder is a second cluster. With
 # CLUSTER_IPV6=yes, pods have IPv6 addresses as well, and reach the agent by its IPv6 address, as
 # on an IPv6 cluster of EKS. If CLUSTER_OWNER is the ID of a process, the cluster ends when that
-# process does.
+# process does. CLUSTER_TOOLS is a folder whose programs `run` finds first.
 
 # shellcheck source-path=SCRIPTDIR source=../lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
@@ -261,7 +261,7 @@ down() {
 
 # in_cluster COMMAND...: runs a command with the emulated account, the cluster's tools and addresses.
 in_cluster() {
-  export PATH=$bin:$root/.tools/lint/bin:$PATH KUBECONFIG=$state/kubeconfig
+  export PATH=${CLUSTER_TOOLS:+$CLUSTER_TOOLS:}$bin:$root/.tools/lint/bin:$PATH KUBECONFIG=$state/kubeconfig
   export AWS_ENDPOINT_URL=$aws_endpoint AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1
   export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_EC2_METADATA_DISABLED=true
   export SSL_CERT_FILE=$pki/ca.crt # eksctl asks the OIDC issuer for its certificate

@@ -6,6 +6,19 @@
 # shellcheck source-path=SCRIPTDIR source=../wait.bash
 . "${BASH_SOURCE[0]%/*}/../wait.bash"
 
+# start_aws FOLDER [COMMAND...]: creates `aws` in the folder, for a server that has loaded the AWS CLI and ends
+# with these tests (aws_server.py). COMMAND runs the server, for example in another network.
+start_aws() {
+  local here=${BASH_SOURCE[0]%/*} socket=${1%/*}/aws.socket python
+  python=$(CDPATH='' cd -- "$here/../.." && pwd -P)/.tools/lint/bin/python
+  # Isolated and without site-packages, Python starts in 20 ms.
+  { echo "#!$python -IS" && cat "$here/aws_client.py"; } >"$1/aws"
+  chmod +x "$1/aws"
+  [[ ! -e $socket ]] || return 0
+  "${@:2}" "$python" "$here/aws_server.py" "$socket" "$$" >"$socket.log" 2>&1 </dev/null 3>&- &
+  eventually 60 test -e "$socket"
+}
+
 # forget_calls: what is noted from here on is of the next script.
 forget_calls() {
   : >"$CLUSTER_STATE/calls"

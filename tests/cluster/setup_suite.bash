@@ -10,6 +10,12 @@ setup_suite() {
   rmdir "$CLUSTER_STATE" # the cluster creates it
   "$project/tests/cluster/images.sh"
   "$project/scripts/dev/cluster.sh" up
+  # shellcheck source-path=SCRIPTDIR source=calls.bash
+  . "$project/tests/cluster/calls.bash"
+  mkdir -p "$CLUSTER_STATE/tools/bin"
+  start_aws "$CLUSTER_STATE/tools/bin" "$project/scripts/dev/cluster.sh" run
+  # Found before the AWS CLI itself.
+  export CLUSTER_TOOLS=$CLUSTER_STATE/tools/bin
 }
 
 teardown_suite() {

@@ -23,18 +23,6 @@ toolbox() {
   PATH=$box
 }
 
-# start_aws FOLDER: creates `aws` in the folder, for a server that has loaded the AWS CLI and ends with these
-# tests (aws_server.py).
-start_aws() {
-  local python=$repository/.tools/lint/bin/python socket=${1%/*}/aws.socket
-  # Isolated and without site-packages, Python starts in 20 ms.
-  { echo "#!$python -IS" && cat "$repository/tests/wiring/lib/aws_client.py"; } >"$1/aws"
-  chmod +x "$1/aws"
-  [[ ! -e $socket ]] || return 0
-  "$python" "$repository/tests/wiring/lib/aws_server.py" "$socket" "$$" >"$socket.log" 2>&1 </dev/null 3>&- &
-  eventually 60 test -e "$socket"
-}
-
 # start_cloud [LEVEL]: starts an emulated account, or as much of a cluster as LEVEL says
 # (scripts/dev/cluster.sh). The bucket's policy wants TLS, which the proxy speaks with the emulator.
 start_cloud() {

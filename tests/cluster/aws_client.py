@@ -1,4 +1,4 @@
-"""`aws` in the tests of the wiring: asks aws_server.py to run the AWS CLI as this process would."""
+"""`aws` in the tests of the scripts: asks aws_server.py to run the AWS CLI as this process would."""
 
 import marshal
 import os
