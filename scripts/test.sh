@@ -52,9 +52,8 @@ in_cluster() {
   run "$bin/bats" --print-output-on-failure "${@/#/tests/cluster/}"
 }
 
-# Runs the tests of the scripts and of the image.
-script_and_image_tests() {
-  run tests/wiring/run.sh
+# Runs the tests of the image.
+image_tests() {
   if [[ $(uname) == Linux ]]; then
     run scripts/dev/tools.sh containers
     run "$bin/bats" --print-output-on-failure tests/image
@@ -63,16 +62,17 @@ script_and_image_tests() {
   fi
 }
 
-# Runs all tests but those of the program. Like these, they mostly wait, so all run at the same time.
+# Runs the tests of the scripts, and then those of the image and in two clusters at the same time, because
+# these mostly wait.
 other_tests() {
   local parts=() part status=0
-  script_and_image_tests &
+  run tests/wiring/run.sh
+  image_tests &
   parts+=($!)
   if [[ -n $cluster ]]; then
-    run tests/cluster/images.sh
-    (in_cluster {job,compare,default}.bats && CLUSTER_IPV6=yes in_cluster ipv6.bats) &
+    in_cluster {job,deploy,compare,default}.bats &
     parts+=($!)
-    in_cluster {story,walkthrough,deploy}.bats &
+    (in_cluster {story,walkthrough}.bats && CLUSTER_IPV6=yes in_cluster ipv6.bats) &
     parts+=($!)
   else
     say "NOT RUN: the tests on a node of a Kubernetes cluster, tests/cluster: see the reason above"
