@@ -70,9 +70,9 @@ other_tests() {
   image_tests &
   parts+=($!)
   if [[ -n $cluster ]]; then
-    in_cluster {job,deploy,compare,default}.bats &
+    (in_cluster {job,compare,default}.bats && CLUSTER_IPV6=yes in_cluster ipv6.bats) &
     parts+=($!)
-    (in_cluster {story,walkthrough}.bats && CLUSTER_IPV6=yes in_cluster ipv6.bats) &
+    in_cluster {story,walkthrough,deploy}.bats &
     parts+=($!)
   else
     say "NOT RUN: the tests on a node of a Kubernetes cluster, tests/cluster: see the reason above"

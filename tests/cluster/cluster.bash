@@ -108,8 +108,10 @@ world() {
   eventually 30 kube --namespace kube-system rollout status daemonset/eks-pod-identity-agent --timeout=1s
 } >"$BATS_FILE_TMPDIR/world" 2>&1
 
-# end_world: deletes the emulated cluster, so that another file can have its own.
+# end_world: deletes the emulated cluster, so that another file can have its own, and the admission policy,
+# which is no namespace's.
 end_world() {
+  kube delete validatingadmissionpolicybindings,validatingadmissionpolicies --selector app.kubernetes.io/part-of=pod-identity-demo
   aws eks delete-addon --cluster-name cluster --addon-name eks-pod-identity-agent
   aws eks delete-cluster --name cluster
   aws iam delete-role --role-name control-plane

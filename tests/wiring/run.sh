@@ -13,7 +13,7 @@ case ${1-} in
   -h | --help) usage && exit ;;
 esac
 # Start with the longest files. The list contains them twice, but a worker skips files that are taken.
-(($# > 0)) || set -- "$root"/tests/wiring/steps/{faults-cluster,permissions,policy}.bats "$root"/tests/wiring/{audit,steps}/*.bats
+(($# > 0)) || set -- "$root"/tests/wiring/steps/{association,faults-cluster,permissions}.bats "$root"/tests/wiring/{audit,steps}/*.bats
 readonly bats=$root/.tools/lint/bin/bats
 [[ -x $bats ]] || die "bats is not installed: run scripts/dev/tools.sh lint"
 need jq "install it with your system's packages"
