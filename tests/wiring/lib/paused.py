@@ -3,6 +3,7 @@ been printed, then Ctrl-C, and prints what was on the terminal: paused.py WANTED
 
 import os
 import pty
+import select
 import signal
 import sys
 
@@ -13,8 +14,11 @@ if pid == 0:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execvp(sys.argv[2], sys.argv[2:])
 signal.alarm(300)  # whatever hangs then ends with its terminal
-seen, answered = b"", 0
+seen, answered, ending = b"", 0, False
 while True:
+    # Bash loses a Ctrl-C that comes between its prompt and its reading, so it is pressed again.
+    while ending and not select.select([terminal], [], [], 10)[0]:
+        os.write(terminal, b"\x03")
     try:
         read = os.read(terminal, 65536)
     except OSError:  # the terminal closes with the program
@@ -24,7 +28,8 @@ while True:
     seen += read
     while seen.count(PROMPT) > answered:
         answered += 1
-        os.write(terminal, b"\x03" if sys.argv[1].encode() in seen else b"\n")
+        ending = sys.argv[1].encode() in seen
+        os.write(terminal, b"\x03" if ending else b"\n")
 _, status = os.waitpid(pid, 0)
 sys.stdout.buffer.write(seen.replace(b"\r\n", b"\n"))
 sys.exit(os.waitstatus_to_exitcode(status) % 256)
