@@ -203,9 +203,13 @@ up() {
   ${in_namespaces[@]+"${in_namespaces[@]}"} "$root/tests/cluster/node.sh" "$state" >"$state/logs/init" 2>&1 </dev/null 3>&- &
   pid=$!
   if [[ -n ${CLUSTER_OWNER-} ]]; then
-    # Whoever ended the owner may have removed the state, without which `down` finds nothing.
     (
-      while kill -0 "$CLUSTER_OWNER" && kill -0 "$pid"; do sleep 1; done
+      # A cluster that has ended is left to `down`, which may be removing its state just now.
+      while kill -0 "$CLUSTER_OWNER"; do
+        kill -0 "$pid" || exit 0
+        sleep 1
+      done
+      # Whoever ended the owner may have removed the state, without which `down` finds nothing.
       (down) || true
       kill -KILL -- "-$pid"
     ) >/dev/null 2>&1 </dev/null 3>&- &
