@@ -1,9 +1,11 @@
 //! What all contenders talk to: nginx as image host, s3s-fs as S3, and nginx in front of it for TLS.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::slice;
 use std::time::Duration;
 
 use rcgen::{
@@ -210,11 +212,15 @@ fn pictures(folder: &Path) {
     let mut random = fastrand::Rng::with_seed(1);
     for (path, length) in [SMALL, KEPT, LARGEST_KEPT, FIVE, LARGE] {
         let mut head = b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0".to_vec();
-        head.resize_with(100_000, || random.u8(..));
-        let file = folder.join(&path[1..]);
-        fs::write(&file, head).expect("a file");
-        let file = OpenOptions::new().write(true).open(file).expect("a file");
-        file.set_len(length).expect("a length");
+        head.extend_from_slice(b"\xff\xda\0\x02");
+        while head.len() < 100_000 {
+            let byte = random.u8(..);
+            // As an encoder marks 0xff in its data.
+            head.extend_from_slice(if byte == 0xff { b"\xff\0" } else { slice::from_ref(&byte) });
+        }
+        let file = File::create(folder.join(&path[1..])).expect("a file");
+        file.write_all_at(&head, 0).expect("a file");
+        file.write_all_at(b"\xff\xd9", length - 2).expect("a file");
     }
     fs::write(folder.join("nothing"), "").expect("a file");
 }

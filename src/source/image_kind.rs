@@ -1,6 +1,6 @@
 //! Which kind of picture the first bytes announce, and whether the last bytes complete it.
 
-use memchr::memmem;
+use memchr::{memchr, memmem};
 
 /// The number of bytes that suffice to distinguish all kinds.
 ///
@@ -39,48 +39,123 @@ impl ImageKind {
 /// checked. Other kinds are not, and bytes after the mark are allowed.
 #[derive(Clone, Debug)]
 pub(crate) struct EndWatch {
-    mark: &'static [u8],
-    seen: bool,
-    /// The last bytes so far, one fewer than the mark has, because the mark may span two chunks.
-    before: Vec<u8>,
+    mark: Mark,
     /// The smallest length in bytes of a whole picture.
     least: u64,
 }
 
+/// What is to be found at the end.
+#[derive(Clone, Debug)]
+enum Mark {
+    /// Nothing more.
+    Seen,
+    Jpeg(Jpeg),
+    /// The last chunk's type and CRC. Here are the last bytes so far, one fewer than the mark has,
+    /// because the mark may span two chunks of the body.
+    Png(Vec<u8>),
+}
+
+const PNG_MARK: &[u8] = b"IEND\xae\x42\x60\x82";
+
 impl EndWatch {
     /// For a picture of this kind that begins with these bytes.
     pub(crate) fn new(kind: ImageKind, first_bytes: &[u8]) -> Self {
-        let (mark, least): (&[u8], u64) = match (kind.media_type, first_bytes) {
-            ("image/jpeg", _) => (b"\xff\xd9", 0),            // EOI
-            ("image/png", _) => (b"IEND\xae\x42\x60\x82", 0), // the last chunk's type and CRC
+        let (mark, least) = match (kind.media_type, first_bytes) {
+            ("image/jpeg", _) => (Mark::Jpeg(Jpeg::Data), 0),
+            ("image/png", _) => (Mark::Png(Vec::new()), 0),
             // RIFF, then the length of all that follows these eight bytes.
             ("image/webp", &[_, _, _, _, a, b, c, d, ..]) => {
-                (b"", u64::from(u32::from_le_bytes([a, b, c, d])) + 8)
+                (Mark::Seen, u64::from(u32::from_le_bytes([a, b, c, d])) + 8)
             }
-            _ => (b"", 0),
+            _ => (Mark::Seen, 0),
         };
-        Self { mark, seen: mark.is_empty(), before: Vec::new(), least }
+        Self { mark, least }
     }
 
     pub(crate) fn see(&mut self, chunk: &[u8]) {
-        if self.seen {
-            return;
-        }
-        let overlap = self.mark.len() - 1;
-        self.before.extend_from_slice(&chunk[..overlap.min(chunk.len())]);
-        self.seen = memmem::find(&self.before, self.mark).is_some()
-            || memmem::find(chunk, self.mark).is_some();
-        if chunk.len() >= overlap {
-            self.before.clear();
-            self.before.extend_from_slice(&chunk[chunk.len() - overlap..]);
-        } else {
-            self.before.drain(..self.before.len().saturating_sub(overlap));
+        let is_seen = match &mut self.mark {
+            Mark::Seen => return,
+            Mark::Jpeg(place) => place.reaches_end(chunk),
+            Mark::Png(before) => spans(before, chunk, PNG_MARK),
+        };
+        if is_seen {
+            self.mark = Mark::Seen;
         }
     }
 
     /// Whether a picture that ends after `length` bytes is complete.
     pub(crate) fn is_whole(&self, length: u64) -> bool {
-        self.seen && length >= self.least
+        matches!(self.mark, Mark::Seen) && length >= self.least
+    }
+}
+
+/// Whether the mark is in `chunk`, or begins in the bytes before it. Keeps the bytes before the next.
+fn spans(before: &mut Vec<u8>, chunk: &[u8], mark: &[u8]) -> bool {
+    let overlap = mark.len() - 1;
+    before.extend_from_slice(&chunk[..overlap.min(chunk.len())]);
+    let found = memmem::find(before, mark).is_some() || memmem::find(chunk, mark).is_some();
+    if chunk.len() >= overlap {
+        before.clear();
+        before.extend_from_slice(&chunk[chunk.len() - overlap..]);
+    } else {
+        before.drain(..before.len().saturating_sub(overlap));
+    }
+    found
+}
+
+/// What the next byte of a JPEG belongs to (ITU-T T.81, annex B). Segments are skipped, because the
+/// thumbnail in one of them is a JPEG with an end of its own.
+#[derive(Clone, Copy, Debug)]
+enum Jpeg {
+    /// The data of the picture, in which no marker is hidden, or what is between segments.
+    Data,
+    /// A marker, after its first byte.
+    Marker,
+    /// The first byte of a segment's length.
+    Length,
+    /// The second byte, after this one.
+    RestOfLength(u8),
+    /// A segment that goes on for this number of bytes.
+    Segment(usize),
+}
+
+impl Jpeg {
+    /// Whether these bytes reach the marker EOI.
+    fn reaches_end(&mut self, mut bytes: &[u8]) -> bool {
+        while let [byte, rest @ ..] = bytes {
+            bytes = rest;
+            *self = match *self {
+                Self::Data if *byte == 0xff => Self::Marker,
+                Self::Data => {
+                    bytes = &rest[memchr(0xff, rest).unwrap_or(rest.len())..];
+                    Self::Data
+                }
+                Self::Marker => match byte {
+                    0xd9 => return true,
+                    0xff => Self::Marker,
+                    // A byte 0xff of the data, and the markers without a segment: TEM, RST, SOI.
+                    0x00 | 0x01 | 0xd0..=0xd8 => Self::Data,
+                    _ => Self::Length,
+                },
+                Self::Length => Self::RestOfLength(*byte),
+                // The length counts its own two bytes.
+                Self::RestOfLength(high) => {
+                    Self::Segment(usize::from(u16::from_be_bytes([high, *byte])).saturating_sub(2))
+                        .or_data()
+                }
+                Self::Segment(left) => {
+                    let skipped = (left - 1).min(rest.len());
+                    bytes = &rest[skipped..];
+                    Self::Segment(left - 1 - skipped).or_data()
+                }
+            };
+        }
+        false
+    }
+
+    /// Behind the end of a segment is data, or the next marker.
+    fn or_data(self) -> Self {
+        if matches!(self, Self::Segment(0)) { Self::Data } else { self }
     }
 }
 
@@ -93,8 +168,14 @@ mod tests {
 
     /// Bytes that often begin as a picture does.
     fn bytes() -> impl Strategy<Value = Vec<u8>> {
-        let starts: Vec<&'static [u8]> =
-            vec![b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"RIFF\x10\0\0\0WEBP", b"GIF89a"];
+        let starts: Vec<&'static [u8]> = vec![
+            b"",
+            b"\xff\xd8\xff\xe0",
+            b"\xff\xd8\xff\xe0\0\x04..",
+            b"\x89PNG\r\n\x1a\n",
+            b"RIFF\x10\0\0\0WEBP",
+            b"GIF89a",
+        ];
         let ends: Vec<&'static [u8]> = vec![b"", b"\xff\xd9", b"IEND\xae\x42\x60\x82", b"\xff"];
         let parts =
             (prop::sample::select(starts), vec(any::<u8>(), 0..600), prop::sample::select(ends));
@@ -138,7 +219,8 @@ mod tests {
     #[test]
     fn the_end_is_seen_wherever_the_chunks_are_cut() {
         let png = b"\x89PNG\r\n\x1a\n....IEND\xae\x42\x60\x82trailer";
-        let jpeg = b"\xff\xd8\xff\xe0....\xff\xd9";
+        let jpeg =
+            b"\xff\xd8\xff\xe1\0\x08\xff\xd8\xff\xd9..\xff\xda\0\x03.\xff\0\xff\xd0.\xff\xff\xd9";
         let webp = b"RIFF\x10\0\0\0WEBPVP8 12345678";
         for picture in [&png[..], &jpeg[..], &webp[..]] {
             let kind = ImageKind::of(picture).expect("a picture");
@@ -152,9 +234,13 @@ mod tests {
 
     #[test]
     fn a_picture_without_its_end_is_not_whole() {
-        let cut: [&[u8]; 3] = [
+        let cut: [&[u8]; 6] = [
             b"\x89PNG\r\n\x1a\n....IEND\xae\x42\x60",
-            b"\xff\xd8\xff\xe0....\xff",
+            b"\xff\xd8\xff\xda\0\x02....\xff",
+            // The ends of a thumbnail, in segments that are whole and cut.
+            b"\xff\xd8\xff\xe1\0\x08\xff\xd8\xff\xd9..\xff\xda\0\x02....",
+            b"\xff\xd8\xff\xe1\xff\xff\xff\xd8\xff\xd9..",
+            b"\xff\xd8\xff\xe1\xff\xd9",
             b"RIFF\x10\0\0\0WEBPVP8 1234567",
         ];
         for picture in cut {
