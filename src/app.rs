@@ -1,5 +1,6 @@
 //! The composition root: builds the parts from the settings, connects them and runs them.
 
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use crate::exit::{Exit, Signals};
 use crate::identity::{Diagnosis, Failure, Injected, RefreshingCredentials, Report, Requirement};
 use crate::job::{Attempt, Job};
 use crate::page::{About, Page};
-use crate::sdk;
+use crate::sdk::{self, BodyTimes};
 use crate::server::{Served, serve};
 use crate::source::Source;
 use crate::status::{Observer, Status};
@@ -39,7 +40,7 @@ pub fn run(arguments: Cli) -> ExitCode {
         (Ok(region), Command::Identity(arguments)) => {
             arguments.check(region).map_or_else(unusable, |config| {
                 run_identity(&config).unwrap_or_else(|error| {
-                    eprintln!("error: {error}");
+                    complain(&error.to_string());
                     Exit::CannotRun
                 })
             })
@@ -50,9 +51,14 @@ pub fn run(arguments: Cli) -> ExitCode {
 
 fn unusable(problems: Vec<String>) -> Exit {
     for problem in problems {
-        eprintln!("error: {problem}");
+        complain(&problem);
     }
     Exit::UnusableSettings
+}
+
+/// Prints an error. There is nobody to tell if that fails, and the exit code says it as well.
+fn complain(error: &str) {
+    let _ = writeln!(io::stderr(), "error: {error}");
 }
 
 fn run_job(config: Config) -> Exit {
@@ -97,7 +103,8 @@ fn run_to_end<T>(
 async fn job(config: Config, listener: Option<TcpListener>) -> Result<Exit, CannotRun> {
     let started = Instant::now();
     let mut signals = Signals::install()?;
-    let sdk = sdk::load(Some(&config.region), config.limits.fetch).await;
+    let body = BodyTimes { whole: config.limits.fetch, silence: config.limits.read };
+    let sdk = sdk::load(Some(&config.region), body).await;
     let credentials = credentials(&sdk, config.require_identity)?;
     let uploader = Uploader::new(&sdk, credentials.clone(), config.place.clone());
     let page = listener.as_ref().and_then(|_| page(&config, &uploader, &credentials));
@@ -148,29 +155,33 @@ fn credentials(sdk: &SdkConfig, required: Requirement) -> Result<RefreshingCrede
 
 fn run_identity(config: &IdentityConfig) -> Result<Exit, CannotRun> {
     let report = run_to_end(1, identity(config))?;
-    if config.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+    let text = if config.json {
+        serde_json::to_string_pretty(&report)? + "\n"
     } else {
-        print!("{report}");
+        report.to_string()
+    };
+    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+        // The reader has seen enough of it.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        written => written.map_err(|error| format!("cannot print the report: {error}"))?,
     }
     Ok(if report.is_ok() { Exit::Success } else { Exit::WrongIdentity })
 }
 
 async fn identity(config: &IdentityConfig) -> Result<Report, CannotRun> {
-    // The time for a request's body can be zero: the only body is that of the probe.
-    let sdk = sdk::load(config.region.as_deref(), std::time::Duration::ZERO).await;
+    let sdk = sdk::load(config.region.as_deref(), BodyTimes::default()).await;
     let credentials = credentials(&sdk, config.require_identity)?;
-    let mut report = Report::make(&sdk, &credentials, config.expect_role.as_deref()).await;
+    let report = Report::make(&sdk, &credentials, config.expect_role.as_deref()).await;
     if let Some(place) = config.probe.clone().filter(|_| report.is_ok()) {
-        match Uploader::new(&sdk, credentials.clone(), place).probe().await {
-            Ok(key) => report.add_access(Some(key), None),
-            Err(UploadError::S3(failure)) => {
-                let failure = Failure::S3(failure);
-                let diagnosis = Diagnosis::of(failure, &credentials, None).await;
-                report.add_access(None, Some(diagnosis));
-            }
-            Err(_) => report.add_access(None, None),
-        }
+        let failure = match Uploader::new(&sdk, credentials.clone(), place).probe().await {
+            Ok(key) => return Ok(report.with_access(Ok(key))),
+            Err(UploadError::S3(failure)) => Failure::S3(failure),
+            Err(UploadError::Credentials(error)) => Failure::of(&error, config.require_identity),
+            // A probe fetches no picture, and nothing cancels it.
+            Err(UploadError::Fetch(_) | UploadError::Cancelled) => return Ok(report),
+        };
+        let diagnosis = Diagnosis::of(failure, &credentials, None).await;
+        return Ok(report.with_access(Err(diagnosis)));
     }
     Ok(report)
 }

@@ -102,12 +102,19 @@ pub(crate) fn bucket(name: Option<String>) -> Result<String, String> {
         && name.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '.' | '-'))
         && name.starts_with(letter_or_digit)
         && name.ends_with(letter_or_digit);
-    if well_formed || name.starts_with("arn:") {
-        Ok(name)
-    } else {
-        Err(format!(
-            "{name:?} is not a bucket name (3 to 63 of a-z, 0-9, '.' and '-', with a letter or digit at both ends) and not an ARN"
-        ))
+    // arn:aws:s3:::NAME, and arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME
+    match name.strip_prefix("arn:") {
+        Some(arn) if arn.contains(":accesspoint/") || arn.contains("/accesspoint/") => Ok(name),
+        Some(arn) => Err(match arn.split_once(":s3:::") {
+            Some((_, bucket)) => {
+                format!("{name:?} is the ARN of a bucket: give its name, {bucket:?}")
+            }
+            None => format!("{name:?} is not the ARN of an access point"),
+        }),
+        None if well_formed => Ok(name),
+        None => Err(format!(
+            "{name:?} is not a bucket name (3 to 63 of a-z, 0-9, '.' and '-', with a letter or digit at both ends) and not the ARN of an access point"
+        )),
     }
 }
 
@@ -120,7 +127,10 @@ pub(crate) fn region_name(region: Option<Region>) -> Result<String, String> {
 pub(crate) fn image_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text.trim()).map_err(|why| {
         // Without the text itself, which may contain a password even if it is not a URL.
-        format!("not a URL ({why}): give one such as https://picsum.photos/1920/1080")
+        format!(
+            "not a URL ({why}): give one such as https://picsum.photos/1920/1080; a comma separates \
+             URLs, so write one in a URL as %2C"
+        )
     })?;
     match url.scheme() {
         "http" | "https" => Ok(url),

@@ -7,6 +7,7 @@ use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::retry::RetryConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_smithy_http_client::proxy::ProxyConfig;
@@ -20,6 +21,9 @@ use crate::answer_limit::AnswerLimit;
 
 /// How long S3 may take to answer once it has received a picture or a part.
 const ANSWER_TIME: Duration = Duration::from_mins(1);
+
+/// How long the transfer of a body may stand still, which is the SDK's default.
+const STALL_TIME: Duration = Duration::from_secs(20);
 
 /// The largest number of attempts for one answer, and the longest pause between them.
 const ATTEMPTS: u32 = 4;
@@ -56,9 +60,19 @@ fn http_client() -> SharedHttpClient {
     SharedHttpClient::new(AnswerLimit(client))
 }
 
+/// How long the body of a request may take to arrive from the image host. Zero is for bodies that are
+/// there from the beginning.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct BodyTimes {
+    /// In all.
+    pub(crate) whole: Duration,
+    /// Without any byte.
+    pub(crate) silence: Duration,
+}
+
 /// The SDK's settings, with everything else from its default chain, credentials included. A request
-/// may take as long as its body, so `body_time` is the longest time that a body needs to arrive.
-pub(crate) async fn load(region: Option<&str>, body_time: Duration) -> SdkConfig {
+/// may take as long as its body.
+pub(crate) async fn load(region: Option<&str>, body: BodyTimes) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http_client())
         .region(region.map(|region| Region::new(region.to_owned())))
@@ -73,7 +87,13 @@ pub(crate) async fn load(region: Option<&str>, body_time: Duration) -> SdkConfig
         .timeout_config(
             TimeoutConfig::builder()
                 .connect_timeout(Duration::from_secs(5))
-                .operation_attempt_timeout(body_time + ANSWER_TIME)
+                .operation_attempt_timeout(body.whole + ANSWER_TIME)
+                .build(),
+        )
+        // Longer than the image host may be silent, so that S3 is not blamed for that.
+        .stalled_stream_protection(
+            StalledStreamProtectionConfig::enabled()
+                .grace_period(STALL_TIME.max(body.silence + Duration::from_secs(5)))
                 .build(),
         );
     if let Ok(name) = AppName::new(env!("CARGO_PKG_NAME")) {

@@ -71,7 +71,7 @@ pub(crate) struct Settings {
     startup_grace: String,
 
     /// The URL of the pictures, http or https; if several are given (repeated or comma-separated),
-    /// one of them is picked at random for each picture
+    /// one of them is picked at random for each picture; a comma in a URL is written as %2C
     #[arg(
         long = "image-url",
         env = "IMAGE_URL",
@@ -108,7 +108,8 @@ pub(crate) struct Settings {
     #[arg(long, env = "CONNECT_TIMEOUT", value_name = "DURATION", default_value = "5s")]
     connect_timeout: String,
 
-    /// The maximum time without data from the image host
+    /// The maximum time without data from the image host, before its answer as well: name lookup,
+    /// connection and redirects count
     #[arg(long, env = "READ_TIMEOUT", value_name = "DURATION", default_value = "15s")]
     read_timeout: String,
 

@@ -5,11 +5,13 @@
 
 use std::fs;
 use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use hyper_util::client::proxy::matcher::Matcher;
-use reqwest::Client;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::{Client, redirect};
+use url::{Host, Url};
 
 use super::injected::{FULL_URI, Injected, TOKEN_FILE};
 use crate::errors::{find_cause, innermost, printable};
@@ -44,14 +46,37 @@ impl Answer {
     }
 }
 
+/// Whether the token may be sent there. These are the rules of the SDK's provider: over plain HTTP only
+/// to this machine and to the addresses of ECS and EKS
+/// (<https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html>).
+pub(super) fn may_have_token(uri: &str) -> bool {
+    const OF_ECS: Ipv4Addr = Ipv4Addr::new(169, 254, 170, 2);
+    const OF_EKS: Ipv4Addr = Ipv4Addr::new(169, 254, 170, 23);
+    const OF_EKS_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23);
+    let Ok(url) = Url::parse(uri) else { return false };
+    let is_local = match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback() || [OF_ECS, OF_EKS].contains(&ip),
+        Some(Host::Ipv6(ip)) => ip.is_loopback() || ip == OF_EKS_V6,
+        // The SDK resolves other names too, and accepts them if they are this machine's.
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    url.scheme() == "https" || is_local
+}
+
 /// Asks the agent as the SDK's provider does, but not through a proxy. Returns `None` if no agent is
-/// injected or its token cannot be read.
+/// injected, if its token cannot be read or may not be sent there.
 pub(super) async fn ask(injected: &Injected) -> Option<Answer> {
-    let uri = injected.variable(FULL_URI)?;
+    let uri = injected.variable(FULL_URI).filter(|uri| may_have_token(uri))?;
     let token = fs::read_to_string(injected.variable(TOKEN_FILE)?).ok()?;
     let mut token = HeaderValue::from_str(token.trim()).ok()?;
     token.set_sensitive(true);
-    let client = Client::builder().no_proxy().timeout(TIMEOUT).build().ok()?;
+    let client = Client::builder()
+        .no_proxy()
+        .redirect(redirect::Policy::none())
+        .timeout(TIMEOUT)
+        .build()
+        .ok()?;
     Some(match client.get(uri).header(AUTHORIZATION, token).send().await {
         Ok(response) if response.status().is_success() => Answer::Credentials,
         Ok(mut response) => {
@@ -82,4 +107,34 @@ pub(super) fn is_proxied(injected: &Injected) -> bool {
         .variable(FULL_URI)
         .and_then(|uri| uri.parse().ok())
         .is_some_and(|uri| Matcher::from_env().intercept(&uri).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_goes_only_where_the_sdk_sends_it() {
+        for uri in [
+            "http://169.254.170.23/v1/credentials",
+            "http://169.254.170.2/v2/credentials",
+            "http://[fd00:ec2::23]/v1/credentials",
+            "http://127.0.0.1:8080/",
+            "http://[::1]/",
+            "http://localhost/",
+            "https://agent.example/",
+        ] {
+            assert!(may_have_token(uri), "{uri}");
+        }
+        for uri in [
+            "http://agent.example/v1/credentials",
+            "http://169.254.170.24/",
+            "http://[fd00:ec2::24]/",
+            "http://localhost.example/",
+            "ftp://agent.example/",
+            "/v1/credentials",
+        ] {
+            assert!(!may_have_token(uri), "{uri}");
+        }
+    }
 }

@@ -33,6 +33,9 @@ use crate::lock::lock;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
+/// The longest pause between questions to STS for the role.
+const LONGEST_NAMING_PAUSE: Duration = Duration::from_mins(10);
+
 /// How long the chain may take to answer, with all its providers and retries: they have no limit of
 /// their own for an answer that stops in its middle.
 pub(crate) const CHAIN_TIME: Duration = Duration::from_secs(30);
@@ -182,8 +185,13 @@ impl RefreshingCredentials {
 
     /// Asks STS at each refresh which role this is, for status and metrics. Never returns.
     pub(crate) async fn keep_named(self, sdk: SdkConfig) {
+        let mut pauses_to_ask = None;
         loop {
-            self.0.renewed.notified().await;
+            // While STS does not answer, it is asked again, and at once about new credentials.
+            match pauses_to_ask.as_mut().and_then(Pauses::next) {
+                Some(pause) => drop(timeout(pause, self.0.renewed.notified()).await),
+                None => self.0.renewed.notified().await,
+            }
             let Ok(credentials) = self.credentials().await else {
                 continue;
             };
@@ -194,8 +202,12 @@ impl RefreshingCredentials {
                         held.principal.name_like(&principal);
                     }
                     self.0.changes.send_replace(());
+                    pauses_to_ask = None;
                 }
-                Err(error) => tracing::debug!(error, "STS did not return the role"),
+                Err(error) => {
+                    tracing::debug!(error, "STS did not return the role");
+                    pauses_to_ask.get_or_insert_with(|| pauses(FIRST_PAUSE, LONGEST_NAMING_PAUSE));
+                }
             }
         }
     }

@@ -11,6 +11,7 @@ use super::credentials::{NoCredentials, RefreshingCredentials, Standing};
 use super::injected::Injected;
 use super::principal::Principal;
 use super::provider::Requirement;
+use super::s3_failure::S3Failure;
 use super::token::{Token, Tokens};
 use crate::errors::{find_cause, one_line};
 
@@ -38,25 +39,6 @@ pub(crate) enum Failure {
     S3(Box<S3Failure>),
 }
 
-/// What is known of a failed request to S3.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct S3Failure {
-    pub(crate) operation: &'static str,
-    pub(crate) bucket: String,
-    /// The endpoint, if one is set.
-    pub(crate) endpoint: Option<String>,
-    /// The region that was asked.
-    pub(crate) region: String,
-    /// S3's error code or the HTTP status, if S3 answered.
-    pub(crate) code: Option<String>,
-    /// The HTTP status, if S3 answered.
-    pub(crate) status: Option<u16>,
-    /// The region in which the bucket is, if S3 says so.
-    pub(crate) bucket_region: Option<String>,
-    /// Everything in one line.
-    pub(crate) text: String,
-}
-
 #[derive(Clone)]
 pub(super) struct Evidence {
     pub(super) failure: Failure,
@@ -81,7 +63,10 @@ impl Evidence {
     ) -> Self {
         let Standing { principal, refreshes, .. } = credentials.standing();
         let injected = credentials.injected();
-        let ask = matches!(failure, Failure::Chain { .. }) && injected.has_pod_identity();
+        // IRSA is earlier in the chain, so that with both it is IRSA that failed.
+        let ask = matches!(failure, Failure::Chain { .. })
+            && injected.has_pod_identity()
+            && !injected.has_irsa();
         Self {
             failure,
             tokens: Tokens::read(injected),

@@ -12,6 +12,7 @@ mod principal;
 mod provider;
 mod report;
 mod report_text;
+mod s3_failure;
 mod token;
 
 #[cfg(test)]
@@ -22,9 +23,10 @@ pub(crate) mod untrusted;
 pub(crate) use causes::{Diagnosis, ResolvedBy};
 pub(crate) use chain::{Link, chain};
 pub(crate) use credentials::{CHAIN_TIME, NoCredentials, RefreshingCredentials, Standing};
-pub(crate) use evidence::{Failure, S3Failure};
+pub(crate) use evidence::Failure;
 pub(crate) use injected::Injected;
 pub(crate) use principal::Principal;
 pub(crate) use provider::Requirement;
 pub(crate) use report::Report;
+pub(crate) use s3_failure::{Reach, S3Failure};
 pub(crate) use token::Subject;

@@ -73,9 +73,10 @@ impl Principal {
         Ok(())
     }
 
-    /// Takes over what STS returned for earlier credentials of the same provider.
+    /// Takes over what STS returned for earlier credentials of the same provider and account.
     pub(super) fn name_like(&mut self, other: &Self) {
-        if self.provider == other.provider {
+        let other_account = self.account.is_some() && self.account != other.account;
+        if self.provider == other.provider && !other_account {
             self.account = self.account.take().or_else(|| other.account.clone());
             self.arn.clone_from(&other.arn);
             self.role.clone_from(&other.role);

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use super::causes::Diagnosis;
 use super::chain::{Link, State};
-use super::credentials::{NoCredentials, RefreshingCredentials};
+use super::credentials::{CHAIN_TIME, NoCredentials, RefreshingCredentials};
 use super::evidence::Failure;
 use super::injected::Injected;
 use super::principal::Principal;
@@ -108,10 +108,14 @@ impl Report {
         Self { injected, chain, notes, principal, access: None, verdict }
     }
 
-    /// Adds what the probe showed: the key of the object that it stored, or why it stored none. There
-    /// is neither if there was no request, because the credentials were gone.
-    pub(crate) fn add_access(&mut self, key: Option<String>, diagnosis: Option<Diagnosis>) {
-        self.access = Some(Access { allowed: key.is_some(), key, diagnosis });
+    /// Adds what the probe showed: the key of the object that it stored, or why it stored none.
+    pub(crate) fn with_access(self, probe: Result<String, Diagnosis>) -> Self {
+        let allowed = probe.is_ok();
+        let (key, diagnosis) = match probe {
+            Ok(key) => (Some(key), None),
+            Err(diagnosis) => (None, Some(diagnosis)),
+        };
+        Self { access: Some(Access { allowed, key, diagnosis }), ..self }
     }
 
     pub(crate) fn is_ok(&self) -> bool {
@@ -129,7 +133,7 @@ async fn find_principal(
     let found = match (answer, sdk.credentials_provider()) {
         (Ok(found), _) => found.clone(),
         (Err(NoCredentials::Refused { .. }), Some(chain)) => {
-            chain.provide_credentials().await.ok()?
+            timeout(CHAIN_TIME, chain.provide_credentials()).await.ok()?.ok()?
         }
         _ => return None,
     };
@@ -140,9 +144,11 @@ async fn find_principal(
     Some(PrincipalReport { principal, expires_in_seconds, sts_error })
 }
 
-/// A role other than the expected one. Without an answer of STS nothing can be said.
+/// Another role than the expected one, or something else than a role. Without an answer of STS nothing
+/// can be said.
 fn other_role(expected: &str, found: Option<&PrincipalReport>) -> Option<Failure> {
-    let found = found?.principal.role.as_deref()?;
+    let found = &found?.principal;
+    let found = found.role.as_deref().or(found.arn.as_deref())?;
     (found != expected)
         .then(|| Failure::OtherRole { expected: expected.to_owned(), found: found.to_owned() })
 }

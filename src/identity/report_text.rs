@@ -46,12 +46,11 @@ impl fmt::Display for Report {
         }
         if let Some(access) = &self.access {
             writeln!(f, "\nAccess")?;
-            match (&access.key, &access.diagnosis) {
-                (Some(key), _) => writeln!(f, "  allowed: put {key}")?,
-                (None, Some(diagnosis)) => {
-                    writeln!(f, "  denied: {}\n  fix: {}", diagnosis.cause, diagnosis.fix)?;
-                }
-                (None, None) => writeln!(f, "  not tried: there were no credentials for it")?,
+            if let Some(key) = &access.key {
+                writeln!(f, "  allowed: put {key}")?;
+            }
+            if let Some(diagnosis) = &access.diagnosis {
+                writeln!(f, "  denied: {}\n  fix: {}", diagnosis.cause, diagnosis.fix)?;
             }
         }
         writeln!(f, "\nVerdict")?;

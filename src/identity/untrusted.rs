@@ -4,9 +4,10 @@ use aws_smithy_types::base64;
 
 use super::agent::Answer;
 use super::causes::diagnose;
-use super::evidence::{Evidence, Failure, S3Failure};
+use super::evidence::{Evidence, Failure};
 use super::injected::{FULL_URI, Injected, TOKEN_FILE};
 use super::provider::{Provider, Requirement};
+use super::s3_failure::S3Failure;
 use super::token::{Content, Token, Tokens};
 
 const REQUIRED: Requirement = Requirement::Provider(Provider::PodIdentity);

@@ -34,6 +34,7 @@ impl Job {
             signal = signals.next() => Err(Exit::Signalled(signal)),
         };
         if let Err(exit) = start {
+            tracing::info!(exit_code = exit.code(), "ended");
             return exit;
         }
         tokio::spawn(self.attempt.clone().log_failed_refreshes());
@@ -103,8 +104,10 @@ impl Job {
         let mut refused = pin!(attempt.credentials.refused());
         let longest = longest_picture(config.limits.fetch, most_requests(config.limits.size));
         let mut ticks = Ticks::new(config.interval, config.concurrency, config.count);
-        // Until the first success, S3 may refuse because a policy has not propagated yet.
-        let mut grace = Some(Grace::new(config.startup_grace));
+        // Until the first success, S3 may refuse because a policy has not propagated yet. The time for
+        // that begins with S3's first refusal: until then, the image host may have been the obstacle.
+        let mut grace = None;
+        let mut has_uploaded = false;
         loop {
             if ticks.count_reached() {
                 return Exit::Success;
@@ -124,18 +127,19 @@ impl Job {
                     return Exit::WrongIdentity;
                 }
                 Some(ended) = pictures.join_next(), if !pictures.is_empty() => {
-                    match (self.record(ended), &mut grace) {
-                        (Outcome::Uploaded { .. }, grace) => {
-                            *grace = None;
+                    match (self.record(ended), &mut has_uploaded) {
+                        (Outcome::Uploaded { .. }, has_uploaded) => {
+                            *has_uploaded = true;
                             ticks.uploaded();
                         }
-                        (Outcome::NotStored { diagnosis, .. }, Some(grace)) => {
+                        (Outcome::NotStored { diagnosis, .. }, false) => {
+                            let grace = grace.get_or_insert_with(|| Grace::new(config.startup_grace));
                             match grace.pause_after(&diagnosis) {
                                 Some(pause) => ticks.retry_in(pause),
                                 None => return Exit::NotReady,
                             }
                         }
-                        (Outcome::NotStored { .. }, None)
+                        (Outcome::NotStored { .. }, true)
                         | (
                             Outcome::NotFetched(_) | Outcome::Cancelled | Outcome::Panicked(_),
                             _,

@@ -36,6 +36,7 @@ fn refused_v4(address: Ipv4Addr) -> Option<&'static str> {
         [10, ..] | [192, 168, ..] | [172, 16..=31, ..] => Some("private"),
         [100, 64..=127, ..] => Some("carrier-grade NAT"),
         [192, 0, 0, _] | [198, 18 | 19, ..] => Some("special-purpose"),
+        [192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _] => Some("documentation"),
         [224..=239, ..] => Some("multicast"),
         [240..=255, ..] => Some("reserved"),
         _ => None,
@@ -52,6 +53,8 @@ fn refused_v6(address: Ipv6Addr) -> Option<&'static str> {
         // NAT64 (RFC 8215), which leads wherever the network likes.
         [0xfc00..=0xfdff, ..] | [0x64, 0xff9b, 1, ..] => Some("private"),
         [0xff00..=0xffff, ..] => Some("multicast"),
+        [0x100, 0, 0, 0, ..] => Some("discard-only"),
+        [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => Some("documentation"),
         _ => None,
     }
 }

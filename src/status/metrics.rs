@@ -42,12 +42,12 @@ pub(super) struct Metrics {
     fetch_failures: Counters,
     upload_failures: Counters,
     pub(super) skipped_ticks: Counter,
-    pub(super) bytes_uploaded: Counter,
+    bytes_uploaded: Counter,
     fetch: Histogram,
     upload: Histogram,
     pub(super) in_flight: Gauge,
     last_success: Seconds,
-    pub(super) consecutive_failures: Gauge,
+    consecutive_failures: Gauge,
 }
 
 impl Metrics {

@@ -27,14 +27,18 @@ pub(crate) struct Place {
 pub(crate) struct Destination {
     pub(crate) place: Place,
     pub(crate) region: String,
-    /// The endpoint, if one is set.
+    /// The endpoint, if one is set, without secrets.
     pub(crate) endpoint: Option<String>,
 }
 
 impl Destination {
     pub(super) fn new(place: Place, sdk: &SdkConfig) -> Self {
         let region = sdk.region().map(ToString::to_string).unwrap_or_default();
-        Self { place, region, endpoint: endpoint(sdk) }
+        let endpoint = endpoint(sdk).map(|text| match Url::parse(&text) {
+            Ok(url) => without_secrets(&url).trim_end_matches('/').to_owned(),
+            Err(_) => text,
+        });
+        Self { place, region, endpoint }
     }
 }
 

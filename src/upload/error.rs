@@ -4,7 +4,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use super::destination::Destination;
 use crate::errors::{explain, find_cause};
-use crate::identity::{NoCredentials, S3Failure};
+use crate::identity::{NoCredentials, Reach, S3Failure};
 use crate::source::FetchError;
 
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,11 @@ impl UploadError {
         }
     }
 
+    /// Whether S3 says that the credentials in use are not valid.
+    pub(super) fn rejects_credentials(&self) -> bool {
+        matches!(self, Self::S3(failure) if failure.rejects_credentials())
+    }
+
     /// What is known of a request to S3 that failed.
     pub(crate) fn of<E>(operation: &'static str, to: &Destination, error: &SdkError<E>) -> Self
     where
@@ -47,7 +52,14 @@ impl UploadError {
         let expected_region = || error.message()?.split("expecting '").nth(1)?.split('\'').next();
         let is_name = |region: &&str| region.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
         let bucket_region = region_header.or_else(expected_region).filter(is_name);
+        let reach = match (status, error) {
+            (Some(200..300), _) if error.code().is_none() => Reach::Other,
+            (Some(_), _) => Reach::Answer,
+            (None, SdkError::ConstructionFailure(_)) => Reach::Unsent,
+            (None, _) => Reach::NoAnswer,
+        };
         Self::S3(Box::new(S3Failure {
+            reach,
             code: error.code().map(str::to_owned).or(status.map(|status| status.to_string())),
             status,
             bucket_region: bucket_region.map(str::to_owned),
@@ -55,11 +67,11 @@ impl UploadError {
         }))
     }
 
-    /// A successful response that is not from S3, but for example from a proxy or a portal.
-    pub(super) fn not_of_s3(operation: &'static str, to: &Destination) -> Self {
-        let text = "the response has no ETag, so it is not from S3 (a proxy or portal may have \
-                    answered)";
-        Self::S3(Box::new(failure(operation, to, text.to_owned())))
+    /// A successful response that lacks what S3 always sends, for example of a proxy or a portal.
+    pub(super) fn not_of_s3(operation: &'static str, to: &Destination, missing: &str) -> Self {
+        let text = format!("the response has no {missing}");
+        let failure = failure(operation, to, text);
+        Self::S3(Box::new(S3Failure { reach: Reach::Other, ..failure }))
     }
 }
 

@@ -3,6 +3,8 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use aws_sdk_s3::error::SdkError;
+use aws_sdk_s3::operation::abort_multipart_upload::AbortMultipartUploadError;
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -38,14 +40,14 @@ type PartsInFlight<'t> = FuturesUnordered<BoxFuture<'t, Result<StoredPart, Uploa
 
 impl Object<'_> {
     /// Stores the picture as an object. Its first bytes may already be in `chunks`. After an error, S3
-    /// has no part of it.
+    /// has no part of it; it has the object if only its answer to the last request was lost.
     pub(super) async fn put_in_parts(
         &self,
         picture: Picture,
         chunks: Chunks,
         cancel: &CancellationToken,
     ) -> Result<Uploaded, UploadError> {
-        let Uploader { client, to } = self.uploader;
+        let Uploader { client, to, credentials } = self.uploader;
         let create = client
             .create_multipart_upload()
             .bucket(&to.place.bucket)
@@ -62,10 +64,16 @@ impl Object<'_> {
         };
         let created =
             created.map_err(|error| UploadError::of("CreateMultipartUpload", to, &error))?;
-        let id = created.upload_id().unwrap_or_default();
+        let Some(id) = created.upload_id().filter(|id| !id.is_empty()) else {
+            return Err(UploadError::not_of_s3("CreateMultipartUpload", to, "upload ID"));
+        };
         let mut in_flight = PartsInFlight::new();
         let sent = unless_cancelled(cancel, self.parts(id, picture, chunks, &mut in_flight)).await;
-        if sent.is_err() {
+        if let Err(error) = &sent {
+            // The upload is aborted with new ones.
+            if error.rejects_credentials() {
+                credentials.forget();
+            }
             // S3 may keep a part that it is still receiving when the upload is aborted.
             let settle = async { while in_flight.next().await.is_some() {} };
             let _ = timeout(ABORT_TIMEOUT, cancel.run_until_cancelled(settle)).await;
@@ -107,8 +115,8 @@ impl Object<'_> {
         let attempts = stored.iter().map(|(_, attempts)| *attempts).max().unwrap_or(0);
         let mut parts: Vec<_> = stored.into_iter().map(|(part, _)| part).collect();
         parts.sort_by_key(CompletedPart::part_number);
-        let Uploader { client, to } = self.uploader;
-        client
+        let Uploader { client, to, .. } = self.uploader;
+        let completed = client
             .complete_multipart_upload()
             .bucket(&to.place.bucket)
             .key(&self.key)
@@ -117,12 +125,15 @@ impl Object<'_> {
             .send()
             .await
             .map_err(|error| UploadError::of("CompleteMultipartUpload", to, &error))?;
+        if completed.e_tag.is_none() {
+            return Err(UploadError::not_of_s3("CompleteMultipartUpload", to, "ETag"));
+        }
         Ok(self.stored(size, fetch_time, attempts))
     }
 
     async fn part(&self, id: &str, number: i32, body: Replay) -> Result<StoredPart, UploadError> {
         let crc32 = body.crc32();
-        let Uploader { client, to } = self.uploader;
+        let Uploader { client, to, .. } = self.uploader;
         let sent = client
             .upload_part()
             .bucket(&to.place.bucket)
@@ -136,6 +147,9 @@ impl Object<'_> {
             .send()
             .await
             .map_err(|error| UploadError::of("UploadPart", to, &error))?;
+        if sent.e_tag.is_none() {
+            return Err(UploadError::not_of_s3("UploadPart", to, "ETag"));
+        }
         let part = CompletedPart::builder()
             .part_number(number)
             .checksum_crc32(crc32)
@@ -146,7 +160,7 @@ impl Object<'_> {
 
     /// Removes the upload and its parts, or logs that they could not be removed.
     async fn abort(&self, id: &str) {
-        let Uploader { client, to } = self.uploader;
+        let Uploader { client, to, .. } = self.uploader;
         let aborted = client
             .abort_multipart_upload()
             .bucket(&to.place.bucket)
@@ -155,6 +169,8 @@ impl Object<'_> {
             .send();
         let why = match timeout(ABORT_TIMEOUT, aborted).await {
             Ok(Ok(_)) => return,
+            // Nothing is left: an earlier request has taken effect, and its answer was lost.
+            Ok(Err(error)) if is_gone(&error) => return,
             Ok(Err(error)) => explain(&error),
             Err(_elapsed) => format!("no answer within {ABORT_TIMEOUT:?}"),
         };
@@ -166,6 +182,11 @@ impl Object<'_> {
              rule or `aws s3api abort-multipart-upload` removes them"
         );
     }
+}
+
+/// Whether S3 says that there is no such upload.
+fn is_gone(error: &SdkError<AbortMultipartUploadError>) -> bool {
+    error.as_service_error().is_some_and(AbortMultipartUploadError::is_no_such_upload)
 }
 
 /// How many requests to S3 a picture of `length` bytes takes at most, without retries: those for its

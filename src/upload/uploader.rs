@@ -41,6 +41,8 @@ pub(crate) struct Uploaded {
 #[derive(Clone, Debug)]
 pub(crate) struct Uploader {
     pub(super) client: Client,
+    /// What the client signs with.
+    pub(super) credentials: RefreshingCredentials,
     pub(crate) to: Arc<Destination>,
 }
 
@@ -57,11 +59,11 @@ pub(super) struct Object<'a> {
 impl Uploader {
     pub(crate) fn new(sdk: &SdkConfig, credentials: RefreshingCredentials, place: Place) -> Self {
         let to = Arc::new(Destination::new(place, sdk));
-        Self { client: client(sdk, credentials), to }
+        Self { client: client(sdk, credentials.clone()), credentials, to }
     }
 
-    /// Stores the picture as one object. If that fails, nothing of it stays in S3: neither an object
-    /// nor a multipart upload.
+    /// Stores the picture as one object. If that fails, S3 has neither a part of it nor a multipart
+    /// upload. It has the object only if it stored it and its answer was lost.
     pub(crate) async fn upload(
         &self,
         mut picture: Picture,
@@ -114,7 +116,7 @@ impl Uploader {
 impl Object<'_> {
     /// One request. Its checksum is a header if all bytes have arrived, otherwise a trailer.
     async fn put(&self, body: Replay) -> Result<Uploaded, UploadError> {
-        let Uploader { client, to } = self.uploader;
+        let Uploader { client, to, .. } = self.uploader;
         let request = client
             .put_object()
             .bucket(&to.place.bucket)
@@ -133,7 +135,7 @@ impl Object<'_> {
         };
         match sent {
             Ok(answer) if answer.e_tag.is_some() => {}
-            Ok(_) => return Err(UploadError::not_of_s3("PutObject", to)),
+            Ok(_) => return Err(UploadError::not_of_s3("PutObject", to, "ETag")),
             // If the picture breaks off, the request fails too. Then the picture is the cause.
             Err(error) => {
                 let broken = body.failure().map(UploadError::from);

@@ -1,10 +1,10 @@
 //! Tests that the scripts' policy allows what the program needs, and nothing more.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use aws_sdk_s3::error::ProvideErrorMetadata;
 
-use crate::cloud::Cloud;
+use crate::cloud::{Cloud, endpoint};
 
 /// A picture of several parts, whose connection fails after two of them.
 const CUT: &str = "/large?size=30MiB&cut=17MiB&framing=chunked";
@@ -98,4 +98,20 @@ async fn the_session_carries_the_six_tags_of_eks() {
     cloud.admin.set_policy("tagged", &policy("demo")).await.expect("a policy");
     cloud.job("/random", "--count 2 --interval 0s").finish().await.expect(0);
     assert_eq!(cloud.lengths().await.len(), 2);
+}
+
+#[tokio::test]
+async fn credentials_of_no_role_are_not_of_the_expected_role() {
+    let cloud = Cloud::associated("roleless").await;
+    let job = cloud
+        .job("/random", "identity --json --expect-role roleless")
+        .env("AWS_ENDPOINT_URL_STS", endpoint())
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test");
+    let done = job.finish().await.expect(3);
+    let report: Value = serde_json::from_str(&done.lines.join("\n")).expect("JSON");
+    let diagnosis = &report["verdict"]["diagnosis"];
+    assert_eq!(diagnosis["id"], "stale_role", "{report:#}");
+    let cause = diagnosis["cause"].as_str().expect("a text");
+    assert!(cause.contains("of no role, but of arn:aws:iam::123456789012:root"), "{cause}");
 }

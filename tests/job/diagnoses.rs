@@ -40,6 +40,8 @@ async fn each_error_text_of_the_agent_leads_to_its_diagnosis() {
             "Access Denied. Called agent through invalid address".to_owned(),
             "agent_refuses_address",
         ),
+        (403, exception("InvalidSignatureException"), "node_credentials_rejected"),
+        (403, "Forbidden".to_owned(), "unknown"),
     ] {
         let diagnosis = diagnosis_after(answer(status, &text)).await;
         assert_eq!(diagnosis["id"], id, "{status} {text}: {diagnosis}");
@@ -173,4 +175,19 @@ async fn a_container_that_the_annotation_skips_is_diagnosed() {
         let report = report(skipped(names), 3).await;
         assert_eq!(report["verdict"]["diagnosis"]["id"], id, "{names:?}");
     }
+}
+
+#[tokio::test]
+async fn the_token_is_not_sent_to_hosts_to_which_the_sdk_sends_none() {
+    let world = World::new().await;
+    let recorder = tokio::net::TcpListener::bind("0.0.0.0:0").await.expect("a port");
+    let port = recorder.local_addr().expect("an address").port();
+    // An address of this machine that is neither loopback nor the agent's.
+    let job = world
+        .job("/random", "identity --json")
+        .env("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("http://0.0.0.0:{port}/v1/credentials"));
+    let report = report(job, 3).await;
+    assert_eq!(report["verdict"]["diagnosis"]["id"], "agent_uri", "{report:#}");
+    let connection = tokio::time::timeout(std::time::Duration::ZERO, recorder.accept()).await;
+    assert!(connection.is_err(), "the program connected: {connection:?}");
 }

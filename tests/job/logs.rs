@@ -81,3 +81,17 @@ async fn the_query_of_a_failed_url_is_not_logged() {
         assert!(!done.lines.join("\n").contains("hush"), "{:?}", done.lines);
     }
 }
+
+#[tokio::test]
+async fn a_password_in_the_endpoint_is_not_shown() {
+    let world = World::new().await;
+    let environment = world.sandbox.env();
+    let of_s3 = environment.iter().find(|(name, _)| name == "AWS_ENDPOINT_URL_S3");
+    let (_, endpoint) = of_s3.expect("the sandbox's endpoint");
+    let endpoint = endpoint.replace("://", "://user:endpoint-secret@");
+    let job =
+        world.job("/random", "--startup-grace 1s --count 1").env("AWS_ENDPOINT_URL_S3", endpoint);
+    let done = job.env("RUST_LOG", "info").finish().await;
+    let text = done.lines.join("\n");
+    assert!(text.contains("http://127.0.0.1:") && !text.contains("endpoint-secret"), "{text}");
+}

@@ -151,3 +151,18 @@ async fn the_upload_starts_before_the_picture_is_complete() {
     job.terminate().await.expect(143);
     assert_eq!(world.objects().await.len(), 0);
 }
+
+#[tokio::test]
+async fn the_image_host_is_blamed_for_its_silence_however_long_it_may_last() {
+    let world = World::new().await;
+    // Longer than the 20 s after which the AWS SDK gives a stalled upload up.
+    let done = world
+        .job("/random?size=1MiB&stall=64KiB", "--read-timeout 23s --count 1 --interval 1h")
+        .start();
+    done.wrote("upload failed", 1).await;
+    let done = done.terminate().await.expect(143);
+    let failed = &done.events("upload failed")[0];
+    assert_eq!(failed["reason"], "timeout", "{failed}");
+    assert!(failed["error"].as_str().is_some_and(|error| error.contains("--read-timeout")));
+    assert_eq!(world.s3_requests("PutObject"), 1);
+}

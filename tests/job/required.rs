@@ -198,3 +198,17 @@ async fn failures_after_the_first_success_never_end_the_job() {
     let done = job.terminate().await.expect(143);
     assert_eq!(done.events("upload failed")[0]["diagnosis"], "s3_access_denied");
 }
+
+#[tokio::test]
+async fn the_startup_grace_for_s3_begins_with_its_first_refusal() {
+    let world = World::new().await;
+    world.sandbox.images.answer_with("status=404");
+    world.sandbox.s3.fail("PutObject", 2, Fault::Status(403, "AccessDenied"));
+    let job = world.job("/random", "--count 1 --interval 1ms --startup-grace 2s").start();
+    // A second apart, so that the grace is over by then.
+    job.wrote("upload failed", 4).await;
+    world.sandbox.images.answer_with("");
+    let done = job.finish().await.expect(0);
+    let denied = done.events("upload failed").into_iter().filter(|line| line["reason"] == "s3");
+    assert_eq!(denied.count(), 2);
+}

@@ -164,3 +164,18 @@ async fn the_version_includes_the_commit() {
     let expected = format!("pod-identity-demo {}", pod_identity_demo::VERSION);
     assert_eq!(done.lines, [expected]);
 }
+
+#[tokio::test]
+async fn the_arn_of_a_bucket_is_answered_with_its_name() {
+    let world = World::new().await;
+    for (bucket, expected) in [
+        ("arn:aws:s3:::pictures", "is the ARN of a bucket: give its name, \"pictures\""),
+        ("arn:aws:iam::123456789012:role/pictures", "is not the ARN of an access point"),
+    ] {
+        let job = world.job("/random", "").env("S3_BUCKET_NAME", bucket);
+        let done = job.finish().await.expect(2);
+        let [line] = &done.lines[..] else { panic!("{:?}", done.lines) };
+        assert!(line.starts_with("error: --bucket / S3_BUCKET_NAME: "), "{line}");
+        assert!(line.ends_with(expected), "{line}");
+    }
+}

@@ -59,9 +59,11 @@ async fn a_working_job_is_alive_and_ready_and_counts_its_uploads() {
 #[tokio::test]
 async fn the_identity_metric_names_provider_account_and_role() {
     let world = World::new().await;
+    // STS is asked until it answers.
+    world.sandbox.sts.set_answer(sandbox::Answer::Status(403, "no".to_owned()));
     let served = Served::start(&world, "/random", "--interval 1h").await;
-    let issued = || world.sandbox.agent.issued().into_iter().next();
-    until("credentials", || issued().is_some()).await;
+    until("a refusal", || world.sandbox.sts.requests() > 0).await;
+    world.sandbox.sts.set_answer(sandbox::Answer::Normal);
     let poll = async {
         loop {
             let metrics = served.metrics().await;

@@ -3,8 +3,9 @@
 //! The agent's texts are those of `aws/eks-pod-identity-agent` 0.1.37. It passes errors of EKS Auth
 //! on as `[REQUEST ID]: (CODE): TEXT, fault: client`.
 
-use super::super::agent::Answer;
+use super::super::agent::{self, Answer};
 use super::super::evidence::{Evidence, Failure};
+use super::super::injected::FULL_URI;
 use super::ResolvedBy::{Never, Wait};
 use super::{Cause, explanation};
 
@@ -16,6 +17,16 @@ pub(super) const CAUSES: &[Cause] = &[
             "the proxy variables send requests for the Pod Identity Agent through a proxy, which \
              cannot reach it",
             "add 169.254.170.23 and [fd00:ec2::23] to NO_PROXY",
+        ))
+    }),
+    Cause::new("agent_uri", Never, |e| {
+        e.chain()?;
+        let uri = e.injected.variable(FULL_URI).filter(|_| e.injected.has_pod_identity())?;
+        (!agent::may_have_token(uri)).then_some(())?;
+        Some(explanation(
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI is not the agent's address, and the AWS SDK sends \
+             the token to no other host over plain HTTP",
+            SET_URI,
         ))
     }),
     Cause::new("agent_starting", Wait, |e| {
@@ -85,14 +96,21 @@ pub(super) const CAUSES: &[Cause] = &[
             "no action is needed: the program repeats the request",
         ))
     }),
+    Cause::new("node_credentials_rejected", Wait, |e| {
+        let text = relayed(e, &["InvalidSignatureException", "UnrecognizedClientException"])?;
+        Some(explanation(
+            format!("EKS Auth rejects the credentials with which the node asks: {text}"),
+            "check the node's clock, and the role of its instance profile",
+        ))
+    }),
     Cause::new("agent_refuses_address", Never, |e| {
-        let (status, _) = e.refusal().filter(|(status, _)| *status == 403)?;
+        let (status, text) = e.refusal()?;
+        text.starts_with("Access Denied. Called agent through invalid address").then_some(())?;
         Some(explanation(
             format!(
                 "the agent answered {status}: the request used an address other than the agent's"
             ),
-            "set AWS_CONTAINER_CREDENTIALS_FULL_URI to http://169.254.170.23/v1/credentials or \
-             http://[fd00:ec2::23]/v1/credentials",
+            SET_URI,
         ))
     }),
     Cause::new("agent_refuses_token", Wait, |e| {
@@ -114,7 +132,7 @@ pub(super) const CAUSES: &[Cause] = &[
         ))
     }),
     Cause::new("irsa_provider", Wait, |e| {
-        let text = irsa(e, "InvalidIdentityToken")?;
+        let text = irsa_refusal(e, "InvalidIdentityToken")?;
         Some(explanation(
             format!("STS rejects IRSA's token: {text}"),
             "associate the cluster's OIDC provider with IAM: `eksctl utils \
@@ -122,7 +140,7 @@ pub(super) const CAUSES: &[Cause] = &[
         ))
     }),
     Cause::new("irsa_trust_policy", Wait, |e| {
-        irsa(e, "AccessDenied")?;
+        irsa_refusal(e, "AccessDenied")?;
         Some(explanation(
             format!("STS does not let {} assume the role of IRSA", e.subject()),
             "name this cluster's OIDC provider, namespace and service account in the role's trust \
@@ -130,6 +148,10 @@ pub(super) const CAUSES: &[Cause] = &[
         ))
     }),
 ];
+
+const SET_URI: &str = "set AWS_CONTAINER_CREDENTIALS_FULL_URI to \
+                       http://169.254.170.23/v1/credentials or \
+                       http://[fd00:ec2::23]/v1/credentials, or let the webhook inject it";
 
 fn answered(e: &Evidence, answer: &Answer) -> Option<()> {
     (e.agent.as_ref() == Some(answer)).then_some(())
@@ -153,7 +175,7 @@ pub(super) fn denied(text: &str) -> Option<(&str, &str, &str)> {
 }
 
 /// STS's text, if IRSA is injected and STS answered with this code.
-fn irsa<'a>(e: &'a Evidence, code: &str) -> Option<&'a str> {
+pub(super) fn irsa_refusal<'a>(e: &'a Evidence, code: &str) -> Option<&'a str> {
     match &e.failure {
         Failure::Chain { sts_code, text, .. } if e.injected.has_irsa() => {
             (sts_code.as_deref() == Some(code)).then_some(text.as_str())

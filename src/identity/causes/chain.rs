@@ -7,7 +7,10 @@ use super::{Cause, Explanation, NEW_POD, explanation};
 
 pub(super) const CAUSES: &[Cause] = &[
     Cause::new("shadowed_by_irsa", Never, |e| {
-        let fix = "remove the annotation eks.amazonaws.com/role-arn from the service account";
+        // Where there is an association, the webhook injects no IRSA, whatever the service account's
+        // annotations: `buildPodPatchConfig` in amazon-eks-pod-identity-webhook 0.6.17.
+        let fix =
+            "remove AWS_ROLE_ARN and AWS_WEB_IDENTITY_TOKEN_FILE from the pod's specification";
         shadowed(e, Provider::Irsa, fix)
     }),
     Cause::new("shadowed_by_static_keys", Never, |e| {
@@ -120,6 +123,15 @@ fn wrong_identity(e: &Evidence) -> Option<Explanation> {
 
 fn stale_role(e: &Evidence) -> Option<Explanation> {
     let Failure::OtherRole { expected, found } = &e.failure else { return None };
+    if found.starts_with("arn:") {
+        return Some(explanation(
+            format!(
+                "these credentials are of no role, but of {found}, and --expect-role names {expected}"
+            ),
+            "remove the provider that answered, for example static keys, so that the one with the \
+             role answers",
+        ));
+    }
     Some(explanation(
         format!("these credentials are for the role {found}, but --expect-role names {expected}"),
         "check which role the association names now, and delete the pod: a new one gets that role \

@@ -1,6 +1,7 @@
 //! Causes in S3's answers.
 
-use super::super::evidence::{Evidence, Failure, S3Failure};
+use super::super::evidence::{Evidence, Failure};
+use super::super::s3_failure::{Reach, S3Failure};
 use super::ResolvedBy::{FreshCredentials, Never, Wait};
 use super::{Cause, Explanation, explanation};
 
@@ -20,9 +21,9 @@ pub(super) const CAUSES: &[Cause] = &[
         Some(explanation(
             format!("s3:PutObject on bucket {} is denied {reason}", s3.bucket),
             format!(
-                "allow s3:PutObject on arn:aws:s3:::{}/* in the session policy of the association \
-                 too: it and the role's policy must both allow it",
-                s3.bucket
+                "allow s3:PutObject on {} in the session policy of the association too: it and \
+                 the role's policy must both allow it",
+                s3.objects()
             ),
         ))
     }),
@@ -60,13 +61,8 @@ pub(super) const CAUSES: &[Cause] = &[
         ))
     }),
     Cause::new("credentials_rejected", FreshCredentials, |e| {
-        let s3 = e.s3(&[
-            "ExpiredToken",
-            "InvalidToken",
-            "InvalidAccessKeyId",
-            "SignatureDoesNotMatch",
-            "TokenRefreshRequired",
-        ])?;
+        let Failure::S3(s3) = &e.failure else { return None };
+        s3.rejects_credentials().then_some(())?;
         let code = s3.code.as_deref().unwrap_or_default();
         Some(explanation(
             format!("S3 does not accept {}: {code}", e.identity()),
@@ -91,9 +87,24 @@ pub(super) const CAUSES: &[Cause] = &[
              continues, spread the load over more key prefixes",
         ))
     }),
+    Cause::new("s3_request_impossible", Never, |e| {
+        let s3 = reached(e, Reach::Unsent)?;
+        Some(explanation(
+            format!("the settings make no request to S3: {}", s3.text),
+            "correct S3_BUCKET_NAME, AWS_REGION or AWS_ENDPOINT_URL",
+        ))
+    }),
+    Cause::new("not_s3", Wait, |e| {
+        let s3 = reached(e, Reach::Other)?;
+        let at = s3.endpoint.as_deref().unwrap_or(&s3.region);
+        Some(explanation(
+            format!("{} was answered by something else than S3 at {at}: {}", s3.operation, s3.text),
+            "check that AWS_ENDPOINT_URL, if it is set, is an S3 endpoint, and that no proxy or \
+             portal answers in its place",
+        ))
+    }),
     Cause::new("endpoint_unreachable", Wait, |e| {
-        let Failure::S3(s3) = &e.failure else { return None };
-        s3.code.is_none().then_some(())?;
+        let s3 = reached(e, Reach::NoAnswer)?;
         match &s3.endpoint {
             Some(endpoint) => Some(explanation(
                 format!("the endpoint {endpoint} does not answer: {}", s3.text),
@@ -107,6 +118,14 @@ pub(super) const CAUSES: &[Cause] = &[
         }
     }),
 ];
+
+/// S3's failure, if the request came as far as this.
+fn reached(e: &Evidence, reach: Reach) -> Option<&S3Failure> {
+    match &e.failure {
+        Failure::S3(s3) => Some(&**s3).filter(|s3| s3.reach == reach),
+        _ => None,
+    }
+}
 
 /// A request that S3 denied. All requests that store an object need the action `s3:PutObject`.
 fn denied(e: &Evidence) -> Option<&S3Failure> {
@@ -123,7 +142,7 @@ fn reason(s3: &S3Failure) -> Option<&str> {
 
 fn s3_access_denied(e: &Evidence) -> Option<Explanation> {
     let s3 = denied(e)?;
-    let bucket = &s3.bucket;
+    let (bucket, objects) = (&s3.bucket, s3.objects());
     let reason = reason(s3);
     let kinds = [
         ("resource-based policy", "change the bucket's policy, which denies it explicitly"),
@@ -143,10 +162,9 @@ fn s3_access_denied(e: &Evidence) -> Option<Explanation> {
     Some(explanation(
         reason.map_or_else(|| cause.clone(), |reason| format!("{cause}; S3 says: {reason}")),
         match kind {
-            Some((_, fix)) => format!("s3:PutObject on arn:aws:s3:::{bucket}/*: {fix}"),
+            Some((_, fix)) => format!("s3:PutObject on {objects}: {fix}"),
             None => format!(
-                "allow s3:PutObject on arn:aws:s3:::{bucket}/* in the role's policy, and check the \
-                 bucket's policy; if the policy asks for session tags (aws:PrincipalTag), check \
+                "allow s3:PutObject on {objects} in the role's policy, and check the bucket's policy; if the policy asks for session tags (aws:PrincipalTag), check \
                  that the association's disableSessionTags is off"
             ),
         },

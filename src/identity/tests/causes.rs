@@ -5,9 +5,11 @@ use std::fmt::Write as _;
 use proptest::prelude::*;
 
 use super::super::causes::{GROUPS, ResolvedBy, diagnose};
+use super::super::evidence::Failure;
+use super::super::s3_failure::S3Failure;
 use super::super::untrusted::agent_answer;
 use super::cases::cases;
-use super::samples::{refusal, s3};
+use super::samples::{NEVER, claims, refusal, s3, with_irsa_token};
 use crate::fuzzing::{TEXT, s3_refusal};
 
 #[test]
@@ -77,6 +79,29 @@ fn what_no_cause_explains_is_told_in_its_own_words() {
     let diagnosis = diagnose(&refusal(400, "[id]: (AccessDeniedException): no, fault: client"));
     assert_eq!(diagnosis.id, "unknown", "a denial without a known text is not guessed at");
     assert!(diagnosis.cause.contains("answered 400: [id]"), "{diagnosis:?}");
+}
+
+#[test]
+fn an_audience_of_irsa_is_no_cause_unless_sts_refuses_the_token() {
+    let mut evidence = with_irsa_token(claims("vault", NEVER));
+    assert_eq!(diagnose(&evidence).id, "irsa_audience");
+    if let Failure::Chain { sts_code, .. } = &mut evidence.failure {
+        *sts_code = None;
+    }
+    assert_eq!(diagnose(&evidence).id, "unknown");
+}
+
+#[test]
+fn the_objects_of_a_bucket_have_the_partition_of_the_region() {
+    let objects = |bucket: &str, region: &str| {
+        let (bucket, region) = (bucket.to_owned(), region.to_owned());
+        S3Failure { bucket, region, ..S3Failure::default() }.objects()
+    };
+    assert_eq!(objects("pictures", "eu-west-1"), "arn:aws:s3:::pictures/*");
+    assert_eq!(objects("pictures", "cn-north-1"), "arn:aws-cn:s3:::pictures/*");
+    assert_eq!(objects("pictures", "us-gov-west-1"), "arn:aws-us-gov:s3:::pictures/*");
+    let access_point = "arn:aws:s3:us-east-1:123456789012:accesspoint/pictures";
+    assert_eq!(objects(access_point, "us-east-1"), format!("{access_point}/object/*"));
 }
 
 /// The table of `docs/identity.md`, written from the causes.

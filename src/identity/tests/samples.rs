@@ -1,10 +1,11 @@
 //! Evidence for the tests of the causes: a pod in order, and what can be wrong with it.
 
 use super::super::agent::Answer;
-use super::super::evidence::{Evidence, Failure, S3Failure};
+use super::super::evidence::{Evidence, Failure};
 use super::super::injected::{FULL_URI, Injected, TOKEN_FILE, WEB_IDENTITY_TOKEN_FILE};
 use super::super::principal::Principal;
 use super::super::provider::{Provider, Requirement};
+use super::super::s3_failure::{Reach, S3Failure};
 use super::super::token::{Binding, Claims, Content, Named, Token, Tokens};
 
 pub(super) const POD_IDENTITY: Requirement = Requirement::Provider(Provider::PodIdentity);
@@ -112,10 +113,27 @@ pub(super) fn irsa(code: &str, message: &str) -> Evidence {
     pod
 }
 
+/// A pod with IRSA and this token, which STS did not accept.
+pub(super) fn with_irsa_token(content: Content) -> Evidence {
+    let mut pod = irsa("InvalidIdentityToken", "Incorrect token audience");
+    pod.tokens.irsa = Some(token(content));
+    pod
+}
+
+/// A request to S3 without an error of S3's.
+pub(super) fn reached(reach: Reach, text: &str) -> Evidence {
+    let mut evidence = s3("", text);
+    if let Failure::S3(failure) = &mut evidence.failure {
+        failure.reach = reach;
+    }
+    evidence
+}
+
 pub(super) fn s3(code: &str, text: &str) -> Evidence {
     Evidence {
         failure: Failure::S3(Box::new(S3Failure {
             operation: "PutObject",
+            reach: Reach::Answer,
             bucket: "pictures".to_owned(),
             endpoint: Some("http://127.0.0.1:1".to_owned()),
             region: "us-east-1".to_owned(),

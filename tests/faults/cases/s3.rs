@@ -118,7 +118,7 @@ pub(super) fn answers_of_s3() -> Vec<Case> {
         (
             "is a portal that answers 200 with HTML",
             raw("HTTP/1.1 200 OK\nContent-Type: text/html\nContent-Length: 39", html),
-            &["endpoint_unreachable"] as &[_],
+            &["not_s3"] as &[_],
         ),
         (
             "answers 503 with truncated XML",

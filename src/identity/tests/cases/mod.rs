@@ -1,0 +1,19 @@
+//! For each cause, the evidence that distinguishes it from the others.
+
+mod agent;
+mod association;
+mod pod;
+mod s3;
+
+use super::super::evidence::Evidence;
+
+/// Id, evidence, and what cause and fix must contain.
+pub(super) type Case = (&'static str, Evidence, &'static str, &'static str);
+
+/// In the order of the causes.
+pub(super) fn cases() -> Vec<Case> {
+    [pod::cases(), association::cases(), agent::cases(), s3::cases()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
