@@ -198,7 +198,8 @@ create() {
 other_users() {
   kubectl get serviceaccounts --all-namespaces --output json |
     jq -r --arg ours "$NAMESPACE/$IRSA_SERVICE_ACCOUNT" --arg name "$annotation" '.items[] |
-      select(.metadata.annotations[$name]) | "\(.metadata.namespace)/\(.metadata.name)" | select(. != $ours)'
+      select(.metadata.annotations[$name]) | "\(.metadata.namespace)/\(.metadata.name)" | select(. != $ours)' ||
+    die "the OIDC provider stays, because the service accounts that may use it cannot be listed: see the message of kubectl above"
 }
 
 delete_provider() {
@@ -210,7 +211,10 @@ delete_provider() {
   read -r provider whose <<<"$state"
   if [[ $whose != ours ]]; then
     say "left alone: the OIDC provider, which these scripts did not create"
-  elif users=$(other_users) && [[ -n $users ]]; then
+    return
+  fi
+  capture users other_users
+  if [[ -n $users ]]; then
     say "left alone: the OIDC provider, because other service accounts use it: ${users//$'\n'/, }"
   else
     change aws iam delete-open-id-connect-provider --open-id-connect-provider-arn "$provider"

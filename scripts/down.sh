@@ -71,10 +71,11 @@ still_there() {
 
 # tagged: prints the ARNs that the tagging API lists with our tag. It lists resources for
 # a while after their deletion, so tagged_and_there asks their services.
+refused='' # not empty: the tagging API refused to list anything
 tagged() {
   local arns
   capture arns found 'AccessDenied' aws resourcegroupstaggingapi get-resources --region "$AWS_REGION" --output text \
-    --tag-filters "Key=$TAG_KEY,Values=$TAG_VALUE" --query 'ResourceTagMappingList[].[ResourceARN]' || arns=''
+    --tag-filters "Key=$TAG_KEY,Values=$TAG_VALUE" --query 'ResourceTagMappingList[].[ResourceARN]' || refused=yes
   grep -Ev '^(None)?$' <<<"$arns" || true
 }
 
@@ -138,4 +139,9 @@ if [[ -s $scratch/left ]]; then
   die "the resources above still have the tag $TAG_KEY=$TAG_VALUE: run this again, or delete them yourself"
 fi
 ((${#failed_steps[@]} == 0)) || die "some steps failed, although nothing is left in AWS"
-say "nothing is left: no resource in account $ACCOUNT_ID, region $AWS_REGION, has the tag $TAG_KEY=$TAG_VALUE"
+if [[ -n $refused ]]; then
+  say "the tagging API refused (tag:GetResources): only what the steps know was checked"
+  say "nothing is left of that in account $ACCOUNT_ID, region $AWS_REGION; other resources may have the tag $TAG_KEY=$TAG_VALUE"
+else
+  say "nothing is left: no resource in account $ACCOUNT_ID, region $AWS_REGION, has the tag $TAG_KEY=$TAG_VALUE"
+fi

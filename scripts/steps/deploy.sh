@@ -35,7 +35,7 @@ find_namespace() {
 namespace_is_ours() {
   local objects
   is_ours "$1" && return
-  capture objects found . "${kube[@]}" get pods,serviceaccounts --output json || return 1
+  capture objects found '^$' "${kube[@]}" get pods,serviceaccounts --output json || return 1
   jq --exit-status --arg name "$IRSA_SERVICE_ACCOUNT" '[.items[] | {kind, name: .metadata.name, by: .metadata.labels["app.kubernetes.io/managed-by"]}]
     | map(select(.kind != "ServiceAccount" or .name != "default")) == [{kind: "ServiceAccount", $name, by: "eksctl"}]' \
     <<<"$objects" >"$scratch/ours"
@@ -55,16 +55,19 @@ refuse_others_objects() {
 # our_kinds: prints the kinds of objects that the manifests have in a namespace, those
 # of operators only if the cluster has them.
 our_kinds() {
-  local kind kinds=jobs,configmaps,serviceaccounts,networkpolicies
+  local kind defined kinds=jobs,configmaps,serviceaccounts,networkpolicies
   for kind in podmonitors.monitoring.coreos.com prometheusrules.monitoring.coreos.com ciliumnetworkpolicies.cilium.io; do
-    [[ -z $(kubectl get "customresourcedefinition/$kind" --ignore-not-found --output name) ]] || kinds+=,$kind
+    defined=$(kubectl get "customresourcedefinition/$kind" --ignore-not-found --output name) || die "cannot tell whether the cluster has $kind: see the message of kubectl above"
+    [[ -z $defined ]] || kinds+=,$kind
   done
   echo "$kinds"
 }
 
 # our_objects: prints the names of our objects in the namespace.
 our_objects() {
-  "${kube[@]}" get "$(our_kinds)" --selector "$ours_label" --output name || die "cannot read the objects in the namespace $NAMESPACE: see the message of kubectl above"
+  local kinds
+  capture kinds our_kinds
+  "${kube[@]}" get "$kinds" --selector "$ours_label" --output name || die "cannot read the objects in the namespace $NAMESPACE: see the message of kubectl above"
 }
 
 create() {
@@ -91,15 +94,17 @@ create() {
 }
 
 delete() {
-  local namespace
+  local namespace names kinds
   if ! find_cluster >/dev/null; then
     say "already deleted: the job, together with the cluster $CLUSTER_NAME"
     return
   fi
   need_kubernetes
   if [[ $NAMESPACE == default ]]; then
-    if [[ -n $(our_objects) ]]; then
-      change "${kube[@]}" delete "$(our_kinds)" --selector "$ours_label" --wait --timeout=120s
+    capture names our_objects
+    if [[ -n $names ]]; then
+      capture kinds our_kinds
+      change "${kube[@]}" delete "$kinds" --selector "$ours_label" --wait --timeout=120s
     else
       say "already deleted: the job, its settings and its service account in the namespace default"
     fi
@@ -117,9 +122,9 @@ delete() {
 }
 
 left() {
-  local namespace
+  local namespace names
   if [[ $NAMESPACE == default ]]; then
-    if find_cluster >/dev/null && [[ -n $(our_objects) ]]; then echo "objects of the job in the namespace default"; fi
+    if find_cluster >/dev/null && capture names our_objects && [[ -n $names ]]; then echo "objects of the job in the namespace default"; fi
   elif find_cluster >/dev/null && capture namespace find_namespace && namespace_is_ours "$namespace"; then echo "the namespace $NAMESPACE"; fi
 }
 

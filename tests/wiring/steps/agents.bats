@@ -55,3 +55,37 @@ YAML
   step association delete
   ((status == 0))
 }
+
+@test "what the API server does not let kubectl list is not taken for nothing" {
+  local provider
+  # as USER: from here on, the API server treats kubectl as this user.
+  as() {
+    jq --arg user "$1" '.users[0].user.as = $user' "$BATS_TEST_TMPDIR/own" >"$BATS_TEST_TMPDIR/$1"
+    export KUBECONFIG=$BATS_TEST_TMPDIR/$1
+  }
+  kubectl config view --raw --output json >"$BATS_TEST_TMPDIR/own"
+  kubectl apply -f - <<'YAML'
+{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "few"}, "rules": [
+  {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get", "list", "watch", "delete"]},
+  {"apiGroups": ["apiextensions.k8s.io"], "resources": ["customresourcedefinitions"], "verbs": ["get"]}]}
+---
+{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "few"},
+  "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "few"}, "subjects": [{"kind": "User", "name": "few"}]}
+YAML
+  as nobody
+  NAMESPACE=default step deploy delete
+  [[ $status == 1 && ${stderr_lines[-1]} == "deploy.sh: cannot tell whether the cluster has podmonitors.monitoring.coreos.com: "* ]]
+  as few
+  NAMESPACE=default step deploy delete
+  [[ $status == 1 && ${stderr_lines[-1]} == "deploy.sh: cannot read the objects in the namespace default: "* ]]
+  NAMESPACE=default step deploy left
+  ((status == 1))
+
+  # Others may use the provider.
+  provider=$(admin iam create-open-id-connect-provider --url "$(<"$CLUSTER_STATE/issuer")" --thumbprint-list 0000000000000000000000000000000000000000 \
+    --tags Key=pod-identity-demo,Value=pod-identity-demo --query OpenIDConnectProviderArn)
+  step compare delete
+  [[ $status == 1 && ${stderr_lines[-1]} == "compare.sh: the OIDC provider stays, because the service accounts that may use it cannot be listed: "* ]]
+  [[ -z $(writes) ]]
+  admin iam delete-open-id-connect-provider --open-id-connect-provider-arn "$provider"
+}

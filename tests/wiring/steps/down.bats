@@ -78,7 +78,10 @@ as_before() {
   [[ $output == "left: the policy arn:aws:iam::123456789012:policy/story-us-east-1"* ]]
   admin iam detach-user-policy --user-name someone --policy-arn arn:aws:iam::123456789012:policy/story-us-east-1
   admin iam delete-user --user-name someone
+  # Without the tagging API's list, nothing is said of what it would have listed.
+  fail_on refuse GetResources
   step down
   ((status == 0))
+  [[ $stderr == *"the tagging API refused (tag:GetResources): only what the steps know was checked"* && $stderr != *"no resource"* ]]
   as_before
 }
