@@ -2,6 +2,9 @@
 
 Each answer names its source: a page of the AWS API reference, or the caller that reads it. As long as
 the file STATE/auto-mode exists, clusters use EKS Auto Mode.
+
+STATE/unasked gets the actions that AWS would ask IAM for and the emulator does not, because a call is
+answered here, or reaches the emulator as the root user's.
 """
 
 import base64
@@ -47,30 +50,37 @@ def before(line, path, body):
         # https://docs.aws.amazon.com/eks/latest/APIReference/API_DescribeClusterVersions.html
         versions = [{"clusterVersion": version, "clusterType": "eks", "defaultPlatformVersion": "eks.1", "status": "STANDARD_SUPPORT",
                      "versionStatus": "STANDARD_SUPPORT", "defaultVersion": version == "1.35"} for version in ("1.35", "1.34", "1.33")]
-        return 200, JSON, json.dumps({"clusterVersions": versions}).encode()
+        return unasked("eks:DescribeClusterVersions", JSON, json.dumps({"clusterVersions": versions}).encode())
     if line.endswith(" ec2 DescribeInstanceTypeOfferings"):
-        return instance_types(body)
+        return unasked("ec2:DescribeInstanceTypeOfferings", XML, instance_types(body))
     if line.startswith("read eks GET /addons/supported-versions"):
-        return supported_addons(parts.query)
+        return unasked("eks:DescribeAddonVersions", JSON, supported_addons(parts.query))
     if line.startswith("read eks GET /clusters/") and parts.path.endswith("/fargate-profiles"):
         # https://docs.aws.amazon.com/eks/latest/APIReference/API_ListFargateProfiles.html
-        return 200, JSON, json.dumps({"fargateProfileNames": []}).encode()
+        return unasked("eks:ListFargateProfiles", JSON, json.dumps({"fargateProfileNames": []}).encode())
     if line.startswith("read eks GET /addons/configuration-schemas"):
         # https://docs.aws.amazon.com/eks/latest/APIReference/API_DescribeAddonConfiguration.html
         asked = dict(urllib.parse.parse_qsl(parts.query))
         cni = [{"serviceAccount": "aws-node", "recommendedManagedPolicies": ["arn:aws:iam::aws:policy/AmazonEKS_CNI_Policy"]}]
-        return 200, JSON, json.dumps({**asked, "configurationSchema": "{}", "podIdentityConfiguration":
-                                      cni if asked["addonName"] == "vpc-cni" else []}).encode()
+        configuration = {**asked, "configurationSchema": "{}", "podIdentityConfiguration": cni if asked["addonName"] == "vpc-cni" else []}
+        return unasked("eks:DescribeAddonConfiguration", JSON, json.dumps(configuration).encode())
     if line.endswith(" TagOpenIDConnectProvider"):
-        return tag_provider(line, body)
+        return unasked("iam:TagOpenIDConnectProvider", XML, tag_provider(body))
     return None
+
+
+def unasked(action, headers=None, content=b""):
+    """The answer, whose action is noted."""
+    with open(os.path.join(state, "unasked"), "a", encoding="utf-8") as file:
+        file.write(action + "\n")
+    return 200, headers, content
 
 
 def exists(name):
     return os.path.exists(os.path.join(state, name))
 
 
-def tag_provider(line, body):
+def tag_provider(body):
     """https://docs.aws.amazon.com/IAM/latest/APIReference/API_TagOpenIDConnectProvider.html
     The emulator has a provider's tags from its creation alone, so the provider is created again."""
     form = dict(urllib.parse.parse_qsl(body.decode()))
@@ -83,7 +93,7 @@ def tag_provider(line, body):
     iam.create_open_id_connect_provider(
         Url="https://" + provider["Url"].removeprefix("https://"), ClientIDList=provider["ClientIDList"], ThumbprintList=provider["ThumbprintList"],
         Tags=[{"Key": key, "Value": value} for key, value in tags.items()])
-    return 200, XML, b"<TagOpenIDConnectProviderResponse/>"
+    return b"<TagOpenIDConnectProviderResponse/>"
 
 
 def instance_types(body):
@@ -96,7 +106,7 @@ def instance_types(body):
         for kind in wanted for zone in "abcdef")
     text = (f'<DescribeInstanceTypeOfferingsResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">'
             f"<instanceTypeOfferingSet>{items}</instanceTypeOfferingSet></DescribeInstanceTypeOfferingsResponse>")
-    return 200, XML, text.encode()
+    return text.encode()
 
 
 def supported_addons(query):
@@ -108,7 +118,7 @@ def supported_addons(query):
     addons = [{"addonName": one, "type": "networking", "owner": "aws", "addonVersions": [
         {"addonVersion": "v1.3.9-eksbuild.1", "architecture": ["amd64", "arm64"], "compatibilities": compatible,
          "requiresIamPermissions": one == "vpc-cni", "requiresConfiguration": False}]} for one in names]
-    return 200, JSON, json.dumps({"addons": addons}).encode()
+    return json.dumps({"addons": addons}).encode()
 
 
 # Types of resources that the emulator's CloudFormation does not have.
@@ -152,6 +162,7 @@ def signed(line, path, headers, body):
     """Signs a changed request again, as the account's root user: the emulator checks signatures."""
     if not any(key.lower() == "authorization" for key, _ in headers):
         return [*((key, value) for key, value in headers if key.lower() != "content-length"), ("Content-Length", str(len(body)))]
+    unasked(":".join(line.split()[1:3]))
     drop = ("authorization", "x-amz-date", "content-length", "x-amz-content-sha256", "x-amz-security-token", "connection")
     kept = {key: value for key, value in headers if key.lower() not in drop}
     sign = botocore.awsrequest.AWSRequest("POST", f"http://{kept['Host']}{path}", kept, body)
