@@ -5,7 +5,8 @@
 - A proxy in front of the emulator (MiniStack 1.5.33), at ADDRESS:PORT. fills.py answers the calls that
   the emulator lacks; strict.py refuses what AWS refuses and the emulator accepts.
 - EKS's authenticator: the API server's TokenReviews for the tokens of `aws eks get-token`, at
-  /_cluster/authenticate. Such a token is a presigned GetCallerIdentity, which the emulator answers.
+  /_cluster/authenticate. Such a token is a presigned GetCallerIdentity, whose access key alone is read;
+  nobody checks its signature.
 - EKS's control plane: twice a second it reads the associations and add-ons of the emulator's cluster.
   Associations go to the file that the webhook watches; the add-ons become DaemonSets.
 
