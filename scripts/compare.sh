@@ -227,7 +227,7 @@ delete() {
   if find_cluster >/dev/null; then
     cluster_exists=yes
     need_kubernetes
-    change "${kube[@]}" delete "job/$irsa_job" --ignore-not-found --wait --timeout=120s
+    change "${kube[@]}" delete "job/$irsa_job" --ignore-not-found --cascade=foreground --wait --timeout=120s
   fi
   if ! capture state find_stack "$stack"; then
     say "already deleted: the service account $NAMESPACE/$IRSA_SERVICE_ACCOUNT and its role"

@@ -242,7 +242,8 @@ apply_job() {
   fi
   if [[ -n $why ]]; then
     say "replacing the Job $job: $why"
-    change "${kube[@]}" delete "job/$job" --wait --timeout=120s
+    # Wait for its pods as well: upload_state would take the upload of an old one for the new Job's.
+    change "${kube[@]}" delete "job/$job" --cascade=foreground --wait --timeout=120s
   fi
   apply_policy "$folder" "$overlay"
   change kubectl apply --kustomize "$folder"

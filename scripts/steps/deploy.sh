@@ -104,7 +104,7 @@ delete() {
     capture names our_objects
     if [[ -n $names ]]; then
       capture kinds our_kinds
-      change "${kube[@]}" delete "$kinds" --selector "$ours_label" --wait --timeout=120s
+      change "${kube[@]}" delete "$kinds" --selector "$ours_label" --cascade=foreground --wait --timeout=120s
     else
       say "already deleted: the job, its settings and its service account in the namespace default"
     fi
@@ -113,8 +113,8 @@ delete() {
   elif ! namespace_is_ours "$namespace"; then
     say "left alone: the namespace $NAMESPACE, which these scripts did not create"
   else
-    # Delete the Jobs first, so that their pods have time to finish.
-    change "${kube[@]}" delete jobs --selector "$ours_label" --wait --timeout=120s
+    # Delete the Jobs first, and wait for their pods, which need the rest of the namespace until they have finished.
+    change "${kube[@]}" delete jobs --selector "$ours_label" --cascade=foreground --wait --timeout=120s
     change kubectl delete namespace "$NAMESPACE" --wait --timeout=300s
   fi
   # The objects of components/require-pod-identity are in no namespace.

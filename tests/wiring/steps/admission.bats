@@ -47,6 +47,15 @@ job() { kubectl --namespace "$NAMESPACE" get job/pod-identity-demo --output "jso
   run kubectl --namespace "$NAMESPACE" run other --image=x
   ((status == 1))
   [[ $output == *'violates PodSecurity "restricted'* ]]
+  # A Job is deleted after its pods, and not before them.
+  finalizers() { kubectl --namespace "$NAMESPACE" patch "pod/$(newest)" --type merge --patch '{"metadata": {"finalizers": '"$1"'}}'; }
+  finalizers '["example.com/held"]'
+  "$repository/scripts/steps/deploy.sh" delete >"$BATS_TEST_TMPDIR/said" 2>&1 3>&- &
+  eventually 60 eval '[[ -n $(pods "jsonpath={.items[*].metadata.deletionTimestamp}") ]]'
+  [[ $(job .metadata.finalizers) == *foregroundDeletion* ]]
+  kill $! # after the Job, without waiting for the namespace
+  finalizers '[]'
+  wait $! || (($? == 143))
 }
 
 @test "the webhook injects into pods that are created after the association, and into no others" {
