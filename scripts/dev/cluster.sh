@@ -34,16 +34,24 @@
 init_pid() {
   local pid
   pid=$(cat "$state/pid" 2>/dev/null) || return 1
+  # After a crash, the number may be that of any process.
+  [[ $(ps -ww -o args= -p "$pid") == *"/tests/cluster/node.sh $state" ]] || return 1
   # Between this process and node.sh is unshare.
   [[ $level != node ]] || pid=$(pgrep --parent "$pid") || return 1
   kill -0 "$pid" 2>/dev/null && echo "$pid"
 }
 
+# quiet_openssl ARGUMENT...: runs openssl, and shows what it says only if it fails.
+quiet_openssl() {
+  openssl "$@" 2>"$state/logs/openssl" || die "openssl $1 failed: $(<"$state/logs/openssl")"
+}
+
 # certificate NAME SUBJECT [SUBJECT-ALTERNATIVE-NAMES]: creates NAME.key and NAME.crt, signed by the CA.
+# Only OpenSSL 3 can copy the alternative names from the request.
 certificate() {
-  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$pki/$1.key" -subj "$2" \
-    -addext "subjectAltName=${3:-DNS:$1}" 2>/dev/null |
-    openssl x509 -req -CA "$pki/ca.crt" -CAkey "$pki/ca.key" -CAcreateserial -days 30 -copy_extensions copy -out "$pki/$1.crt" 2>/dev/null
+  echo "subjectAltName=${3:-DNS:$1}" >"$pki/$1.ext"
+  quiet_openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$pki/$1.key" -subj "$2" -out "$pki/$1.csr"
+  quiet_openssl x509 -req -in "$pki/$1.csr" -CA "$pki/ca.crt" -CAkey "$pki/ca.key" -CAcreateserial -days 30 -extfile "$pki/$1.ext" -out "$pki/$1.crt"
 }
 
 # kubeconfig USER: prints a kubeconfig with the user's certificate.
@@ -70,13 +78,12 @@ configure() {
     ranges+=', [{"subnet": "fd00:10:244::/64"}]' routes+=', {"dst": "::/0"}'
   fi
   mkdir -p "$pki" "$state/logs" "$state/cni" "$state/tmp"
-  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -keyout "$pki/ca.key" -out "$pki/ca.crt" \
-    -subj /CN=test-cluster 2>/dev/null
+  quiet_openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -keyout "$pki/ca.key" -out "$pki/ca.crt" -subj /CN=test-cluster
   certificate server /CN=kube-apiserver "IP:$node_address,IP:127.0.0.1,IP:10.100.0.1,DNS:kubernetes.default.svc,DNS:localhost"
   certificate admin /O=system:masters/CN=admin
   certificate node /O=system:nodes/CN=system:node:node
-  openssl genrsa -out "$pki/accounts.key" 2048 2>/dev/null
-  openssl rsa -in "$pki/accounts.key" -pubout -out "$pki/accounts.pub" 2>/dev/null
+  quiet_openssl genrsa -out "$pki/accounts.key" 2048
+  quiet_openssl rsa -in "$pki/accounts.key" -pubout -out "$pki/accounts.pub"
   kubeconfig admin >"$state/admin.conf"
   kubeconfig node >"$state/node.conf"
   echo "$issuer" >"$state/issuer"
@@ -135,7 +142,7 @@ webhooks:
     admissionReviewVersions: [v1beta1]
     clientConfig:
       url: https://$node_address:$webhook_port/mutate
-      caBundle: $(base64 -w 0 "$pki/ca.crt")
+      caBundle: $(base64 <"$pki/ca.crt" | tr -d '\n')
     rules:
       - {operations: [CREATE], apiGroups: [""], apiVersions: [v1], resources: [pods]}
 END
@@ -175,7 +182,7 @@ check() {
 }
 
 up() {
-  local deadline=$((SECONDS + 120)) pid wanted=${1:-node} in_namespaces=()
+  local deadline=$((SECONDS + 120)) pid ports wanted=${1:-node} in_namespaces=()
   ! init_pid >/dev/null || die "the cluster runs already: end it with scripts/dev/cluster.sh down"
   case $wanted in
     node)
@@ -191,10 +198,11 @@ up() {
   esac
   need openssl "install it with your system's packages"
   remove_state
+  ports=$(free_ports 6)
   mkdir -p "$state"
-  echo "$wanted" >"$state/level"
+  echo "$ports" >"$state/ports"
+  echo "$wanted" >"$state/level" # from here on, the folder is known as a cluster's
   echo "${CLUSTER_IPV6-}" >"$state/ipv6"
-  free_ports 6 >"$state/ports"
   # shellcheck source=../../tests/cluster/settings.sh
   . "$root/tests/cluster/settings.sh" "$state"
   configure
@@ -202,6 +210,7 @@ up() {
   set -m
   ${in_namespaces[@]+"${in_namespaces[@]}"} "$root/tests/cluster/node.sh" "$state" >"$state/logs/init" 2>&1 </dev/null 3>&- &
   pid=$!
+  echo "$pid" >"$state/pid"
   if [[ -n ${CLUSTER_OWNER-} ]]; then
     (
       # A cluster that has ended is left to `down`, which may be removing its state just now.
@@ -215,7 +224,6 @@ up() {
     ) >/dev/null 2>&1 </dev/null 3>&- &
   fi
   set +m
-  echo "$pid" >"$state/pid"
   until [[ -e $state/running ]]; do
     kill -0 "$pid" 2>/dev/null || die "the cluster did not start: $(tail -n 3 "$state/logs/init")"
     ((SECONDS < deadline)) || die "the cluster did not start within 2 minutes: see $state/logs"
@@ -234,7 +242,7 @@ up() {
 # remove_state: removes the folder, and the control groups of containers that the kernel has ended.
 remove_state() {
   [[ -e $state ]] || return 0
-  [[ -e $state/pid ]] || die "$state is not the state of a cluster: set CLUSTER_STATE to another folder"
+  [[ -e $state/level ]] || die "$state is not the state of a cluster: set CLUSTER_STATE to another folder"
   remove_control_groups
   rm -rf "${state:?}"
 }

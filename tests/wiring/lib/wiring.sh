@@ -53,8 +53,9 @@ cloud_settings() {
   export MINISTACK AWS_CA_BUNDLE
 }
 
+# stop_cloud: also with the tools that toolbox leaves out.
 stop_cloud() {
-  "$repository/scripts/dev/cluster.sh" down
+  PATH=$PATH:/usr/bin:/bin "$repository/scripts/dev/cluster.sh" down
 }
 
 # script_path NAME: the path of a step, or of a script that people run.
