@@ -21,14 +21,14 @@
 
 # publish_image: builds and pushes the image, unless IMAGE is set or the registry has it.
 publish_image() {
-  local tag=${IMAGE##*:}
+  local tag=${IMAGE##*:} digest
   if [[ -n $given ]]; then
     say "using the image $IMAGE, because IMAGE is set"
     return
   fi
   scripts/steps/registry.sh
-  if found 'ImageNotFoundException|RepositoryNotFoundException' aws ecr describe-images --region "$AWS_REGION" \
-    --repository-name "${REPOSITORY#*/}" --image-ids "imageTag=$tag" --query 'imageDetails[0].imageDigest' --output text >/dev/null; then
+  if capture digest found 'ImageNotFoundException|RepositoryNotFoundException' aws ecr describe-images --region "$AWS_REGION" \
+    --repository-name "${REPOSITORY#*/}" --image-ids "imageTag=$tag" --query 'imageDetails[0].imageDigest' --output text && [[ $digest == sha256:* ]]; then
     say "already exists: the image $IMAGE"
     return
   fi

@@ -35,7 +35,7 @@ init_pid() {
   local pid
   pid=$(cat "$state/pid" 2>/dev/null) || return 1
   # After a crash, the number may be that of any process.
-  [[ $(ps -ww -o args= -p "$pid") == *"/tests/cluster/node.sh $state" ]] || return 1
+  [[ $(ps -ww -o args= -p "$pid") == *"/tests/cluster/node.sh "* ]] || return 1
   # Between this process and node.sh is unshare.
   [[ $level != node ]] || pid=$(pgrep --parent "$pid") || return 1
   kill -0 "$pid" 2>/dev/null && echo "$pid"

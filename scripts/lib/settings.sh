@@ -116,12 +116,25 @@ plan_without_aws() {
   say "AWS cannot be asked (no AWS CLI, no credentials, or no connection): this is the plan from nothing, as for account $ACCOUNT_ID"
 }
 
-# image_tag: prints the tag of the image: the program's version and the commit.
+# image_tag: prints the program's version and the commit, with which the image's tag begins.
 image_tag() {
   local version commit
   version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$root/Cargo.toml" | head -n 1)
   commit=$(git -C "$root" rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
   echo "$version-$commit"
+}
+
+# is_ecr REPOSITORY: true when it is in ECR.
+is_ecr() {
+  [[ $1 == *.dkr.ecr.*.amazonaws.com*/* ]]
+}
+
+# image_in REPOSITORY: prints the name of the image in the repository. In ECR, where up.sh uses
+# an image that is there already, the tag ends with the architecture that the image contains.
+image_in() {
+  local suffix=''
+  ! is_ecr "$1" || suffix=-$ARCHITECTURE
+  echo "$1:$(image_tag)$suffix"
 }
 
 # settle NAME...: sets and exports these settings. Asks AWS for the account, unless all
@@ -132,7 +145,7 @@ image_tag() {
 #   BUCKET            pod-identity-demo-ACCOUNT-REGION
 #   POLICY_ARN        of POLICY_NAME; and IRSA_POLICY_ARN of IRSA_POLICY_NAME
 #   REPOSITORY        where images are pushed to: the account's ECR
-#   IMAGE             REPOSITORY:VERSION-COMMIT
+#   IMAGE             REPOSITORY:VERSION-COMMIT, in ECR REPOSITORY:VERSION-COMMIT-ARCHITECTURE
 settle() {
   local name who arn domain=amazonaws.com settled=yes
   for name in "$@"; do
@@ -150,7 +163,7 @@ settle() {
   POLICY_ARN=${POLICY_ARN:-arn:$PARTITION:iam::$ACCOUNT_ID:policy/$POLICY_NAME}
   IRSA_POLICY_ARN=${IRSA_POLICY_ARN:-arn:$PARTITION:iam::$ACCOUNT_ID:policy/$IRSA_POLICY_NAME}
   REPOSITORY=${REPOSITORY:-$ACCOUNT_ID.dkr.ecr.$AWS_REGION.$domain/pod-identity-demo}
-  IMAGE=${IMAGE:-$REPOSITORY:$(image_tag)}
+  IMAGE=${IMAGE:-$(image_in "$REPOSITORY")}
   CHECKED="$ACCOUNT_ID in $AWS_REGION"
   export CHECKED ACCOUNT_ID PARTITION BUCKET POLICY_ARN IRSA_POLICY_ARN REPOSITORY IMAGE
 }

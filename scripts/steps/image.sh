@@ -10,9 +10,9 @@
 #   --dry-run                      print the commands, but do not run them
 #   -- ARGUMENT...                 pass these arguments to the build command
 #
-# build tags the image REPOSITORY:VERSION-COMMIT and REPOSITORY:VERSION, and prints
-# the first of these names to stdout. push pushes only that name, because tags of a
-# registry can be immutable. The default repository is in the account's ECR: push
+# build tags the image REPOSITORY:VERSION-COMMIT (in ECR, VERSION-COMMIT-ARCHITECTURE) and
+# REPOSITORY:VERSION, and prints the first of these names to stdout. push pushes only that
+# name, because tags of a registry can be immutable. The default repository is in the account's ECR: push
 # creates it if necessary, and logs in. load loads the image into the cluster of the
 # current kubectl context, or into a cluster of the given kind that CLUSTER_NAME
 # names. push and load build the image first if it does not exist.
@@ -120,7 +120,7 @@ for_nodes() {
 
 build() {
   local version=${tag%-*} options=(--tag "$IMAGE")
-  [[ $IMAGE != *:"$tag" ]] || options+=(--tag "$repository:$version")
+  [[ $IMAGE != "$(image_in "$repository")" ]] || options+=(--tag "$repository:$version")
   case $platform/${tool##*/} in
     # The builder may have nowhere else to put an image of several platforms.
     *,*/docker) [[ $chosen != push ]] || options=(--tag "$IMAGE" --push) ;;
@@ -159,20 +159,15 @@ prepare_ecr() {
     die "$tool could not log in to $host: see above"
 }
 
-# is_ecr: true when the image's repository is in ECR.
-is_ecr() {
-  [[ $repository == *.dkr.ecr.*.amazonaws.com*/* ]]
-}
-
 push() {
   case $platform/${tool##*/} in
     *,*/docker)
-      ! is_ecr || prepare_ecr
+      ! is_ecr "$repository" || prepare_ecr
       build
       ;;
     *)
       have_image || build
-      ! is_ecr || prepare_ecr
+      ! is_ecr "$repository" || prepare_ecr
       case $platform in
         *,*) run_tool "$tool" manifest push --all "$IMAGE" "docker://$IMAGE" ;;
         *) run_tool "$tool" push "$IMAGE" ;;
@@ -228,15 +223,17 @@ done
 [[ -z $platform || $platform == */* ]] || die "--platform requires OS/ARCH, such as linux/arm64"
 [[ $action != load || $platform != *,* ]] || die "load accepts one platform, that of the cluster's nodes"
 
+# The tag tells the architecture.
+[[ -z $platform || $platform == *,* ]] || IFS=/ read -r _ ARCHITECTURE _ <<<"$platform"
 chosen=$action
 begin_step ${step_arguments[@]+"${step_arguments[@]}"}
 tool=$(find_tool)
 if [[ $chosen == push && -z ${IMAGE-}${REPOSITORY-} ]]; then settle REPOSITORY IMAGE; fi
 tag=$(image_tag)
-IMAGE=${IMAGE:-${REPOSITORY:-pod-identity-demo}:$tag}
+IMAGE=${IMAGE:-$(image_in "${REPOSITORY:-pod-identity-demo}")}
 repository=${IMAGE%@*}
 [[ ${repository##*/} != *:* ]] || repository=${repository%:*}
 readonly tool tag repository
-if [[ $chosen == push ]] || { [[ $chosen == build ]] && is_ecr; }; then for_nodes; fi
+if [[ $chosen == push ]] || { [[ $chosen == build ]] && is_ecr "$repository"; }; then for_nodes; fi
 "$chosen"
 echo "$IMAGE"

@@ -160,7 +160,7 @@ account=$SERVICE_ACCOUNT
 case $overlay in
   localstack)
     BUCKET=${BUCKET:-pod-identity-demo}
-    IMAGE=${IMAGE:-${REPOSITORY:-pod-identity-demo}:$(image_tag)}
+    IMAGE=${IMAGE:-$(image_in "${REPOSITORY:-pod-identity-demo}")}
     ;;
   irsa) account=$IRSA_SERVICE_ACCOUNT ;;
 esac

@@ -21,9 +21,18 @@ as_before() {
   diff -u "$BATS_FILE_TMPDIR/before" <(listing)
 }
 
-@test "dry runs on an empty account call nothing that writes" {
-  step up --dry-run
+@test "dry runs on an empty account call nothing that writes, and an image for other nodes is no reason not to build one" {
+  local tag
+  # shellcheck disable=SC2016 # for the shell that is started
+  tag=$(bash -c '. "$0/lib/common.sh" && . "$0/lib/settings.sh" && image_tag' "$repository/scripts")
+  admin ecr create-repository --repository-name pod-identity-demo
+  for tag in "$tag" "$tag-amd64"; do
+    admin ecr put-image --repository-name pod-identity-demo --image-manifest '{"schemaVersion": 2}' --image-tag "$tag"
+  done
+  IMAGE='' ARCHITECTURE=arm64 step up --dry-run
   ((status == 0))
+  admin ecr delete-repository --repository-name pod-identity-demo --force
+  [[ $stderr == *" build --tag 123456789012.dkr.ecr.us-east-1.amazonaws.com/pod-identity-demo:${tag%-amd64}-arm64 "*' push '* ]]
   [[ $stderr == *'$ aws s3api create-bucket'*'$ aws iam create-policy'*'$ eksctl create cluster'*'$ eksctl create nodegroup'*'$ aws eks create-addon'*'$ kubectl apply'* ]]
   [[ -z $(writes) ]]
   step down --dry-run

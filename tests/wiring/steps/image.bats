@@ -107,6 +107,11 @@ script_of() {
 @test "an image for ECR is for the nodes, and any other is for this machine" {
   IMAGE=123456789012.dkr.ecr.eu-west-1.amazonaws.com/demo:1 image build
   called 'docker build --tag [^ ]* --platform linux/amd64 '
+  # Its tag says for which, because up.sh looks whether the tag exists.
+  REPOSITORY=123456789012.dkr.ecr.eu-west-1.amazonaws.com/demo image build
+  called 'docker build --tag [^ ]*/demo:[^ ]*-amd64 --tag [^ ]*/demo:[0-9.]* --platform linux/amd64 '
+  REPOSITORY=123456789012.dkr.ecr.eu-west-1.amazonaws.com/demo image build --platform linux/arm64
+  called 'docker build --tag [^ ]*/demo:[^ ]*-arm64 --tag [^ ]*/demo:[0-9.]* --platform linux/arm64 '
   rm "$CALLS"
   image build
   run ! grep -q -e --platform "$CALLS"
