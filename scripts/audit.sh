@@ -69,6 +69,7 @@ readonly here=$root/scripts/lib/audit
 for tool in aws jq curl ${pods:+kubectl}; do
   command -v "$tool" >/dev/null || cannot_audit "$tool is missing: install it${pods:+, or, for kubectl, use --no-pods}"
 done
+too_old=$(need_tool aws 2>&1) || cannot_audit "${too_old#*: }"
 
 umask 077
 scratch=$(mktemp -d)

@@ -102,6 +102,7 @@ agent_log() {
 
 begin_step "$@"
 [[ $action == create ]] || die "unknown argument $action: this script changes nothing (see --help)"
+need_tool aws
 reach_cluster || die "the cluster $CLUSTER_NAME does not exist yet"
 show_association
 show_agent

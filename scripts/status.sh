@@ -22,6 +22,7 @@ newest() {
 
 begin_step "$@"
 [[ $action == create ]] || die "unknown argument $action: this script changes nothing (see --help)"
+need_tool aws
 settle BUCKET
 if reach_cluster; then
   run "${kube[@]}" get jobs,pods --selector "$ours_label" --output wide

@@ -130,4 +130,6 @@ left() {
 
 begin_step "$@"
 need_jq
+[[ -z $dry_run ]] || plan_without_aws
+need_tool aws # settle asks nothing of AWS if BUCKET and IMAGE are set
 "$action"

@@ -8,7 +8,7 @@ load ../lib/wiring.sh
 setup() {
   export CALLS=$BATS_TEST_TMPDIR/calls
   unset TOOLS CHECKED ACCOUNT_ID WITH TARGET_ROLE_ARN SESSION_POLICY SESSION_TAGS
-  toolbox chmod
+  toolbox chmod curl
   tool aws 'aws-cli/2.31.0 Python/3.13.7 Linux/6.1.0 exe/x86_64.debian.12'
   tool eksctl 0.230.0
   tool kubectl 'Client Version: v1.35.4
@@ -23,11 +23,11 @@ tool() {
   chmod +x "$BATS_FILE_TMPDIR/toolbox/$1"
 }
 
-# refused WORDS SCRIPT [REASON]: the script says these words in one line, and asks AWS nothing.
+# refused WORDS SCRIPT [REASON [STATUS]]: the script says these words in one line, and asks AWS nothing.
 refused() {
   run --separate-stderr "$(script_path "$2")"
   echo "$stderr"
-  [[ $status == 1 && ${#stderr_lines[@]} == 1 && $stderr == "$2.sh: $1 is too old: "*" or later is required${3-}: "*https://* ]]
+  [[ $status == "${4-1}" && ${#stderr_lines[@]} == 1 && $stderr == "$2.sh: $1 is too old: "*" or later is required${3-}: "*https://* ]]
   ! grep -v 'configure get region' "$CALLS"
 }
 
@@ -36,6 +36,11 @@ refused() {
   refused "aws 2.4.29" up
   refused "aws 2.4.29" bucket
   refused "aws 2.4.29" down
+  refused "aws 2.4.29" compare
+  refused "aws 2.4.29" inspect
+  refused "aws 2.4.29" audit '' 3
+  BUCKET=pictures refused "aws 2.4.29" status
+  BUCKET=pictures IMAGE=registry.example/demo:1 refused "aws 2.4.29" deploy
   tool aws 'aws-cli/1.30.7 Python/3.11.2 Linux/6.1.0 botocore/1.32.7'
   refused "aws 1.30.7" up
   tool aws 'aws-cli/2.31.0 Python/3.13.7'
