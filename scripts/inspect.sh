@@ -84,18 +84,18 @@ compare_injection() {
 # names a caller by IP address and port (an IPv6 address is in brackets), and a session
 # by the pod.
 agent_log() {
-  local pods=$1 line node
+  local pods=$1 namespace line node
   section "what the agent on the pod's node logged for it"
   node=$(of_pod "$pods" .spec.nodeName)
   {
     of_pod "$pods" '.status | .podIPs // [{ip: .podIP}] | .[].ip // empty | if contains(":") then "\"[\(.)]:" else "\"\(.):" end'
     name_of "$pods"
   } >"$scratch/names"
-  kubectl --namespace kube-system get pods --selector "$agent" --output json |
-    jq -r --arg node "$node" '.items[] | select(.spec.nodeName == $node).metadata.name' >"$scratch/agents"
-  while IFS= read -r line; do
-    show kubectl --namespace kube-system logs "$line" --tail=5000
-    kubectl --namespace kube-system logs "$line" --tail=5000 </dev/null | grep -F -f "$scratch/names" | tail -n 10 ||
+  kubectl get pods --all-namespaces --selector "$agent" --output json |
+    jq -r --arg node "$node" '.items[] | select(.spec.nodeName == $node).metadata | "\(.namespace) \(.name)"' >"$scratch/agents"
+  while read -r namespace line; do
+    show kubectl --namespace "$namespace" logs "$line" --tail=5000
+    kubectl --namespace "$namespace" logs "$line" --tail=5000 </dev/null | grep -F -f "$scratch/names" | tail -n 10 ||
       say "the last 5000 lines of $line do not mention the pod"
   done <"$scratch/agents"
 }

@@ -168,7 +168,7 @@ at_cluster() {
 }
 
 # agent_without_addon: prints which Pod Identity Agent the cluster has instead of the
-# add-on; false when it has none, or when kubectl cannot tell.
+# add-on; false when it has none, or when there is no kubectl to tell.
 agent_without_addon() {
   local enabled own
   if capture enabled found ResourceNotFoundException aws eks describe-cluster --region "$AWS_REGION" --name "$CLUSTER_NAME" \
@@ -177,7 +177,8 @@ agent_without_addon() {
     return
   fi
   at_cluster || return 1
-  own=$(kubectl get daemonsets --all-namespaces --selector app.kubernetes.io/name=eks-pod-identity-agent --output name) || return 1
+  own=$(kubectl get daemonsets --all-namespaces --selector app.kubernetes.io/name=eks-pod-identity-agent --output name) ||
+    die "cannot tell whether the cluster has an agent without the add-on: see the message of kubectl above, or set KUBERNETES=none"
   [[ -n $own ]] || return 1
   echo "a Pod Identity Agent that is not an EKS add-on: ${own%%$'\n'*}"
 }

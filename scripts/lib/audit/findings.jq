@@ -20,7 +20,7 @@ def known_findings: {
   proxy: ["fault", "add 169.254.170.23,[fd00:ec2::23] to NO_PROXY"],
   no_association: ["fault", "create the association again, or delete the pod so that a new one is created without the variables"],
   agent_missing: ["fault", "install the add-on eks-pod-identity-agent"],
-  agent_not_ready: ["fault", "check the agent's pod on that node: kubectl -n kube-system get pods -l app.kubernetes.io/name=eks-pod-identity-agent -o wide"],
+  agent_not_ready: ["fault", "check the agent's pod on that node: kubectl get pods -A -l app.kubernetes.io/name=eks-pod-identity-agent -o wide"],
   irsa_annotation_unused: ["info", "remove the annotation eks.amazonaws.com/role-arn: new pods use the association"],
   irsa_role_missing: ["fault", "create the role, or correct the annotation eks.amazonaws.com/role-arn"],
   irsa_role_elsewhere: ["info", "audit that account too: its trust policy and policies cannot be read from here"],

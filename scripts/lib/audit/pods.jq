@@ -60,6 +60,7 @@ def lacks:
       irsa_role: ([$containers[] | environment | select(has("AWS_WEB_IDENTITY_TOKEN_FILE")) | .AWS_ROLE_ARN // empty][0]),
       static_keys: [$containers[] | select(environment | has("AWS_ACCESS_KEY_ID")) | .name],
       proxied: (if $lacks == [] then [$containers[] | select(proxied) | .name] else [] end),
-      agent: (.metadata.namespace == "kube-system" and .metadata.labels["app.kubernetes.io/name"] == "eks-pod-identity-agent"),
+      # The add-on's agent is in kube-system, but people install it in other namespaces too.
+      agent: (.metadata.labels["app.kubernetes.io/name"] == "eks-pod-identity-agent"),
       ready: ([.status.conditions // [] | .[] | select(.type == "Ready") | .status] == ["True"])
     }]

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # Clusters that have the Pod Identity Agent without the add-on: EKS Auto Mode, and an
-# agent that somebody installed otherwise.
+# agent that somebody installed otherwise. And what kubectl is not allowed to list.
 
 # shellcheck disable=SC2154 # status, output and stderr are of bats' run
 # shellcheck source-path=SCRIPTDIR source=../lib/wiring.sh
@@ -8,12 +8,27 @@ load ../lib/wiring.sh
 
 setup_file() {
   start_cloud control-plane
-  toolbox aws eksctl kubectl
+  toolbox aws eksctl kubectl curl awk find wc xargs
   a_cluster
   "$repository/scripts/steps/policy.sh"
+  # A pod of the service account that the tests associate.
+  kubectl apply -f - <<'YAML'
+{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "pod-identity-demo"}}
+---
+{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "pod-identity-demo", "namespace": "pod-identity-demo"}}
+---
+{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "associated", "namespace": "pod-identity-demo"},
+  "spec": {"serviceAccountName": "pod-identity-demo", "nodeName": "node", "containers": [{"name": "main", "image": "main"}]}}
+YAML
 }
 
 teardown_file() { stop_cloud; }
+
+# audit_finds IDS: what the audit finds about agents.
+audit_finds() {
+  step audit --json
+  [[ $(jq -r '[.findings[].id | select(startswith("agent"))] | join(" ")' <<<"$output") == "$1" ]]
+}
 
 @test "EKS Auto Mode has the agent built in: no add-on is installed, and eksctl makes the association" {
   : >"$CLUSTER_STATE/auto-mode"
@@ -23,6 +38,7 @@ teardown_file() { stop_cloud; }
   step association
   ((status == 0))
   [[ $stderr == *"the cluster has the Pod Identity Agent of EKS Auto Mode"*'$ eksctl create podidentityassociation'* ]]
+  audit_finds ''
   step association delete
   ((status == 0))
   rm "$CLUSTER_STATE/auto-mode"
@@ -37,13 +53,14 @@ apiVersion: apps/v1
 kind: DaemonSet
 metadata:
   name: their-agent
-  namespace: kube-system
+  namespace: default
   labels: {app.kubernetes.io/name: eks-pod-identity-agent}
 spec:
   selector: {matchLabels: {app.kubernetes.io/name: eks-pod-identity-agent}}
   template:
     metadata: {labels: {app.kubernetes.io/name: eks-pod-identity-agent}}
     spec:
+      tolerations: [{operator: Exists}] # as the agent's
       containers: [{name: agent, image: agent}]
 YAML
   step addon
@@ -52,6 +69,8 @@ YAML
   step association
   ((status == 0))
   [[ $stderr == *"daemonset.apps/their-agent"*'$ aws eks create-pod-identity-association'* ]]
+  # It is there, and not ready on the pod's node: nothing runs here.
+  eventually 30 audit_finds agent_not_ready
   step association delete
   ((status == 0))
 }
@@ -75,6 +94,8 @@ YAML
   as nobody
   NAMESPACE=default step deploy delete
   [[ $status == 1 && ${stderr_lines[-1]} == "deploy.sh: cannot tell whether the cluster has podmonitors.monitoring.coreos.com: "* ]]
+  step addon
+  [[ $status == 1 && ${stderr_lines[-1]} == "addon.sh: cannot tell whether the cluster has an agent without the add-on: "* && -z $(writes) ]]
   as few
   NAMESPACE=default step deploy delete
   [[ $status == 1 && ${stderr_lines[-1]} == "deploy.sh: cannot read the objects in the namespace default: "* ]]
