@@ -83,7 +83,7 @@ actionlint() {
 go_tool() {
   local folder=$root/tests/cluster/modules/$1 bin=$tools/cluster/bin packages
   if cat "$folder"/go.{mod,sum} | cmp -s - "$tools/cluster/$1.stamp"; then return; fi
-  need go "install Go 1.25 or later, https://go.dev/dl/"
+  need go "install Go $(sed -n 's/^go //p' "$folder/go.mod") or later, https://go.dev/dl/"
   mkdir -p "$bin"
   rm -f "$tools/cluster/$1.stamp"
   packages=$(cd "$folder" && go mod edit -json | jq -r '.Tool[].Path') || die "Go could not read $folder/go.mod"
