@@ -54,7 +54,7 @@ export FILLED=${FILLED:-k8s/filled}
 
 # need_tool aws|eksctl|kubectl [HINT]: ends the script if the tool is missing or too old.
 # Checks each tool once for a script and the scripts that it calls. The versions are:
-#   aws 2.15.0 and 1.31.0   the first of 2.15 and 1.31: Pod Identity came a month before
+#   aws 2.15.0 and 1.31.0   minor releases after Pod Identity came, on 2023-11-27; some before know it too
 #   eksctl 0.215.0          asks EKS which versions of Kubernetes there are
 #   kubectl 1.27.0          contains kustomize 5
 need_tool() {

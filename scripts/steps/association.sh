@@ -13,8 +13,8 @@
 # TARGET_ROLE_ARN is a second role, of this account or of another: EKS assumes it with
 # the role of the association, and gives its credentials to the pods. The script prints
 # the trust policy and the permissions that the target role needs, with the external ID
-# that EKS has chosen. SESSION_POLICY is a file with a policy that restricts the
-# role's further. SESSION_TAGS=off leaves out the session tags, which a session policy
+# that EKS has chosen. SESSION_POLICY is a file with a policy that restricts what the
+# role's policies allow. SESSION_TAGS=off leaves out the session tags, which a session policy
 # requires.
 
 # shellcheck source-path=SCRIPTDIR source=../lib/common.sh

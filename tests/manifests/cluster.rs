@@ -1,6 +1,6 @@
 //! Checks `k8s/cluster.yaml` and `k8s/nodes.yaml`, the eksctl configuration, filled in as the scripts
-//! do. eksctl is not available in tests, so the fields are copied from its schema for
-//! `eksctl.io/v1alpha5`.
+//! do, without eksctl: the fields are copied from its schema for `eksctl.io/v1alpha5`. The real
+//! eksctl reads the files in `tests/cluster/story.bats` and `tests/wiring/steps/faults-cluster.bats`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
