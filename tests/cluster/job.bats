@@ -142,17 +142,20 @@ END
   aws iam update-assume-role-policy --role-name "$namespace" --policy-document \
     '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}'
   run identity
-  ((status == 3)) && [[ $output == *"NOT OK: EKS may not assume the role"* ]]
+  ((status == 3))
+  [[ $output == *"NOT OK: EKS may not assume the role"* ]]
 
   aws eks delete-pod-identity-association --cluster-name cluster --association-id "$id"
   run identity
-  ((status == 3)) && [[ $output == *"there is no association for namespace $namespace"* ]]
+  ((status == 3))
+  [[ $output == *"there is no association for namespace $namespace"* ]]
 
   kube --namespace kube-system patch daemonset/eks-pod-identity-agent --patch '{"spec": {"template": {"spec": {"nodeSelector": {"nowhere": "yes"}}}}}'
   eventually 30 eval '[[ -z $(kube --namespace kube-system get pods --selector app.kubernetes.io/name=eks-pod-identity-agent --output name) ]]'
   run identity
   kube --namespace kube-system patch daemonset/eks-pod-identity-agent --patch '{"spec": {"template": {"spec": {"nodeSelector": null}}}}'
-  ((status == 3)) && [[ $output == *"the Pod Identity Agent refuses connections"* ]]
+  ((status == 3))
+  [[ $output == *"the Pod Identity Agent refuses connections"* ]]
 }
 
 @test "twenty pods of the fleet upload, each under an identity of its own" {
