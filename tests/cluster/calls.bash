@@ -1,16 +1,19 @@
 # shellcheck shell=bash
 # The calls to AWS that a script under test makes, and faults in them. The proxy in front of the
 # emulated account (eks.py) notes the calls in the folder CLUSTER_STATE, and reads there which to fail.
-# shellcheck disable=SC2034 # status is as after bats' run
+# shellcheck disable=SC2034,SC2154 # status, output and stderr are of bats' run
 
+project=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)
 # shellcheck source-path=SCRIPTDIR source=../wait.bash
-. "${BASH_SOURCE[0]%/*}/../wait.bash"
+. "$project/tests/wait.bash"
+within=() # a command that runs the scripts elsewhere, such as in the cluster's network
+# What lets EKS Pod Identity assume a role.
+trust='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"pods.eks.amazonaws.com"},"Action":["sts:AssumeRole","sts:TagSession"]}]}'
 
 # start_aws FOLDER [COMMAND...]: creates `aws` in the folder, for a server that has loaded the AWS CLI and ends
 # with these tests (aws_server.py). COMMAND runs the server, for example in another network.
 start_aws() {
-  local here=${BASH_SOURCE[0]%/*} socket=${1%/*}/aws.socket python
-  python=$(CDPATH='' cd -- "$here/../.." && pwd -P)/.tools/lint/bin/python
+  local here=$project/tests/cluster socket=${1%/*}/aws.socket python=$project/.tools/lint/bin/python
   # Isolated and without site-packages, Python starts in 20 ms.
   { echo "#!$python -IS" && cat "$here/aws_client.py"; } >"$1/aws"
   chmod +x "$1/aws"
@@ -23,6 +26,25 @@ start_aws() {
 forget_calls() {
   : >"$CLUSTER_STATE/calls"
   rm -f "$CLUSTER_STATE/fault.done"
+}
+
+# script_path NAME: the path of a step, or of a script that people run.
+script_path() {
+  local path=$project/scripts/steps/$1.sh
+  [[ -e $path ]] || path=$project/scripts/$1.sh
+  echo "$path"
+}
+
+# step NAME [ARGUMENT...]: runs a script of the project; bats' $status, $output (stdout) and $stderr.
+step() {
+  forget_calls
+  run --separate-stderr "${within[@]}" "$(script_path "$1")" "${@:2}"
+  printf '%s\n%s\n' "$output" "$stderr" # shown where a test fails
+}
+
+# interrupted NAME [ARGUMENT...]: runs a script, and interrupts it when the call that `fail_on hang` names is under way.
+interrupted() {
+  interrupt "${within[@]}" "$(script_path "$1")" "${@:2}"
 }
 
 # writes: prints the calls since forget_calls that write, without the uploads of pods, which go through
@@ -44,7 +66,7 @@ interrupt() {
   rm -f "$CLUSTER_STATE/fault.done"
   set -m
   # Where SIGINT is ignored already, as in what a shell runs in the background, no script can change that.
-  "${BASH_SOURCE[0]%/*}/../../.tools/lint/bin/python" -c 'import os, signal, sys
+  "$project/.tools/lint/bin/python" -c 'import os, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 os.execv(sys.argv[1], sys.argv[1:])' "$@" >"$output" 2>&1 3>&- &
   pid=$!

@@ -3,15 +3,17 @@
 # shellcheck disable=SC2034,SC2154 # status, output and stderr are of bats' run
 
 bats_require_minimum_version 1.5.0
-project=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)
 state=${CLUSTER_STATE-} # set by setup_suite.bash, before any test runs
 export POLL_PAUSE=0.5 LAG=5 DEPLOY_TIMEOUT=120
 # shellcheck source-path=SCRIPTDIR source=calls.bash
-. "$project/tests/cluster/calls.bash"
+. "${BASH_SOURCE[0]%/*}/calls.bash"
+# shellcheck source-path=SCRIPTDIR source=objects.bash
+. "$project/tests/cluster/objects.bash"
+within=("$project/scripts/dev/cluster.sh" run)
 
 # in_cluster COMMAND...: runs a command in the cluster's network, with its tools and the emulated account.
 in_cluster() {
-  "$project/scripts/dev/cluster.sh" run "$@"
+  "${within[@]}" "$@"
 }
 
 # kube ARGUMENT...: kubectl, as the cluster's administrator.
@@ -24,24 +26,9 @@ aws() {
   in_cluster aws --output text "$@"
 }
 
-# script NAME [ARGUMENT...]: runs a step or another script of the project; bats' $status, $output and $stderr.
-script() {
-  local path=$project/scripts/steps/$1.sh
-  [[ -e $path ]] || path=$project/scripts/$1.sh
-  shift
-  forget_calls
-  run --separate-stderr in_cluster "$path" "$@"
-  printf '%s\n%s\n' "$output" "$stderr" # shown where a test fails
-}
-
 # listing: what the account holds, a line each.
 listing() {
-  aws cloudformation list-stacks --query "StackSummaries[?StackStatus!='DELETE_COMPLETE'].[StackName]"
-  aws s3api list-buckets --query 'Buckets[].[Name]'
-  aws iam list-policies --scope Local --query 'Policies[].[PolicyName]'
-  aws iam list-roles --query 'Roles[].[RoleName]'
-  aws iam list-open-id-connect-providers --query 'OpenIDConnectProviderList[].[Arn]'
-  aws eks list-clusters --query 'clusters[]'
+  in_cluster "$project/.tools/ministack/bin/python" "$project/tests/cluster/listing.py"
 }
 
 # containers ARGUMENT...: containerd's command-line tool, for the images and containers of the node.
@@ -54,46 +41,11 @@ objects() {
   kube get namespaces,serviceaccounts,configmaps,jobs,pods --all-namespaces --output name
 }
 
-# interrupted NAME [ARGUMENT...]: runs a script, and interrupts it when the call that `fail_on hang` names is under way.
-interrupted() {
-  interrupt "$project/scripts/dev/cluster.sh" run "$project/scripts/$1.sh" "${@:2}"
-}
-
-# pods NAMESPACE [ARGUMENT...]: the program's pods in the namespace, the newest last.
-pods() {
-  kube --namespace "$1" get pods --selector app.kubernetes.io/name=pod-identity-demo --sort-by .metadata.creationTimestamp "${@:2}"
-}
-
-newest() {
-  pods "$1" --output 'jsonpath={.items[-1:].metadata.name}'
-}
-
-# has_uploaded NAMESPACE: true when the newest pod's log has an upload.
-has_uploaded() {
-  kube --namespace "$1" logs "$(newest "$1")" 2>/dev/null | grep -q '"message":"uploaded"'
-}
-
-# exit_codes NAMESPACE: the exit codes of the ended pods, in the order of their creation.
-exit_codes() {
-  pods "$1" --output 'jsonpath={.items[*].status.containerStatuses[0].state.terminated.exitCode}'
-}
-
-# ended_with NAMESPACE CODE...: true when exactly these pods have ended.
-ended_with() {
-  [[ $(exit_codes "$1") == "${*:2}" ]]
-}
-
-# condition NAMESPACE TYPE: the reason of the Job's condition of this type.
-condition() {
-  kube --namespace "$1" get job/pod-identity-demo --output "jsonpath={.status.conditions[?(@.type==\"$2\")].reason}"
-}
-
 # world NAMESPACE: an emulated cluster with the agent's add-on, and a bucket and a role of its own for this
 # namespace, without an association. The scripts' settings name them.
 world() {
-  local trust policy
+  local policy
   export CLUSTER_NAME=cluster NAMESPACE=$1 SERVICE_ACCOUNT=uploader BUCKET=$1-pictures
-  trust='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"pods.eks.amazonaws.com"},"Action":["sts:AssumeRole","sts:TagSession"]}]}'
   policy='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:PutObject","s3:AbortMultipartUpload"],"Resource":"arn:aws:s3:::'$BUCKET'/*","Condition":{"StringEquals":{"aws:PrincipalTag/kubernetes-namespace":"'$1'"}}}]}'
   if ! aws eks describe-cluster --name cluster >"$BATS_FILE_TMPDIR/cluster" 2>&1; then
     aws iam create-role --role-name control-plane --assume-role-policy-document "${trust/pods.eks/eks}"
@@ -122,11 +74,4 @@ associate() {
   aws eks create-pod-identity-association --cluster-name cluster --namespace "$1" --service-account uploader \
     --role-arn "arn:aws:iam::123456789012:role/$1" --query association.associationId
   eventually 10 grep -qs "\"namespace\": \"$1\"" "$state/identities.json"
-}
-
-# apply OVERLAY [COMPONENT...]: fills in the manifests and applies them, without waiting.
-apply() {
-  local folder
-  folder=$(FILLED=$BATS_FILE_TMPDIR/filled in_cluster "$project/scripts/steps/manifests.sh" "$@" | tail -n 1)
-  kube apply --kustomize "$folder"
 }

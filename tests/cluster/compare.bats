@@ -20,20 +20,20 @@ teardown_file() {
 }
 
 @test "without the job there is nothing to compare with, and nothing is changed" {
-  script compare
+  step compare
   ((status == 1))
   [[ ${stderr_lines[-1]} == "compare.sh: there is no job to compare with in beside: "* ]]
   [[ -z $(writes) ]]
 }
 
 @test "compare makes IRSA's side, shows both, and finds it there the second time" {
-  script deploy
+  step deploy
   ((status == 0))
-  script compare --dry-run
+  step compare --dry-run
   ((status == 0))
   [[ -z $(writes) ]]
 
-  script compare
+  step compare
   ((status == 0))
   [[ $output == *"eks.amazonaws.com/role-arn: arn:aws:iam::123456789012:role/eksctl-cluster-addon-iamserviceaccount-"* ]]
   [[ $output == *'"Service": "pods.eks.amazonaws.com"'*'"Federated": "arn:aws:iam::123456789012:oidc-provider/'* ]]
@@ -43,7 +43,7 @@ teardown_file() {
   # eksctl tags the provider with the cluster's name, which is enough in a cluster of ours.
   [[ $stderr != *tag-open-id-connect-provider* ]]
 
-  script compare
+  step compare
   ((status == 0))
   [[ $stderr == *"already exists: the OIDC provider"*"already exists: the service account"*"already exists: the Job pod-identity-demo-irsa"* ]]
   [[ -z $(writes) ]]
@@ -53,7 +53,7 @@ teardown_file() {
   local annotated='{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "neighbour", "namespace": "default",
     "annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/neighbour"}}}'
   kube apply -f - <<<"$annotated"
-  script compare delete
+  step compare delete
   ((status == 0))
   [[ $stderr == *"left alone: the OIDC provider, because other service accounts use it: default/neighbour"* ]]
   [[ $(aws iam list-open-id-connect-providers) == *oidc-provider/* ]]
@@ -61,15 +61,15 @@ teardown_file() {
 }
 
 @test "delete takes away what compare made, and nothing else; twice is no error" {
-  script compare delete
+  step compare delete
   ((status == 0))
   [[ -z $(aws iam list-open-id-connect-providers --query 'OpenIDConnectProviderList[].Arn') ]]
   [[ $(aws cloudformation list-stacks --query "StackSummaries[?StackStatus!='DELETE_COMPLETE'].StackName") != *iamserviceaccount* ]]
   [[ $(objects) == *"job.batch/pod-identity-demo"* && $(objects) != *irsa* ]]
-  script compare left
+  step compare left
   ((status == 0))
   [[ -z $output ]]
-  script compare delete
+  step compare delete
   ((status == 0))
   [[ $stderr == *"already deleted: the service account beside/pod-identity-demo-irsa"*"already deleted: the OIDC provider"* ]]
 
@@ -78,17 +78,17 @@ teardown_file() {
 @test "in a cluster that is not ours, the provider is ours only with our tag" {
   export TAG_VALUE=another # and the cluster's is cluster
   in_cluster eksctl utils associate-iam-oidc-provider --cluster cluster --region us-east-1 --approve
-  script compare delete
+  step compare delete
   ((status == 0))
   [[ $stderr == *"left alone: the OIDC provider, which these scripts did not create"* ]]
-  script compare left
+  step compare left
   [[ -z $output ]]
   aws iam delete-open-id-connect-provider --open-id-connect-provider-arn "$(aws iam list-open-id-connect-providers --query 'OpenIDConnectProviderList[0].Arn')"
 
-  script compare
+  step compare
   ((status == 0))
   [[ $stderr == *'$ aws iam tag-open-id-connect-provider'* ]]
-  script compare delete
+  step compare delete
   ((status == 0))
   [[ -z $(aws iam list-open-id-connect-providers --query 'OpenIDConnectProviderList[].Arn') ]]
 }

@@ -23,12 +23,12 @@ another_image() {
 @test "a dry run prints and changes nothing, and a missing bucket is reported first" {
   local before
   before=$(objects)
-  script deploy --dry-run
+  step deploy --dry-run
   ((status == 0))
   [[ $stderr == *'$ kubectl apply --kustomize '* ]]
   [[ -z $(writes) && $(objects) == "$before" ]]
   export BUCKET=nobodys
-  script deploy
+  step deploy
   export BUCKET=story-pictures
   ((status == 1))
   [[ ${stderr_lines[-1]} == "deploy.sh: there is no bucket nobodys: "* ]]
@@ -36,7 +36,7 @@ another_image() {
 }
 
 @test "without an association it shows why the pod ended, and fails" {
-  script deploy
+  step deploy
   ((status == 1))
   [[ -z $output ]]
   [[ $stderr == *"there is no association for story/uploader yet"* ]]
@@ -48,7 +48,7 @@ another_image() {
 
 @test "with an association the Job recovers by itself, and its first object is in the bucket" {
   associate story
-  script deploy
+  step deploy
   ((status == 0))
   [[ $stderr == *"already exists: the Job pod-identity-demo"* ]]
   [[ $stderr == *"injected for pod-identity, has uploaded"* ]]
@@ -57,19 +57,19 @@ another_image() {
 }
 
 @test "deployed again it is there already; with another image or other settings it is made again" {
-  script deploy
+  step deploy
   ((status == 0))
   [[ $stderr == *"job.batch/pod-identity-demo unchanged"*"already exists"* ]]
   another_image pod-identity-demo:2
   export IMAGE=localhost/pod-identity-demo:2
-  script deploy
+  step deploy
   ((status == 0))
   [[ $stderr == *"replacing the Job pod-identity-demo: its pod template has changed"*"job.batch/pod-identity-demo created"* ]]
 }
 
 @test "settings that the program refuses fail at once, with its own line" {
   export SETTINGS=INTERVAL=often
-  script deploy
+  step deploy
   ((status == 1))
   [[ $stderr == *"exit code 2: unusable settings"* ]]
   [[ $stderr == *"INTERVAL"*"often"* ]]
@@ -78,7 +78,7 @@ another_image() {
 
 @test "an image that cannot be pulled is named" {
   export PULL_GRACE=1 IMAGE=localhost/gone:1
-  script deploy
+  step deploy
   ((status == 1))
   [[ $stderr == *"replacing the Job pod-identity-demo: it has ended (Failed)"* ]]
   [[ $stderr == *"Failed to pull image"* ]]
@@ -101,7 +101,7 @@ another_image() {
 @test "a bucket that the role may not write to is explained by the program's diagnosis" {
   aws s3api create-bucket --bucket another >"$BATS_TEST_TMPDIR/made"
   export BUCKET=another SETTINGS=STARTUP_GRACE=500ms DEPLOY_TIMEOUT=12
-  script deploy
+  step deploy
   ((status == 1))
   [[ $stderr == *"ended with exit code 4: no credentials, or no access to S3, within STARTUP_GRACE"* ]]
   [[ $stderr == *"the program says why (s3_access_denied)"* ]]
@@ -109,18 +109,18 @@ another_image() {
 }
 
 @test "delete ends all of it, twice is no error, and another's namespace is refused and left" {
-  script deploy delete
+  step deploy delete
   ((status == 0))
   [[ $(objects) != *story* && $(objects) != *pod-identity-demo* ]]
-  script deploy delete
+  step deploy delete
   ((status == 0))
   [[ $stderr == *"already deleted: the namespace story"* ]]
 
   kube apply --filename - <<<'{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "story"}}'
-  script deploy
+  step deploy
   ((status == 1))
   [[ ${stderr_lines[-1]} == *"a namespace story that these scripts did not create"* ]]
-  script deploy delete
+  step deploy delete
   ((status == 0))
   [[ $stderr == *"left alone: the namespace story"* ]]
   kube get namespace/story

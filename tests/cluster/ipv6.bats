@@ -17,7 +17,7 @@ teardown_file() { end_world; }
   pod=$(newest six)
   [[ $(kube --namespace six get "pod/$pod" --output 'jsonpath={.status.podIPs[*].ip}') == *fd00:10:244::* ]]
   [[ $(kube --namespace six exec "$pod" -- pod-identity-demo identity) == *"$uri"* ]]
-  script inspect
+  step inspect
   ((status == 0))
   [[ $output == *"this pod: yes"*"env AWS_CONTAINER_CREDENTIALS_FULL_URI=$uri"* ]]
   [[ $output == *"[fd00:10:244::"* ]]

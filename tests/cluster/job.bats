@@ -83,7 +83,7 @@ teardown() {
 @test "with require-pod-identity no pod is created before the association, and the Job says why" {
   export COMPONENTS=require-pod-identity
   # The policy before the Job, as scripts/steps/deploy.sh applies it.
-  DEPLOY_TIMEOUT=10 script deploy
+  DEPLOY_TIMEOUT=10 step deploy
   ((status == 1))
   [[ $(pods "$namespace" --output name) == "" ]]
   kube --namespace "$namespace" get events --field-selector reason=FailedCreate | grep "Pod Identity was not injected for service account uploader"

@@ -13,7 +13,7 @@ setup_file() { export FILLED=$BATS_FILE_TMPDIR/filled; }
   fail_on hang 'write eks POST .*/addons'
   interrupted up
   ((status == 130))
-  script up
+  step up
   ((status == 0))
   [[ $output == s3://pod-identity-demo-123456789012-us-east-1/pod-identity-demo-* ]]
   # CloudFormation has judged the tags of each stack: no key is there twice, and ours is on all.
@@ -22,14 +22,14 @@ setup_file() { export FILLED=$BATS_FILE_TMPDIR/filled; }
 }
 
 @test "up again finds everything there, and changes nothing in AWS" {
-  script up
+  step up
   ((status == 0))
   [[ $stderr == *"already exists: the bucket"*"already exists: the policy"*"already exists: the cluster"*"already exists: the add-on"*"already exists: the association"* ]]
   [[ -z $(writes) ]]
 }
 
 @test "status shows the pods, the log and the objects" {
-  script status
+  step status
   ((status == 0))
   [[ $output == *"job.batch/pod-identity-demo"*"Running"*"INFO uploaded "* ]]
   [[ -z $(writes) ]]
@@ -38,7 +38,7 @@ setup_file() { export FILLED=$BATS_FILE_TMPDIR/filled; }
 @test "inspect shows what the real webhook injected, beside a pod without an association" {
   local before
   before=$(objects)
-  script inspect
+  step inspect
   ((status == 0))
   [[ $output == *"eks-pod-identity-agent   1         1         1"* ]]
   [[ $output == *"the other: -    env AWS_CONTAINER_CREDENTIALS_FULL_URI=http://169.254.170.23/v1/credentials"* ]]
@@ -55,25 +55,25 @@ setup_file() { export FILLED=$BATS_FILE_TMPDIR/filled; }
   eventually 10 grep -qs '"serviceAccount": "aws-node"' "$state/identities.json"
   kube --namespace kube-system rollout restart daemonset/aws-node
   kube --namespace kube-system rollout status daemonset/aws-node --timeout=60s
-  script audit
+  step audit
   ((status == 0))
   [[ $output == *"pod-identity-demo/pod-identity-demo"*"Pod Identity"*"right"*"1 injected"*"no faults found"* ]]
   [[ $output == *"info: host_network: pod kube-system/aws-node-"* ]]
 }
 
 @test "compare runs the job under IRSA beside it, and its inverse removes that" {
-  script compare
+  step compare
   ((status == 0))
   [[ $output == *"ok: credentials from EKS Pod Identity"*"ok: credentials from IRSA"*"what differs"* ]]
   [[ $(aws iam list-open-id-connect-providers --query 'OpenIDConnectProviderList[].Arn') == *oidc-provider/* ]]
-  script compare delete
+  step compare delete
   ((status == 0))
   [[ -z $(aws iam list-open-id-connect-providers --query 'OpenIDConnectProviderList[].Arn') ]]
   [[ -z $(kube --namespace pod-identity-demo get job/pod-identity-demo-irsa serviceaccount/pod-identity-demo-irsa --ignore-not-found --output name) ]]
 }
 
 @test "interrupted half-way, down goes on, deletes everything, and the account is as it was before" {
-  script down --dry-run
+  step down --dry-run
   ((status == 0))
   # Other pods may use the agent until the cluster is gone.
   [[ $stderr == *"the add-on is deleted together with the cluster pod-identity-demo"* && $stderr != *delete-addon* ]]
@@ -86,7 +86,7 @@ setup_file() { export FILLED=$BATS_FILE_TMPDIR/filled; }
   # The tagging API goes on listing what is deleted, so down asks the services. These are not in the emulator's:
   printf 'arn:aws:%s\n' ec2:us-east-1:123456789012:subnet/subnet-gone eks:us-east-1:123456789012:addon/pod-identity-demo/eks-pod-identity-agent/1 \
     ecr:us-east-1:123456789012:repository/pod-identity-demo iam::123456789012:policy/pod-identity-demo-us-east-1 >"$state/tagged"
-  script down
+  step down
   ((status == 0))
   grep -qx 'read tagging GetResources' "$state/calls"
   rm "$state/tagged"
@@ -94,7 +94,7 @@ setup_file() { export FILLED=$BATS_FILE_TMPDIR/filled; }
   [[ $(aws resourcegroupstaggingapi get-resources --tag-filters Key=pod-identity-demo,Values=pod-identity-demo) == *s3:::pod-identity-demo-* ]]
   [[ -z $(kube get namespace/pod-identity-demo --ignore-not-found --output name) ]]
   diff -u "$BATS_FILE_TMPDIR/before" <(listing)
-  script down
+  step down
   ((status == 0))
   [[ -z $(writes) ]]
 }

@@ -5,9 +5,11 @@
 # nothing but what the scripts say they need.
 
 bats_require_minimum_version 1.5.0
-repository=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../../.." && pwd -P)
 # shellcheck source-path=SCRIPTDIR source=../../cluster/calls.bash
-. "$repository/tests/cluster/calls.bash"
+. "${BASH_SOURCE[0]%/*}/../../cluster/calls.bash"
+# shellcheck source-path=SCRIPTDIR source=../../cluster/objects.bash
+. "$project/tests/cluster/objects.bash"
+repository=$project
 
 # toolbox TOOL...: sets PATH to these tools and those that every script uses.
 toolbox() {
@@ -58,26 +60,9 @@ stop_cloud() {
   PATH=$PATH:/usr/bin:/bin "$repository/scripts/dev/cluster.sh" down
 }
 
-# script_path NAME: the path of a step, or of a script that people run.
-script_path() {
-  local path=$repository/scripts/steps/$1.sh
-  [[ -e $path ]] || path=$repository/scripts/$1.sh
-  echo "$path"
-}
-
-# step NAME [ARGUMENTS...]: runs a script of the project; bats' $status, $output (stdout) and $stderr.
-step() {
-  local script=$1
-  shift
-  forget_calls
-  run --separate-stderr "$(script_path "$script")" "$@"
-  # shellcheck disable=SC2154 # bats sets it
-  [[ -z $stderr ]] || printf '%s\n' "$stderr" # shown where a test fails
-}
-
-# interrupted NAME [ARGUMENTS...]: runs the step, and interrupts it when the call that `fail_on hang` names is under way.
-interrupted() {
-  interrupt "$(script_path "$1")" "${@:2}"
+# kube ARGUMENT...: kubectl, as the cluster's administrator. It asks nobody for a token, as the scripts' kubectl does.
+kube() {
+  "$repository/.tools/cluster/bin/kubectl" --kubeconfig "$CLUSTER_STATE/admin.conf" "$@"
 }
 
 # admin ARGUMENT...: the AWS CLI as the root user, without the proxy, so that the noted calls are only those of the scripts.
@@ -99,7 +84,7 @@ become() {
 # a_cluster: creates an EKS cluster without our tag and without an add-on. Its control plane is the one
 # that start_cloud has started, if any. Prints the ARN of a role that trusts EKS.
 a_cluster() {
-  local role trust='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":["eks.amazonaws.com","pods.eks.amazonaws.com"]},"Action":["sts:AssumeRole","sts:TagSession"]}]}'
+  local role
   role=$(admin iam create-role --role-name theirs --assume-role-policy-document "$trust" --query Role.Arn)
   admin eks create-cluster --name "${CLUSTER_NAME:-pod-identity-demo}" --role-arn "$role" --resources-vpc-config subnetIds=subnet-1,subnet-2 >/dev/null
   aws eks update-kubeconfig --name "${CLUSTER_NAME:-pod-identity-demo}" >/dev/null
@@ -108,7 +93,7 @@ a_cluster() {
 
 # listing: prints every resource of the account, one per line.
 listing() {
-  "$repository/.tools/ministack/bin/python" "$repository/tests/wiring/lib/listing.py" "$MINISTACK"
+  AWS_ENDPOINT_URL=$MINISTACK "$repository/.tools/ministack/bin/python" "$repository/tests/cluster/listing.py"
 }
 
 # survives STEP KIND PATTERN...: runs the step once for each fault, and it fails each time. Then one run

@@ -17,34 +17,37 @@ teardown_file() { stop_cloud; }
 
 setup() { export NAMESPACE=test-$BATS_TEST_NUMBER; }
 
-apply() {
-  kubectl apply --kustomize "$("$repository/scripts/steps/manifests.sh" eks "$@" | tail -n 1)"
-}
-
-pods() {
-  kubectl --namespace "$NAMESPACE" get pods --sort-by .metadata.creationTimestamp --output "$1"
-}
-
-newest() { pods 'jsonpath={.items[-1:].metadata.name}'; }
+# of_newest PATH: a part of the newest pod, by a path as in JSONPath.
+of_newest() { pods "$NAMESPACE" --output "jsonpath={.items[-1:]$1}"; }
 
 # variables: the names of the variables of the newest pod.
-variables() { pods 'jsonpath={.items[-1:].spec.containers[0].env[*].name}'; }
+variables() { of_newest '.spec.containers[0].env[*].name'; }
 
-# ends_with CODE: reports that the newest pod's container has ended so, and waits for another pod if there is to be one.
+has_pod() { [[ $(of_newest .status.phase) == Pending ]]; }
+
+# ends_with CODE: reports that the newest pod's container has ended so.
 ends_with() {
-  kubectl --namespace "$NAMESPACE" patch "pod/$(newest)" --subresource=status --patch '{"status": {"phase": "Failed", "containerStatuses": [
+  kube --namespace "$NAMESPACE" patch "pod/$(newest "$NAMESPACE")" --subresource=status --patch '{"status": {"phase": "Failed", "containerStatuses": [
     {"name": "pod-identity-demo", "image": "x", "imageID": "x", "ready": false, "restartCount": 0, "state": {"terminated": {"exitCode": '"$1"'}}}]}}'
 }
 
-another_than() { [[ $(newest) != "$1" ]]; }
+another_than() { [[ $(newest "$NAMESPACE") != "$1" ]]; }
 
-job() { kubectl --namespace "$NAMESPACE" get job/pod-identity-demo --output "jsonpath={$1}"; }
+# replaced CODE: the newest pod ends so, the Job creates another, and goes on.
+replaced() {
+  local older
+  eventually 60 has_pod
+  older=$(newest "$NAMESPACE")
+  ends_with "$1"
+  eventually 60 another_than "$older"
+  [[ -z $(condition "$NAMESPACE" Failed) ]]
+}
 
 @test "the Job's pod is admitted under the restricted standard, which refuses others" {
-  apply
-  eventually 60 eval '[[ -n $(newest) ]]'
-  [[ $(kubectl get "namespace/$NAMESPACE" --output 'jsonpath={.metadata.labels.pod-security\.kubernetes\.io/enforce}') == restricted ]]
-  run kubectl --namespace "$NAMESPACE" run other --image=x
+  apply eks
+  eventually 60 has_pod
+  [[ $(kube get "namespace/$NAMESPACE" --output 'jsonpath={.metadata.labels.pod-security\.kubernetes\.io/enforce}') == restricted ]]
+  run kube --namespace "$NAMESPACE" run other --image=x
   ((status == 1))
   [[ $output == *'violates PodSecurity "restricted'* ]]
   # A Job is deleted after its pods, and not before them.
@@ -60,38 +63,32 @@ job() { kubectl --namespace "$NAMESPACE" get job/pod-identity-demo --output "jso
 
 @test "the webhook injects into pods that are created after the association, and into no others" {
   local older
-  apply
-  eventually 60 eval '[[ -n $(newest) ]]'
+  apply eks
+  eventually 60 has_pod
   [[ $(variables) != *AWS_CONTAINER_CREDENTIALS_FULL_URI* ]]
-  older=$(newest)
+  older=$(newest "$NAMESPACE")
   admin eks create-pod-identity-association --cluster-name pod-identity-demo --namespace "$NAMESPACE" --service-account pod-identity-demo --role-arn "$ROLE"
   eventually 60 grep -q "$NAMESPACE" "$CLUSTER_STATE/identities.json"
   ends_with 3
   eventually 60 another_than "$older"
   [[ $(variables) == *AWS_CONTAINER_CREDENTIALS_FULL_URI* && $(variables) == *AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE* ]]
-  [[ $(pods 'jsonpath={.items[-1:].spec.volumes[?(@.name=="eks-pod-identity-token")].projected.sources[0].serviceAccountToken.audience}') == pods.eks.amazonaws.com ]]
+  [[ $(of_newest '.spec.volumes[?(@.name=="eks-pod-identity-token")].projected.sources[0].serviceAccountToken.audience') == pods.eks.amazonaws.com ]]
 }
 
 @test "the Job goes on after a missed injection and after the system's kill, and fails at unusable settings" {
-  local code older
-  apply
-  for code in 3 137; do
-    eventually 60 eval '[[ $(pods "jsonpath={.items[-1:].status.phase}") == Pending ]]'
-    older=$(newest)
-    ends_with "$code"
-    eventually 60 another_than "$older"
-    [[ -z $(job '.status.conditions[?(@.type=="Failed")].reason') ]]
-  done
+  apply eks
+  replaced 3
+  replaced 137
   ends_with 2
-  eventually 60 eval '[[ $(job ".status.conditions[?(@.type==\"Failed\")].reason") == PodFailurePolicy ]]'
+  eventually 60 eval '[[ $(condition "$NAMESPACE" Failed) == PodFailurePolicy ]]'
 }
 
 @test "with require-pod-identity a pod without the injection is refused, and the Job's events say why" {
-  apply require-pod-identity
+  apply eks require-pod-identity
   # The API server enforces the policy some time after it was applied: scripts/steps/deploy.sh waits for that.
   refused() {
-    kubectl --namespace "$NAMESPACE" delete pods --all --wait=false
-    kubectl --namespace "$NAMESPACE" get events | grep -q 'FailedCreate.*Pod Identity was not injected for service account pod-identity-demo'
+    kube --namespace "$NAMESPACE" delete pods --all --wait=false
+    kube --namespace "$NAMESPACE" get events | grep -q 'FailedCreate.*Pod Identity was not injected for service account pod-identity-demo'
   }
   eventually 60 refused
 }

@@ -91,8 +91,7 @@ refused() {
 }
 
 @test "under the policy the workload uploads, single, multipart and abort, and ten other actions are refused" {
-  local bucket=pod-identity-demo-123456789012-us-east-1 body=$BATS_TEST_TMPDIR/body upload trust
-  trust='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"pods.eks.amazonaws.com"},"Action":["sts:AssumeRole","sts:TagSession"]}]}'
+  local bucket=pod-identity-demo-123456789012-us-east-1 body=$BATS_TEST_TMPDIR/body upload
   # shellcheck disable=SC2054
   local tags=(Key=eks-cluster-name,Value=pod-identity-demo Key=kubernetes-namespace,Value=pod-identity-demo Key=kubernetes-service-account,Value=pod-identity-demo)
   step policy
