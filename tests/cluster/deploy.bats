@@ -57,14 +57,23 @@ another_image() {
 }
 
 @test "deployed again it is there already; with another image or other settings it is made again" {
+  local older
   step deploy
   ((status == 0))
   [[ $stderr == *"job.batch/pod-identity-demo unchanged"*"already exists"* ]]
+  older=$(newest story)
   another_image pod-identity-demo:2
   export IMAGE=localhost/pod-identity-demo:2
   step deploy
   ((status == 0))
   [[ $stderr == *"replacing the Job pod-identity-demo: its pod template has changed"*"job.batch/pod-identity-demo created"* ]]
+  [[ $output == "s3://story-pictures/$(newest story)/"* && $output != *"/$older/"* ]]
+
+  older=$(newest story)
+  SETTINGS=INTERVAL=3s step deploy
+  ((status == 0))
+  [[ $stderr == *"replacing the Job pod-identity-demo: its settings have changed"*"job.batch/pod-identity-demo created"* ]]
+  [[ $output == "s3://story-pictures/$(newest story)/"* && $output != *"/$older/"* ]]
 }
 
 @test "settings that the program refuses fail at once, with its own line" {
@@ -106,6 +115,15 @@ another_image() {
   [[ $stderr == *"ended with exit code 4: no credentials, or no access to S3, within STARTUP_GRACE"* ]]
   [[ $stderr == *"the program says why (s3_access_denied)"* ]]
   [[ ${stderr_lines[-1]} == "deploy.sh: pod-identity-demo-"*" has uploaded nothing within 12 s" ]]
+}
+
+@test "a bucket whose own policy denies the upload is explained by what S3 says" {
+  export SETTINGS=STARTUP_GRACE=500ms DEPLOY_TIMEOUT=12
+  aws s3api put-bucket-policy --bucket story-pictures --policy '{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"s3:PutObject","Resource":"arn:aws:s3:::story-pictures/*"}]}'
+  step deploy
+  aws s3api delete-bucket-policy --bucket story-pictures
+  ((status == 1))
+  [[ $stderr == *"the program says why (s3_access_denied)"*"S3 says: with an explicit deny in a resource-based policy"*"what to do: s3:PutObject on arn:aws:s3:::story-pictures/*: change the bucket's policy, which denies it explicitly"* ]]
 }
 
 @test "delete ends all of it, twice is no error, and another's namespace is refused and left" {
