@@ -18,17 +18,36 @@ teardown() {
   kube --namespace "$namespace" logs "$(newest "$namespace")" --tail=5 || true
   kube delete namespace "$namespace" --wait=false --ignore-not-found
   [[ -z ${forward-} ]] || kill -- "-$forward" || true
+  [[ -z ${agent_before-} ]] || kube --namespace kube-system patch daemonset/eks-pod-identity-agent --type json --patch '[{"op": "replace", "path": "/spec/template", "value": '"$agent_before"'}]'
+}
+
+# probes POD TYPE RESULT: how many probes of the pod, of this type and with this result, the kubelet has counted.
+probes() {
+  kube get --raw /api/v1/nodes/node/proxy/metrics/probes >"$BATS_TEST_TMPDIR/probes"
+  sed -n "s/^prober_probe_total{.*,pod=\"$1\",.*,probe_type=\"$2\",result=\"$3\"} //p" "$BATS_TEST_TMPDIR/probes"
+}
+
+# complaints: the events in which the kubelet says that it has ended a container, or that one does not live.
+complaints() {
+  kube --namespace "$namespace" get events --output 'jsonpath={range .items[*]}{.reason} {.message}{"\n"}{end}' | grep -E '^Killing|^Unhealthy Liveness' || true
 }
 
 @test "the Job is admitted under the restricted standard, uploads, stays below its limit and passes its probes" {
-  local pod
+  local pod refused
   associate "$namespace"
-  apply eks
+  # The first probe for liveness would come after half a minute.
+  kube kustomize "$(filled eks)" | sed 's/periodSeconds: .*/periodSeconds: 1/' | kube apply --filename -
   eventually 60 has_uploaded "$namespace"
   pod=$(newest "$namespace")
   [[ $(kube get "namespace/$namespace" --output 'jsonpath={.metadata.labels.pod-security\.kubernetes\.io/enforce}') == restricted ]]
   kube --namespace "$namespace" wait "pod/$pod" --for=condition=Ready --timeout=30s
-  [[ $(kube --namespace "$namespace" get "pod/$pod" --output 'jsonpath={.status.containerStatuses[0].restartCount}') == 0 ]]
+  refused=$(probes "$pod" Readiness failed) # before the first picture
+  probed() { (($(probes "$pod" "$1" successful) + 0 >= 4)); }
+  eventually 60 probed Liveness
+  eventually 60 probed Readiness
+  [[ -z $(probes "$pod" Liveness failed) && $(probes "$pod" Readiness failed) == "$refused" && $(probes "$pod" Startup successful) == 1 ]]
+  [[ -z $(complaints) ]]
+  [[ $(pods "$namespace" --output name) == "pod/$pod" && -z $(job "$namespace" .status.failed) ]]
   # The kernel counts the container's memory in the control group that the kubelet gave it, with its limit.
   kube get --raw "/api/v1/nodes/node/proxy/stats/summary" >"$BATS_TEST_TMPDIR/stats"
   jq --exit-status --arg pod "$pod" '.pods[] | select(.podRef.name == $pod).containers[0].memory.workingSetBytes | . > 0 and . < 64 * 1024 * 1024' "$BATS_TEST_TMPDIR/stats"
@@ -36,14 +55,34 @@ teardown() {
 }
 
 @test "identity in the pod tells the association's role, its own token and what the webhook injected" {
+  local pod
   associate "$namespace"
   apply eks
   eventually 60 has_uploaded "$namespace"
-  run --separate-stderr kube --namespace "$namespace" exec "$(newest "$namespace")" -- pod-identity-demo identity
-  ((status == 0))
-  [[ $output == *"http://169.254.170.23/v1/credentials"* ]]
-  [[ $output == *"audience        pods.eks.amazonaws.com"*"pod             $(newest "$namespace")"* ]]
-  [[ $output == *"role          $namespace"*"ok: credentials from EKS Pod Identity, account 123456789012"* ]]
+  pod=$(newest "$namespace")
+  kube --namespace "$namespace" exec "$pod" -- pod-identity-demo identity --json >"$BATS_TEST_TMPDIR/told"
+  kube --namespace "$namespace" get "pod/$pod" --output json >"$BATS_TEST_TMPDIR/pod"
+  jq --sort-keys '.injected.pod_identity_token as $token | .principal as $p
+    | {claims: ($token.claims | del(.expires)), path: $token.path, irsa: .injected.irsa_token, endpoint: (.injected.variables[] | select(.[0] == "AWS_CONTAINER_CREDENTIALS_FULL_URI")[1]),
+      chain: [.chain[] | "\(.provider) \(.state)"], notes, principal: [$p.provider, $p.account, $p.role, $p.sts_error], arn: ($p.arn | sub($p.session; "")),
+      session: ($p.session | sub("-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"; "")), verdict: [.verdict.ok, .verdict.required]}' \
+    "$BATS_TEST_TMPDIR/told" >"$BATS_TEST_TMPDIR/said"
+  # The truth is the pod as the API server has it, and the cluster's own issuer.
+  jq --sort-keys --arg issuer "$(<"$state/issuer")" '.spec.serviceAccountName as $account | .metadata as {$name, $namespace}
+    | (.spec.containers[0].env | map({key: .name, value}) | from_entries) as $variables
+    | {claims: {$issuer, audience: [.spec.volumes[] | select(.name == "eks-pod-identity-token").projected.sources[0].serviceAccountToken.audience],
+        subject: "system:serviceaccount:\($namespace):\($account)",
+        "kubernetes.io": {$namespace, serviceaccount: {name: $account}, pod: {$name}, node: {name: .spec.nodeName}}},
+      path: $variables.AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE, irsa: null, endpoint: $variables.AWS_CONTAINER_CREDENTIALS_FULL_URI,
+      chain: ["environment not_configured", "profile not_configured", "irsa not_configured", "pod-identity answered", "instance not_configured"], notes: [],
+      principal: ["pod-identity", "123456789012", $namespace, null], arn: "arn:aws:sts::123456789012:assumed-role/\($namespace)/",
+      session: ("eks-cluster-\($name)"[:27]), verdict: [true, "pod-identity"]}' "$BATS_TEST_TMPDIR/pod" >"$BATS_TEST_TMPDIR/expected"
+  diff -u "$BATS_TEST_TMPDIR/expected" "$BATS_TEST_TMPDIR/said"
+  # The token lasts as long as the webhook asks for, from the pod's start, and the credentials almost 6 hours.
+  jq --exit-status --slurpfile pod "$BATS_TEST_TMPDIR/pod" '$pod[0] as $pod
+    | ($pod.spec.volumes[] | select(.name == "eks-pod-identity-token").projected.sources[0].serviceAccountToken.expirationSeconds) as $lifetime
+    | (.injected.pod_identity_token.claims.expires - ($pod.status.startTime | fromdate) - $lifetime | fabs < 60)
+      and .principal.expires_in_seconds > 21000 and .principal.expires_in_seconds <= 21600' "$BATS_TEST_TMPDIR/told"
 }
 
 @test "kubectl port-forward to the Job serves the page and its status" {
@@ -131,41 +170,64 @@ END
   [[ -z $(condition "$namespace" Failed) ]]
 }
 
-@test "a deleted association, a role that does not trust EKS and an agent that is gone are each told rightly" {
-  local id
+# agent PATCH: changes the agent's DaemonSet, and waits until its pods are as it says. teardown has it as before.
+agent() {
+  agent_before=${agent_before-$(kube --namespace kube-system get daemonset/eks-pod-identity-agent --output jsonpath='{.spec.template}')}
+  kube --namespace kube-system patch daemonset/eks-pod-identity-agent --type json --patch "$1"
+  eventually 60 kube --namespace kube-system rollout status daemonset/eks-pod-identity-agent --timeout=1s
+}
+
+@test "a failed refresh, a role that does not trust EKS, a deleted association and an agent that is gone are each told rightly" {
+  local id pod
+  # The program refreshes credentials after two thirds of their lifetime.
+  agent '[{"op": "add", "path": "/spec/template/spec/containers/0/args/-", "value": "--lifetime=30s"}]'
   id=$(associate "$namespace")
-  # Each run of the program asks the agent anew.
   apply eks
   eventually 60 has_uploaded "$namespace"
-  identity() { kube --namespace "$namespace" exec "$(newest "$namespace")" -- pod-identity-demo identity; }
+  pod=$(newest "$namespace")
+  # Each run of the program asks the agent anew.
+  identity() { kube --namespace "$namespace" exec "$pod" -- pod-identity-demo identity; }
 
-  aws iam update-assume-role-policy --role-name "$namespace" --policy-document \
-    '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}'
+  aws iam update-assume-role-policy --role-name "$namespace" --policy-document "${trust/pods.eks/ec2}"
   run identity
   ((status == 3))
   [[ $output == *"NOT OK: EKS may not assume the role"* ]]
+  refresh_has_failed() {
+    kube --namespace "$namespace" logs "$pod" | jq --exit-status --slurp 'map(.message) as $messages
+      | ($messages | index("credentials could not be refreshed; those in use are still valid")) as $at
+      | $at and .[$at].diagnosis == "trust_policy" and (.[$at].cause | startswith("EKS may not assume the role")) and (.[$at].fix | startswith("allow sts:AssumeRole and sts:TagSession"))
+        and ($messages[$at:] | index("uploaded"))'
+  }
+  eventually 60 refresh_has_failed
 
   aws eks delete-pod-identity-association --cluster-name cluster --association-id "$id"
   run identity
   ((status == 3))
   [[ $output == *"there is no association for namespace $namespace"* ]]
 
-  kube --namespace kube-system patch daemonset/eks-pod-identity-agent --patch '{"spec": {"template": {"spec": {"nodeSelector": {"nowhere": "yes"}}}}}'
+  agent '[{"op": "add", "path": "/spec/template/spec/nodeSelector", "value": {"nowhere": "yes"}}]'
   eventually 30 eval '[[ -z $(kube --namespace kube-system get pods --selector app.kubernetes.io/name=eks-pod-identity-agent --output name) ]]'
   run identity
-  kube --namespace kube-system patch daemonset/eks-pod-identity-agent --patch '{"spec": {"template": {"spec": {"nodeSelector": null}}}}'
   ((status == 3))
   [[ $output == *"the Pod Identity Agent refuses connections"* ]]
+  [[ $(pods "$namespace" --output name) == "pod/$pod" ]]
 }
 
-@test "twenty pods of the fleet upload, each under an identity of its own" {
+@test "twenty pods of the fleet upload, each under an identity of its own, and each object names the pod that stored it" {
+  local key
   associate "$namespace"
   FLEET_SIZE=20 apply fleet
   all_upload() {
-    local keys
-    keys=$(aws s3api list-objects-v2 --bucket "$BUCKET" --query 'Contents[].Key' | tr '\t' '\n' | cut -d / -f 1 | sort -u | wc -l)
-    ((keys == 20))
+    aws s3api list-objects-v2 --bucket "$BUCKET" --query 'Contents[].Key' | tr '\t' '\n' | sort --unique --field-separator / --key 1,1 >"$BATS_TEST_TMPDIR/keys"
+    (($(wc -l <"$BATS_TEST_TMPDIR/keys") == 20))
   }
   eventually 120 all_upload
-  [[ $(pods "$namespace" --output 'jsonpath={.items[*].status.containerStatuses[0].restartCount}' | tr ' ' '\n' | sort -u) == 0 ]]
+  # A key begins with the index, and goes on with the pod's name, which a replacement does not inherit.
+  key=$(head -n 1 "$BATS_TEST_TMPDIR/keys")
+  kube --namespace "$namespace" get pods --output json |
+    jq --exit-status --arg key "$key" --arg pod "$(aws s3api head-object --bucket "$BUCKET" --key "$key" --query Metadata.pod)" \
+      '(.items | length) == 20 and [.items[].metadata | select(.labels["batch.kubernetes.io/job-completion-index"] == ($key | split("/")[0])).name] == [$pod]
+        and ($key | split("/")[1]) == $pod'
+  kube --namespace "$namespace" wait job/pod-identity-demo-fleet --for=jsonpath='{.status.ready}'=20 --timeout=60s
+  [[ -z $(kube --namespace "$namespace" get job/pod-identity-demo-fleet --output 'jsonpath={.status.failed}') && -z $(complaints) ]]
 }
