@@ -56,6 +56,7 @@ def run(files, arguments, folder, environment):
     os.environ.clear()
     os.environb.update({**environment, b"AWS_DATA_PATH": DATA_PATH})
     sys.argv = arguments
+    gc.disable()  # it would visit what is loaded, and so copy the memory that the processes share
     if all(environment.get(name) == value for name, value in LOADED.items()):
         awscli.clidriver.create_clidriver = lambda: DRIVER
     try:

@@ -11,14 +11,17 @@ export POLL_PAUSE=0.5 LAG=5 DEPLOY_TIMEOUT=120
 . "$project/tests/cluster/objects.bash"
 within=("$project/scripts/dev/cluster.sh" run)
 
+# The first process in the cluster's network.
+[[ -z $state ]] || node=$(pgrep --parent "$(<"$state/pid")")
+
 # in_cluster COMMAND...: runs a command in the cluster's network, with its tools and the emulated account.
 in_cluster() {
   "${within[@]}" "$@"
 }
 
-# kube ARGUMENT...: kubectl, as the cluster's administrator.
+# kube ARGUMENT...: kubectl, as the cluster's administrator. As `scripts/dev/cluster.sh kubectl`, without starting the script.
 kube() {
-  "$project/scripts/dev/cluster.sh" kubectl "$@"
+  nsenter --target "$node" --net "$project/.tools/cluster/bin/kubectl" --kubeconfig "$state/admin.conf" "$@"
 }
 
 # aws ARGUMENT...: the AWS CLI, with output as text.

@@ -21,9 +21,11 @@ newest() {
   pods "$1" --output 'jsonpath={.items[-1:].metadata.name}'
 }
 
-# has_uploaded NAMESPACE: true when the newest pod's log has an upload.
+# has_uploaded NAMESPACE: true when the newest pod runs, and its log has an upload.
 has_uploaded() {
-  kube --namespace "$1" logs "$(newest "$1")" 2>/dev/null | grep -q '"message":"uploaded"'
+  local pod
+  pod=$(pods "$1" --output 'jsonpath={.items[-1:].status.phase}/{.items[-1:].metadata.name}')
+  [[ $pod == Running/* ]] && kube --namespace "$1" logs "${pod#*/}" 2>/dev/null | grep -q '"message":"uploaded"'
 }
 
 # exit_codes NAMESPACE: the exit codes of the ended pods, in the order of their creation.
