@@ -119,10 +119,8 @@ impl World {
 
     /// What must be true after any fault, however the program ended.
     pub async fn check(&self, output: &Output, may_leave: bool) -> Result<(), String> {
-        for secret in self.sandbox.agent.secrets() {
-            if let Some(leak) = output.lines.iter().find(|line| line.contains(&secret)) {
-                return Err(format!("a secret is in the output: {leak}"));
-            }
+        if let Some(leak) = self.sandbox.credentials.leak(&output.lines) {
+            return Err(format!("a secret is in the output: {leak}"));
         }
         let s3 = &self.sandbox.s3;
         if !may_leave {

@@ -200,10 +200,8 @@ impl Running<'_> {
             reader.await.expect("the output can be read");
         }
         let lines = std::mem::take(&mut *self.written.lines.lock().expect("no panic"));
-        for secret in self.world.sandbox.agent.secrets() {
-            let leak = lines.iter().find(|line| line.contains(&secret));
-            assert!(leak.is_none(), "the program wrote a secret: {leak:?}");
-        }
+        let leak = self.world.sandbox.credentials.leak(&lines);
+        assert!(leak.is_none(), "the program wrote a secret: {leak:?}");
         let Ok(status) = status else {
             panic!(
                 "the program did not end within {TIMEOUT:?}; the output is\n{}",

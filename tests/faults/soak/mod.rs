@@ -60,7 +60,7 @@ pub async fn run(options: &Options, may_grow: bool) -> Result<(), String> {
 
     let Soak { world, program, mut account, samples, scrapes, .. } = soak;
     let (code, output) = program.end(TIMEOUT).await?;
-    account.read(&output.lines, &world.sandbox.agent.secrets())?;
+    account.read(&output.lines, &world.sandbox.credentials)?;
     if code != Some(0) {
         return Err(format!("the exit code is {code:?}\n{}", account.told()));
     }
@@ -236,8 +236,7 @@ impl Soak {
     /// Reads the output, and takes a sample of what the program holds.
     async fn look(&mut self) -> Result<(), String> {
         let lines = self.program.take_lines();
-        // Asked after the lines were taken, so that none has a secret that is not among them.
-        self.account.read(&lines, &self.world.sandbox.agent.secrets())?;
+        self.account.read(&lines, &self.world.sandbox.credentials)?;
         let uploaded = self.account.uploaded();
         if self.account.has_ended() {
             return Ok(());

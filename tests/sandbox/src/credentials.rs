@@ -9,6 +9,10 @@ use crate::role::Role;
 /// The AWS account of the sandbox, which AWS uses in its examples.
 pub(crate) const ACCOUNT: &str = "123456789012";
 
+/// The part of a secret that must not be in any output, in bytes: its beginning
+/// gives away enough.
+const BEGINNING: usize = 20;
+
 /// A set of temporary credentials, as STS issues them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issued {
@@ -126,6 +130,15 @@ impl Credentials {
             .iter()
             .flat_map(|issued| [issued.secret_access_key.clone(), issued.session_token.clone()]);
         of_issued.chain(entries.tokens.iter().cloned()).collect()
+    }
+
+    /// The first of the lines that has the beginning of a secret.
+    pub fn leak<'l>(&self, lines: &'l [String]) -> Option<&'l str> {
+        let text = lines.join("\n");
+        let secrets = self.secrets();
+        let mut beginnings = secrets.iter().map(|secret| &secret[..BEGINNING.min(secret.len())]);
+        let leaked = beginnings.find(|beginning| text.contains(beginning))?;
+        lines.iter().map(String::as_str).find(|line| line.contains(leaked))
     }
 
     /// Makes all credentials issued so far expire now, earlier than their
