@@ -22,6 +22,40 @@ use crate::upload::{Destination, Place, UploadError};
 #[cfg(test)]
 pub(crate) const TEXT: &str = "[\\x00-\\xa0]{0,60}|\\PC*";
 
+/// Checks the property of a fuzz target with one of its inputs, such as those in `fuzz/seeds`.
+pub fn check(target: &str, input: &[u8]) {
+    let text = String::from_utf8_lossy;
+    match target {
+        // The first byte is the size of the chunks.
+        "picture" => {
+            if let Some((size, bytes)) = input.split_first() {
+                picture(bytes, usize::from(*size));
+            }
+        }
+        "setting" => setting(&text(input)),
+        // A whole token, and the claims of one.
+        "token" => {
+            token(&text(input));
+            claims(&text(input));
+        }
+        // The first two bytes are the status.
+        "agent_answer" => {
+            if let Some((status, rest)) = input.split_first_chunk() {
+                agent_answer(u16::from_be_bytes(*status), &text(rest));
+            }
+        }
+        // The same; then code and text with a line break between them.
+        "s3_refusal" => {
+            if let Some((status, rest)) = input.split_first_chunk() {
+                let rest = text(rest);
+                let (code, text) = rest.split_once('\n').unwrap_or((&rest, ""));
+                s3_refusal(u16::from_be_bytes(*status), code, text);
+            }
+        }
+        other => panic!("no fuzz target is called {other}"),
+    }
+}
+
 /// Bytes are judged alike however they are cut into chunks of `size` bytes, and only images are
 /// pictures.
 pub fn picture(bytes: &[u8], size: usize) {
@@ -82,5 +116,36 @@ pub fn s3_refusal(status: u16, code: &str, text: &str) {
             UploadError::of("PutObject", &to, &SdkError::service_error(error, answer))
     {
         untrusted::s3_failure(failure);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+    use std::fs::{self, DirEntry};
+    use std::path::PathBuf;
+
+    use super::*;
+
+    const FUZZ: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz");
+
+    fn entries(path: PathBuf) -> impl Iterator<Item = DirEntry> {
+        fs::read_dir(path).expect("a folder").map(|entry| entry.expect("an entry"))
+    }
+
+    #[test]
+    fn each_target_has_seeds_and_its_property_holds_for_them() {
+        for file in entries([FUZZ, "fuzz_targets"].iter().collect()) {
+            let target = file.path().file_stem().map(OsString::from).expect("a name");
+            let target = target.into_string().expect("text");
+            let mut seeds = 0;
+            for seed in entries([FUZZ, "seeds", &target].iter().collect()) {
+                // The panic of a property says with what, not with which seed.
+                println!("{}", seed.path().display());
+                check(&target, &fs::read(seed.path()).expect("a file"));
+                seeds += 1;
+            }
+            assert!(seeds > 0, "{target} has no seeds");
+        }
     }
 }

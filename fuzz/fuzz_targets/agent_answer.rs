@@ -1,11 +1,7 @@
-//! The agent's refusals. The first two bytes are the status.
+//! The agent's refusals.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use pod_identity_demo::fuzzing;
 
-fuzz_target!(|input: &[u8]| {
-    if let Some((status, text)) = input.split_first_chunk() {
-        fuzzing::agent_answer(u16::from_be_bytes(*status), &String::from_utf8_lossy(text));
-    }
-});
+fuzz_target!(|input: &[u8]| fuzzing::check("agent_answer", input));

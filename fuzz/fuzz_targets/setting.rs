@@ -4,4 +4,4 @@
 use libfuzzer_sys::fuzz_target;
 use pod_identity_demo::fuzzing;
 
-fuzz_target!(|text: &str| fuzzing::setting(text));
+fuzz_target!(|input: &[u8]| fuzzing::check("setting", input));
