@@ -41,6 +41,11 @@ pub enum Fault {
     /// The request takes effect, but the connection is reset instead of an
     /// answer.
     LoseAnswer,
+    /// The request takes effect, and its answer comes after this delay.
+    LateAnswer(Duration),
+    /// Status 200 and this text, without effect: the answer of a proxy, or the
+    /// beginning of one of S3.
+    NotOfS3(&'static str),
 }
 
 /// A request that the S3 received.

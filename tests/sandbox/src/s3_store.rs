@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -173,8 +174,9 @@ async fn answer(
 ) -> Result<HttpResponse, Hangup> {
     let (number, fault) = front.arrived(&request);
     let lose = fault == Some(Fault::LoseAnswer);
+    let late = if let Some(Fault::LateAnswer(time)) = fault { time } else { Duration::ZERO };
     match fault {
-        None | Some(Fault::LoseAnswer) => {}
+        None | Some(Fault::LoseAnswer | Fault::LateAnswer(_)) => {}
         Some(Fault::Delay(time)) => tokio::time::sleep(time).await,
         Some(Fault::Status(status, code)) => {
             front.answered(number, status);
@@ -193,6 +195,11 @@ async fn answer(
             read(request.body_mut(), bytes).await;
             return Err(Hangup::Reset);
         }
+        Some(Fault::NotOfS3(text)) => {
+            read(request.body_mut(), u64::MAX).await;
+            front.answered(number, 200);
+            return Ok(HttpResponse::new(Body::from(text.to_owned())));
+        }
         Some(Fault::Hang) => {
             read(request.body_mut(), u64::MAX).await;
             std::future::pending::<()>().await;
@@ -206,6 +213,7 @@ async fn answer(
     if lose {
         return Err(Hangup::Reset);
     }
+    tokio::time::sleep(late).await;
     front.answered(number, response.status().as_u16());
     Ok(response)
 }

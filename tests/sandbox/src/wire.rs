@@ -41,6 +41,8 @@ pub enum Network {
     BlackHole,
     /// It accepts connections, and takes nothing that is sent.
     Deaf,
+    /// It passes this many bytes of the requests on, and takes no more of them.
+    DeafAfter(u64),
     /// It passes requests on, and stops passing answers on after this many bytes.
     Stall(u64),
     /// It passes everything on, but the first byte only after this time.
@@ -181,13 +183,15 @@ async fn pass(
     };
     let piece = if let Network::Drip(bytes, _) = network { *bytes } else { BUFFER };
     let resets = matches!(network, Network::ResetAfterAnswer);
-    let mut passed = 0;
+    let most = if let Network::DeafAfter(bytes) = network { *bytes } else { u64::MAX };
+    let (mut asked, mut passed) = (0, 0);
     loop {
         tokio::select! {
-            length = client.read(&mut request) => match length? {
+            length = client.read(&mut request), if asked < most => match length? {
                 0 => return Ok(()),
                 length => {
                     server.write_all(&request[..length]).await?;
+                    asked += length as u64;
                     counter.fetch_add(length as u64, Ordering::SeqCst);
                 }
             },
