@@ -13,7 +13,7 @@ pub async fn inject(world: &World, case: &Case, program: &Program) {
         Inject::Network(network) => {
             world.wire(case.place).set(network.clone()).await.expect("the port is free");
         }
-        Inject::Host(parameters) => world.sandbox.images.answer_with(parameters),
+        Inject::Host(parameters) => world.host(parameters),
         Inject::Operation(operation, times, fault) => {
             world.sandbox.s3.fail(operation, *times, fault.clone());
         }
@@ -25,8 +25,7 @@ pub async fn inject(world: &World, case: &Case, program: &Program) {
             world.tls.as_ref().expect("it was started").set(&world.authority, *flaw);
         }
         Inject::Revoked => {
-            let slow = "drip=200,100";
-            world.sandbox.images.answer_with(slow);
+            world.host("drip=200,100");
             let requests = world.sandbox.s3.requests().len();
             let arrived = || world.sandbox.s3.requests().len() > requests;
             let _ = until("an upload begins", TIMEOUT, arrived).await;
@@ -45,7 +44,7 @@ pub async fn inject(world: &World, case: &Case, program: &Program) {
         }
         Inject::Downgrade => {
             let plain = world.images.address();
-            world.sandbox.images.answer_with(&format!("redirect=http://{plain}/x"));
+            world.host(&format!("redirect=http://{plain}/x"));
         }
         Inject::NoName | Inject::EachStatus(_) | Inject::Signal(..) => {}
     }
@@ -58,12 +57,10 @@ pub async fn recover(world: &World, case: &Case, program: &Program) {
             world.wire(case.place).set(Network::Good).await.expect("the port is free");
         }
         Inject::EachStatus(_) => {
-            world.sandbox.images.answer_with("");
+            world.host("");
             world.s3.set(Network::Good).await.expect("the port is free");
         }
-        Inject::Host(_) | Inject::Downgrade | Inject::Revoked => {
-            world.sandbox.images.answer_with("");
-        }
+        Inject::Host(_) | Inject::Downgrade | Inject::Revoked => world.host(""),
         Inject::Operation(..) => world.sandbox.s3.stop_failing(),
         Inject::Answer(_) => {
             world.sandbox.agent.set_answer(Answer::Normal);

@@ -1,6 +1,6 @@
 //! The running program: its output, and what it holds.
 
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -83,6 +83,15 @@ impl Program {
 
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().is_ok_and(|status| status.is_some())
+    }
+
+    /// How it ended, if it did. Then all of its output has been read.
+    pub async fn status(&mut self) -> Option<ExitStatus> {
+        let status = self.child.try_wait().ok().flatten()?;
+        for reader in self.readers.drain(..) {
+            let _ = reader.await;
+        }
+        Some(status)
     }
 
     fn id(&self) -> Pid {

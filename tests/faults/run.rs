@@ -28,7 +28,7 @@ const SLACK: [(Size, Held); 3] = [
 /// How much more memory the program may need at its peak during a fault, in bytes: what the allocator
 /// keeps, and three parts of a picture.
 const FLAT: u64 = 16 << 20;
-const FLAT_IN_PARTS: u64 = 40 << 20;
+pub const FLAT_IN_PARTS: u64 = 40 << 20;
 
 /// The log event of a start without credentials.
 const NO_CREDENTIALS: &str = "no usable credentials";
@@ -158,7 +158,7 @@ async fn stop_quietly(world: &World, program: &Program) -> Result<(), String> {
 
 /// The pictures since then were asked for at the interval at most: no burst makes up for ticks that
 /// passed during the fault.
-fn is_at_its_rhythm(world: &World, since: Instant) -> Result<(), String> {
+pub fn is_at_its_rhythm(world: &World, since: Instant) -> Result<(), String> {
     let arrivals = world.sandbox.images.arrivals().into_iter().map(|arrival| arrival.at);
     let times: Vec<_> = arrivals.filter(|at| *at >= since).collect();
     for (first, begin) in times.iter().enumerate() {
@@ -174,7 +174,7 @@ fn is_at_its_rhythm(world: &World, since: Instant) -> Result<(), String> {
 }
 
 /// Memory and files are back to where they were before the fault.
-async fn is_back(program: &mut Program, before: Held) -> Result<(), String> {
+pub async fn is_back(program: &mut Program, before: Held) -> Result<(), String> {
     let mut now = before;
     let back = until("", TIMEOUT, || {
         now = program.held();
@@ -283,7 +283,7 @@ async fn signal(
 }
 
 /// The end of the output, for a message.
-fn tail(output: &Output) -> String {
+pub fn tail(output: &Output) -> String {
     let from = output.events.len().saturating_sub(12);
     let lines: Vec<_> = output.events[from..].iter().map(Value::to_string).collect();
     lines.join("\n")

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use sandbox::{AgentOptions, S3Options, Sandbox, SandboxOptions, StsOptions, Wire, guard_env};
@@ -35,6 +36,8 @@ pub struct World {
     pub authority: Authority,
     /// In front of a place whose certificate has a flaw.
     pub tls: Option<Tls>,
+    /// What all pictures are like, as parameters of the image host.
+    pictures: Mutex<&'static str>,
     empty: NamedTempFile,
 }
 
@@ -56,9 +59,23 @@ impl World {
             sts: wire(sandbox.sts.address()).await,
             authority: Authority::new(),
             tls: None,
+            pictures: Mutex::default(),
             empty: NamedTempFile::new().expect("a file"),
             sandbox,
         }
+    }
+
+    /// Has the image host serve pictures like this.
+    pub fn pictures(&self, like: &'static str) {
+        *self.pictures.lock().expect("no panic") = like;
+        self.host("");
+    }
+
+    /// Adds parameters of the image host to those of all pictures.
+    pub fn host(&self, parameters: &str) {
+        let like = *self.pictures.lock().expect("no panic");
+        let both = [like, parameters].into_iter().filter(|some| !some.is_empty());
+        self.sandbox.images.answer_with(&both.collect::<Vec<_>>().join("&"));
     }
 
     /// The network in front of a place.

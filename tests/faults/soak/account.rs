@@ -65,6 +65,11 @@ impl Account {
         self.failed.values().sum()
     }
 
+    /// Of uploads and of refreshes.
+    pub fn all_failures(&self) -> u64 {
+        self.failed() + self.refreshes_failed
+    }
+
     /// How far it is, for a person.
     pub fn told(&self) -> String {
         format!("{} uploaded, {} failed", self.uploaded(), self.failed())

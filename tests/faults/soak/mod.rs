@@ -13,16 +13,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fastrand::Rng;
-use sandbox::Fault;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::case::{Case, Inject, Size};
+use crate::case::{Case, Expect, Place, Size};
 use crate::cases;
 use crate::inject::{inject, recover};
 use crate::program::{Program, TIMEOUT};
-use crate::random::{is_short, seed};
+use crate::random::{fits, seed};
 use crate::world::{Patience, World};
 use account::Account;
 pub use options::Options;
@@ -36,6 +35,9 @@ const LOOK: Duration = Duration::from_millis(100);
 const SAMPLE: Duration = Duration::from_millis(250);
 const SCRAPE: Duration = Duration::from_secs(5);
 const PROGRESS: Duration = Duration::from_secs(15);
+
+/// Lines of the log that are kept for a message.
+const LAST: usize = 12;
 
 /// The pictures: one of these at random, none of them like another. They are small, because the
 /// sandbox draws them without optimization. Each ends with a mark or begins with its length, and has
@@ -111,6 +113,8 @@ struct Soak {
     account: Account,
     samples: Vec<Sample>,
     scrapes: usize,
+    /// The last lines of the log, for a message.
+    last: VecDeque<String>,
     started: Instant,
     sampled: Instant,
     scraped: Instant,
@@ -145,6 +149,7 @@ impl Soak {
             account: Account::default(),
             samples: Vec::new(),
             scrapes: 0,
+            last: VecDeque::new(),
             started: now,
             sampled: now,
             scraped: now,
@@ -162,8 +167,10 @@ impl Soak {
         // None that would still be there when the count is reached.
         while (faults + 2) * fault_every <= pictures {
             let due = (faults + 1) * fault_every;
-            self.until("the next fault is due", TIMEOUT * 6, |account| account.uploaded() >= due)
-                .await?;
+            self.until("the next fault is due", TIMEOUT * 6, |account, _| {
+                account.uploaded() >= due
+            })
+            .await?;
             let (size, deck) = &mut decks[usize::from(faults % 5 != 0)];
             if deck.is_empty() {
                 let of_size = |case: &Case| case.size == *size && fits(case);
@@ -177,35 +184,35 @@ impl Soak {
             }
             faults += 1;
         }
-        let end = |account: &Account| account.has_ended();
+        let end = |account: &Account, _: &World| account.has_ended();
         self.until("the job ends", TIMEOUT * 6, end).await?;
         Ok(faults)
     }
 
     /// Injects a fault for a moment; the job must go on after it.
     async fn fault(&mut self, case: &Case, random: &mut Rng) -> Result<(), String> {
-        let images = |parameters: &str| self.world.sandbox.images.answer_with(parameters);
-        if case.size == Size::Parts {
-            images(IN_PARTS);
-        }
-        inject(&self.world, case, &self.program).await;
         let mut time = Duration::from_millis(random.u64(50..800));
         if case.size == Size::Parts {
-            if let Inject::Host(parameters) = &case.inject {
-                images(&format!("{IN_PARTS}&{parameters}"));
-            }
+            self.world.pictures(IN_PARTS);
             time *= 4;
         }
+        let (asked, failed) = (self.world.sandbox.agent.requests(), self.account.all_failures());
+        inject(&self.world, case, &self.program).await;
         let recovered = Instant::now() + time;
-        self.until("the fault ends", TIMEOUT, |_| Instant::now() >= recovered).await?;
-        recover(&self.world, case, &self.program).await;
-        if case.size == Size::Parts {
-            // A picture in parts is stored after the fault as well.
-            self.world.sandbox.images.answer_with(IN_PARTS);
+        self.until("the fault ends", TIMEOUT, |_, _| Instant::now() >= recovered).await?;
+        if case.place == Place::Agent {
+            // It is asked only every few seconds.
+            let had_effect = |account: &Account, world: &World| match case.expect {
+                Expect::Masked => world.sandbox.agent.requests() > asked,
+                _ => account.all_failures() > failed,
+            };
+            self.until("the fault has an effect", TIMEOUT, had_effect).await?;
         }
+        recover(&self.world, case, &self.program).await;
+        // A picture in parts is stored after the fault as well.
         let stored = self.account.uploaded();
-        self.until("it goes on", TIMEOUT, |account| account.uploaded() > stored).await?;
-        self.world.sandbox.images.answer_with("");
+        self.until("it goes on", TIMEOUT, |account, _| account.uploaded() > stored).await?;
+        self.world.pictures("");
         Ok(())
     }
 
@@ -214,17 +221,19 @@ impl Soak {
         &mut self,
         what: &str,
         within: Duration,
-        done: impl Fn(&Account) -> bool,
+        done: impl Fn(&Account, &World) -> bool,
     ) -> Result<(), String> {
         let end = Instant::now() + within;
         loop {
-            self.look().await?;
-            if done(&self.account) || self.account.has_ended() {
+            // Asked before its last lines are read.
+            let status = self.program.status().await;
+            self.look(status.is_none()).await?;
+            if done(&self.account, &self.world) || self.account.has_ended() {
                 return Ok(());
             }
-            if self.program.has_ended() {
-                // Its last lines may not have been read yet: `run` does that.
-                return Ok(());
+            if let Some(status) = status {
+                let last = self.last.iter().map(String::as_str).collect::<Vec<_>>().join("\n");
+                return Err(format!("the program ended with {status}\n{last}"));
             }
             if Instant::now() > end {
                 return Err(format!("not within {within:?}: {what}"));
@@ -234,11 +243,13 @@ impl Soak {
     }
 
     /// Reads the output, and takes a sample of what the program holds.
-    async fn look(&mut self) -> Result<(), String> {
+    async fn look(&mut self, it_runs: bool) -> Result<(), String> {
         let lines = self.program.take_lines();
+        self.last.extend(lines.iter().cloned());
+        self.last.drain(..self.last.len().saturating_sub(LAST));
         self.account.read(&lines, &self.world.sandbox.credentials)?;
         let uploaded = self.account.uploaded();
-        if self.account.has_ended() {
+        if self.account.has_ended() || !it_runs {
             return Ok(());
         }
         let now = Instant::now();
@@ -254,8 +265,11 @@ impl Soak {
             }
         } else if now >= self.sampled + SAMPLE && uploaded > 0 {
             self.sampled = now;
-            let seconds = self.started.elapsed().as_secs_f64();
-            self.samples.push(Sample { pictures: uploaded, seconds, held: self.program.held() });
+            let (seconds, held) = (self.started.elapsed().as_secs_f64(), self.program.held());
+            // It has none at the moment at which it ends.
+            if held.files > 0 {
+                self.samples.push(Sample { pictures: uploaded, seconds, held });
+            }
             self.world.sandbox.images.forget_requests();
             self.world.sandbox.s3.forget_requests();
         }
@@ -265,14 +279,6 @@ impl Soak {
         }
         Ok(())
     }
-}
-
-/// Whether the fault can be mixed in: it comes and goes, the job goes on at once, and nothing is left.
-fn fits(case: &Case) -> bool {
-    let small = Case { size: Size::Small, ..case.clone() };
-    let leaves =
-        matches!(case.inject, Inject::Operation("CreateMultipartUpload", _, Fault::LoseAnswer));
-    is_short(&small) && !leaves
 }
 
 /// Reads the metrics, as Prometheus does.
