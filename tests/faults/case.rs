@@ -76,6 +76,8 @@ pub enum Stage {
     Head,
     Body,
     Operation(&'static str),
+    /// The operation has taken effect, and its answer is still on its way.
+    Late(&'static str),
     Abort,
     BetweenTicks,
 }

@@ -139,6 +139,14 @@ fn program() -> Vec<Case> {
         ("waits for CreateMultipartUpload", Stage::Operation("CreateMultipartUpload")),
         ("waits for UploadPart", Stage::Operation("UploadPart")),
         ("waits for CompleteMultipartUpload", Stage::Operation("CompleteMultipartUpload")),
+        (
+            "waits for the late answer of CreateMultipartUpload",
+            Stage::Late("CreateMultipartUpload"),
+        ),
+        (
+            "waits for the late answer of CompleteMultipartUpload",
+            Stage::Late("CompleteMultipartUpload"),
+        ),
         ("waits for AbortMultipartUpload", Stage::Abort),
         ("waits for the next tick", Stage::BetweenTicks),
     ];

@@ -13,6 +13,7 @@ mod matrix;
 mod program;
 mod random;
 mod run;
+mod signal;
 mod soak;
 mod tls;
 mod walk;

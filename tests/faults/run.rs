@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use sandbox::{Answer, Fault};
+use sandbox::Fault;
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::case::{Case, Ending, Expect, Inject, Place, Size, Stage};
+use crate::case::{Case, Expect, Inject, Place, Size};
 use crate::inject::{inject, recover};
 use crate::program::{Held, Output, Program, REFRESH_FAILED, TIMEOUT, cause, until};
+use crate::signal;
 use crate::tls::Tls;
 use crate::walk;
 use crate::world::{INTERVAL, Patience, World};
@@ -52,7 +53,7 @@ pub async fn run(case: &Case) -> Result<String, String> {
         command.env("FETCH_TIMEOUT", "60s");
     }
     match &case.inject {
-        Inject::Signal(stage, ending) => return signal(&world, case, *stage, *ending).await,
+        Inject::Signal(stage, ending) => return signal::run(&world, *stage, *ending).await,
         Inject::NoName => return no_name(&world, case, command).await,
         Inject::Certificate(_) | Inject::Downgrade => {
             let tls = Tls::start(&world.authority, world.wire(case.place).address()).await;
@@ -224,62 +225,6 @@ async fn no_name(world: &World, case: &Case, mut command: Command) -> Result<Str
         }
         expected => Err(format!("the log says {told}, not {expected:?}; exit code {code:?}")),
     }
-}
-
-/// A signal while the job is at this stage.
-async fn signal(
-    world: &World,
-    case: &Case,
-    stage: Stage,
-    ending: Ending,
-) -> Result<String, String> {
-    let (images, s3) = (&world.sandbox.images, &world.sandbox.s3);
-    let mut target = "/x?kind=jpeg&size=20KB".to_owned();
-    let mut interval = "1s";
-    match stage {
-        Stage::Credentials => world.sandbox.agent.set_answer(Answer::Hang),
-        Stage::Head => target.push_str("&delay=60s"),
-        Stage::Body => target.push_str("&stall=10KB"),
-        Stage::Operation("PutObject") => s3.fail("PutObject", 9, Fault::Hang),
-        Stage::Operation(operation) => {
-            "/x?kind=jpeg&size=9MiB".clone_into(&mut target);
-            s3.fail(operation, 9, Fault::Hang);
-        }
-        Stage::Abort => {
-            "/x?kind=jpeg&size=9MiB".clone_into(&mut target);
-            s3.fail("UploadPart", 9, Fault::Status(403, "AccessDenied"));
-            s3.fail("AbortMultipartUpload", 9, Fault::Hang);
-        }
-        Stage::BetweenTicks => interval = "1h",
-    }
-    let mut command = world.program(&target, false, Patience::Long);
-    // No stage may end by itself.
-    command.env("INTERVAL", interval).env("READ_TIMEOUT", "1h").env("FETCH_TIMEOUT", "1h");
-    let program = Program::start(command);
-    let arrived = |operation: &str| {
-        let requests = s3.requests();
-        requests.iter().any(|request| request.operation == operation)
-    };
-    let reached = || match stage {
-        Stage::Credentials => world.sandbox.agent.requests() > 0,
-        Stage::Head | Stage::Body => !images.requests().is_empty(),
-        Stage::Operation(operation) => arrived(operation),
-        Stage::Abort => arrived("AbortMultipartUpload"),
-        Stage::BetweenTicks => program.uploaded() > 0,
-    };
-    let reached = until("the stage is reached", TIMEOUT, reached).await;
-    program.signal(if ending == Ending::Kill { Signal::KILL } else { Signal::TERM });
-    let (code, output) = program.end(TIMEOUT).await?;
-    reached.map_err(|why| format!("{why}\n{}", tail(&output)))?;
-    let expected = if ending == Ending::Kill { None } else { Some(143) };
-    if code != expected {
-        return Err(format!("the exit code is {code:?}\n{}", tail(&output)));
-    }
-    // An abort that S3 does not answer cannot remove anything.
-    let may_leave = ending == Ending::Kill || stage == Stage::Abort;
-    world.check(&output, may_leave).await.map_err(|why| format!("{why}\n{}", tail(&output)))?;
-    debug_assert_eq!(case.expect, Expect::Ends);
-    Ok(String::new())
 }
 
 /// The end of the output, for a message.

@@ -17,6 +17,9 @@ use crate::tls::{Authority, Tls};
 /// The interval of the job.
 pub const INTERVAL: Duration = Duration::from_millis(150);
 
+/// How long pictures in flight may take after a signal.
+pub const GRACE: Duration = Duration::from_millis(300);
+
 /// How long the program waits for the image host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Patience {
@@ -124,7 +127,7 @@ impl World {
             .env("READ_TIMEOUT", read)
             .env("CONNECT_TIMEOUT", read)
             .env("MAX_IMAGE_SIZE", "12MiB")
-            .env("SHUTDOWN_GRACE", "300ms");
+            .env("SHUTDOWN_GRACE", format!("{}ms", GRACE.as_millis()));
         command
     }
 
