@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use sandbox::{Answer, Fault, Network};
 
+use crate::documents::Spoilt;
 use crate::tls::Flaw;
 
 /// Where a fault happens.
@@ -62,6 +63,10 @@ pub enum Inject {
     EachStatus(RangeInclusive<u16>),
     /// S3 and STS revoke all credentials while a picture is on its way.
     Revoked,
+    /// The agent or STS answers with credentials that are spoilt like this.
+    Document(Spoilt),
+    /// The place redirects with this status to a server that must learn nothing.
+    Redirect(u16),
     /// The program may open no more files, and has no connection to the place: the image host and S3
     /// if the place is the program itself.
     NoFiles,
@@ -119,11 +124,18 @@ pub struct Case {
     pub inject: Inject,
     pub size: Size,
     pub expect: Expect,
+    /// What the log must quote of the error if it calls the cause `unknown`: one of these.
+    pub quotes: &'static [&'static str],
 }
 
 impl Case {
     pub fn new(place: Place, fault: &str, inject: Inject, expect: Expect) -> Self {
-        Self { place, fault: fault.to_owned(), inject, size: Size::Small, expect }
+        Self { place, fault: fault.to_owned(), inject, size: Size::Small, expect, quotes: &[] }
+    }
+
+    pub fn quotes(mut self, quoted: &'static [&'static str]) -> Self {
+        self.quotes = quoted;
+        self
     }
 
     pub fn sized(mut self, size: Size) -> Self {
@@ -136,6 +148,11 @@ impl Case {
     /// not look like a slow host.
     pub fn is_about_time(&self) -> bool {
         self.expect == Expect::Fails(&["timeout"])
+    }
+
+    /// Whether it takes two minutes: the program waits so long for an answer without a picture's bytes.
+    pub fn is_long(&self) -> bool {
+        matches!(self.inject, Inject::Operation(_, _, Fault::Hang)) && self.size == Size::Parts
     }
 
     pub fn name(&self) -> String {

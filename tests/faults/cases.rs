@@ -27,64 +27,95 @@ pub fn all() -> Vec<Case> {
     cases
 }
 
+/// Answers that are not HTTP, or too much of it.
+fn no_proper_http(place: Place, told: &'static [&'static str]) -> impl Iterator<Item = Case> {
+    let long = format!("HTTP/1.1 200 OK\nX-Long: {}", "x".repeat(700_000));
+    let answers = [
+        ("sends no HTTP at all", b"hello\r\n\r\n".to_vec(), &["invalid HTTP version parsed"]),
+        ("sends a header of 700 kB", raw(&long, b""), &["message head is too large"]),
+    ];
+    answers.into_iter().map(move |(fault, bytes, quoted)| {
+        let inject = Inject::Network(Network::Answer(bytes));
+        Case::new(place, fault, inject, Fails(told)).quotes(quoted)
+    })
+}
+
+/// Redirects to another server, which must get no request. The log quotes the last argument.
+fn redirects(place: Place, quoted: &'static [&'static str]) -> impl Iterator<Item = Case> {
+    [302, 307].into_iter().map(move |status| {
+        let fault = format!("redirects to another server with {status}");
+        Case::new(place, &fault, Inject::Redirect(status), Fails(&["unknown"])).quotes(quoted)
+    })
+}
+
 /// The faults of a network, at each place.
 fn networks() -> Vec<Case> {
     let ms = Duration::from_millis;
-    // Of the host, S3, the agent, STS.
-    let faults: [(&str, Network, [Expect; 4]); 11] = [
+    // Of the host, S3, the agent, STS; and what the log quotes of the last two.
+    let faults: [(&str, Network, [Expect; 4], &[&str]); 11] = [
         (
             "refuses connections",
             Network::Refuse,
             [Fails(&["connect"]), S3_GONE, Fails(&["agent_not_running"]), STS_GONE],
+            &["Connection refused"],
         ),
         (
             "resets before the first byte of the request",
             Network::ResetRequest(0),
             [Fails(&["connect"]), S3_GONE, AGENT_GONE, STS_GONE],
+            &["Connection reset"],
         ),
         (
             "resets in the middle of the request",
             Network::ResetRequest(100),
             [Fails(&["connect"]), S3_GONE, AGENT_GONE, STS_GONE],
+            &["Connection reset"],
         ),
         (
             "resets before the first byte of the answer",
             Network::ResetAnswer(0),
             [Fails(&["connect"]), S3_GONE, AGENT_GONE, STS_GONE],
+            &["Connection reset"],
         ),
         (
             "resets in the middle of the answer",
             Network::ResetAnswer(130),
             [Fails(&["broken"]), S3_GONE, Fails(&["unknown"]), STS_GONE],
+            &["Connection reset"],
         ),
         (
             "resets after the last byte of the answer",
             Network::ResetAfterAnswer,
             [Masked, Masked, Masked, Masked],
+            &[],
         ),
         (
             "half-closes in the middle of the answer",
             Network::HalfClose(130),
             [Fails(&["broken"]), S3_GONE, Fails(&["unknown"]), STS_GONE],
+            &["end of file before message length reached"],
         ),
         (
             "is a black hole",
             Network::BlackHole,
             [Fails(&["timeout"]), S3_GONE, Fails(&["agent_timeout"]), STS_GONE],
+            &["timed out"],
         ),
         (
             "stops in the middle of the answer",
             Network::Stall(130),
             [Fails(&["timeout"]), S3_GONE, Fails(&["unknown"]), STS_GONE],
+            &["timed out", "throughput of 0 B/s"],
         ),
-        ("starts slowly", Network::SlowStart(ms(300)), [Masked, Masked, Masked, Masked]),
-        ("drips", Network::Drip(40, ms(2)), [Masked, Masked, Masked, Masked]),
+        ("starts slowly", Network::SlowStart(ms(300)), [Masked, Masked, Masked, Masked], &[]),
+        ("drips", Network::Drip(40, ms(2)), [Masked, Masked, Masked, Masked], &[]),
     ];
     let places = [Place::ImageHost, Place::S3, Place::Agent, Place::Sts];
     let mut cases = Vec::new();
-    for (fault, network, expected) in faults {
+    for (fault, network, expected, quoted) in faults {
         for (place, expect) in places.into_iter().zip(expected) {
-            cases.push(Case::new(place, fault, Inject::Network(network.clone()), expect));
+            let inject = Inject::Network(network.clone());
+            cases.push(Case::new(place, fault, inject, expect).quotes(quoted));
         }
     }
     cases
@@ -95,7 +126,7 @@ const AGENT_GONE: Expect = Fails(&["agent_unreachable"]);
 const STS_GONE: Expect = Fails(&["unknown"]);
 
 /// The bytes of an answer. The lines of `head` end with LF here and with CRLF in the answer.
-fn raw(head: &str, body: &[u8]) -> Vec<u8> {
+pub fn raw(head: &str, body: &[u8]) -> Vec<u8> {
     [head.replace('\n', "\r\n").as_bytes(), b"\r\n\r\n", body].concat()
 }
 
@@ -116,16 +147,22 @@ fn certificates_and_names() -> Vec<Case> {
     let places =
         [(Place::ImageHost, Fails(&["connect"])), (Place::S3, S3_GONE), (Place::Sts, STS_GONE)];
     for (place, expect) in places {
-        for (fault, flaw) in [
-            ("has a certificate that has expired", Flaw::Expired),
-            ("has a certificate of another host", Flaw::OtherHost),
-            ("has a certificate of an unknown issuer", Flaw::UnknownIssuer),
+        for (fault, flaw, quoted) in [
+            ("has a certificate that has expired", Flaw::Expired, &["certificate expired"]),
+            (
+                "has a certificate of another host",
+                Flaw::OtherHost,
+                &["certificate not valid for name"],
+            ),
+            ("has a certificate of an unknown issuer", Flaw::UnknownIssuer, &["BadSignature"]),
         ] {
-            cases.push(Case::new(place, fault, Inject::Certificate(flaw), expect.clone()));
+            let inject = Inject::Certificate(flaw);
+            cases.push(Case::new(place, fault, inject, expect.clone()).quotes(quoted));
         }
         let renewed = Inject::Certificate(Flaw::None);
         cases.push(Case::new(place, "has a new certificate", renewed, Masked));
-        cases.push(Case::new(place, "has a name that does not exist", Inject::NoName, expect));
+        let no_name = Case::new(place, "has a name that does not exist", Inject::NoName, expect);
+        cases.push(no_name.quotes(&["failed to lookup address information"]));
     }
     cases
 }

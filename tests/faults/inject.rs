@@ -1,8 +1,10 @@
 //! How each fault begins and ends.
 
-use sandbox::{Answer, Network};
+use sandbox::{Answer, Network, Request};
 
-use crate::case::{Case, Inject, Place};
+use crate::case::{Case, Inject, Place, Size};
+use crate::cases::raw;
+use crate::documents;
 use crate::program::{Program, TIMEOUT, until};
 use crate::tls::Flaw;
 use crate::world::World;
@@ -14,6 +16,16 @@ pub async fn inject(world: &World, case: &Case, program: &Program) {
             world.wire(case.place).set(network.clone()).await.expect("the port is free");
         }
         Inject::Host(parameters) => world.host(parameters),
+        Inject::Document(spoilt) => {
+            let answer = documents::answer(case.place, &world.sandbox.credentials, *spoilt);
+            world.wire(case.place).set(Network::Answer(answer)).await.expect("the port is free");
+        }
+        Inject::Redirect(status) => {
+            let to = world.elsewhere.address;
+            let head = format!("HTTP/1.1 {status} Go\nLocation: http://{to}/x\nContent-Length: 0");
+            let answer = Network::Answer(raw(&head, b""));
+            world.wire(case.place).set(answer).await.expect("the port is free");
+        }
         Inject::Operation(operation, times, fault) => {
             world.sandbox.s3.fail(operation, *times, fault.clone());
         }
@@ -25,10 +37,18 @@ pub async fn inject(world: &World, case: &Case, program: &Program) {
             world.tls.as_ref().expect("it was started").set(&world.authority, *flaw);
         }
         Inject::Revoked => {
-            world.host("drip=200,100");
-            let requests = world.sandbox.s3.requests().len();
-            let arrived = || world.sandbox.s3.requests().len() > requests;
-            let _ = until("an upload begins", TIMEOUT, arrived).await;
+            let in_parts = case.size == Size::Parts;
+            // So slowly that the rest is sent with the credentials that are no longer valid.
+            world.host(if in_parts { "drip=65536,10" } else { "drip=200,100" });
+            let begun = || {
+                let requests = world.sandbox.s3.requests().into_iter();
+                let stored = |request: &Request| {
+                    request.operation == "UploadPart" && request.status == Some(200)
+                };
+                requests.filter(|request| !in_parts || stored(request)).count()
+            };
+            let before = begun();
+            let _ = until("an upload begins", TIMEOUT, || begun() > before).await;
             world.sandbox.credentials.expire_all();
         }
         Inject::NoFiles => {
@@ -53,7 +73,7 @@ pub async fn inject(world: &World, case: &Case, program: &Program) {
 /// Ends the case's fault.
 pub async fn recover(world: &World, case: &Case, program: &Program) {
     match &case.inject {
-        Inject::Network(_) => {
+        Inject::Network(_) | Inject::Document(_) | Inject::Redirect(_) => {
             world.wire(case.place).set(Network::Good).await.expect("the port is free");
         }
         Inject::EachStatus(_) => {

@@ -8,10 +8,12 @@
 mod bomb;
 mod case;
 mod cases;
+mod documents;
 mod inject;
 mod matrix;
 mod program;
 mod random;
+mod recorder;
 mod run;
 mod signal;
 mod soak;
@@ -51,7 +53,10 @@ async fn main() -> ExitCode {
     let started = Instant::now();
     let permits = Arc::new(Semaphore::new(AT_ONCE));
     let mut running = JoinSet::new();
-    for (number, case) in cases.enumerate() {
+    // The longest first, so that the others run beside them.
+    let mut cases: Vec<_> = cases.enumerate().collect();
+    cases.sort_by_key(|(_, case)| !case.is_long());
+    for (number, case) in cases {
         let permits = Arc::clone(&permits);
         running.spawn(async move {
             let _permit = permits.acquire().await;

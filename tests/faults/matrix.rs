@@ -36,7 +36,11 @@ fn matrix(cases: &[Case]) -> String {
             let told = match &case.expect {
                 Expect::Fails(ids) => {
                     let ids: Vec<_> = ids.iter().map(|id| format!("`{id}`")).collect();
-                    ids.join(" or ")
+                    let ids = ids.join(" or ");
+                    let is_known = !ids.contains("unknown");
+                    let quoted: Vec<_> =
+                        case.quotes.iter().map(|quoted| format!("\"{quoted}\"")).collect();
+                    if is_known { ids } else { format!("{ids}: {}", quoted.join(" or ")) }
                 }
                 Expect::FailsEach(words) => (*words).to_owned(),
                 Expect::Masked => "no failure".to_owned(),

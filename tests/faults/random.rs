@@ -135,7 +135,12 @@ pub fn fits(case: &Case) -> bool {
 fn is_short(case: &Case) -> bool {
     let comes_and_goes = match case.inject {
         Inject::Operation(_, _, Fault::Hang) | Inject::Revoked => false,
-        Inject::Network(_) | Inject::Host(_) | Inject::Operation(..) | Inject::Answer(_) => true,
+        Inject::Network(_)
+        | Inject::Host(_)
+        | Inject::Operation(..)
+        | Inject::Answer(_)
+        | Inject::Document(_)
+        | Inject::Redirect(_) => true,
         _ => false,
     };
     comes_and_goes

@@ -54,6 +54,9 @@ pub async fn run(case: &Case) -> Result<String, String> {
     }
     match &case.inject {
         Inject::Signal(stage, ending) => return signal::run(&world, *stage, *ending).await,
+        Inject::EachStatus(statuses) if matches!(case.place, Place::Agent | Place::Sts) => {
+            return walk::reports(statuses.clone(), &world, case.place).await;
+        }
         Inject::NoName => return no_name(&world, case, command).await,
         Inject::Certificate(_) | Inject::Downgrade => {
             let tls = Tls::start(&world.authority, world.wire(case.place).address()).await;
@@ -91,7 +94,7 @@ async fn with_program(world: &World, case: &Case, program: &mut Program) -> Resu
     let issued = || world.sandbox.credentials.issued().len();
     // What a machine that stalled made of the impatient program's good ticks is not the fault's.
     let seen = if case.expect == Expect::Masked { 0 } else { program.events().len() };
-    let failed = || failure(&program.events()[seen..], case.place);
+    let failed = || failure(&program.events()[seen..], case);
     if case.expect == Expect::Masked {
         stop_quietly(world, program).await?;
     }
@@ -104,7 +107,9 @@ async fn with_program(world: &World, case: &Case, program: &mut Program) -> Resu
         String::new()
     } else if let Expect::Fails(_) = &case.expect {
         until("a failure is logged", TIMEOUT, || failed().is_some()).await?;
-        failed().unwrap_or_default()
+        let (id, text) = failed().unwrap_or_default();
+        is_as_expected(case, &id, &text)?;
+        id
     } else {
         let refreshed = || !matches!(case.place, Place::Agent | Place::Sts) || issued() > had;
         let goes_on = || program.uploaded() > stored + good && refreshed();
@@ -130,9 +135,6 @@ async fn with_program(world: &World, case: &Case, program: &mut Program) -> Resu
         until("credentials are refreshed again", TIMEOUT, || issued() > had).await?;
     }
     match &case.expect {
-        Expect::Fails(expected) if !expected.contains(&told.as_str()) => {
-            return Err(format!("the log says {told}, not {expected:?}"));
-        }
         Expect::Masked if failed().is_some() => return Err("a failure was logged".to_owned()),
         _ => {}
     }
@@ -185,15 +187,37 @@ pub async fn is_back(program: &mut Program, before: Held) -> Result<(), String> 
     if program.has_ended() { Err("the program ended".to_owned()) } else { Ok(()) }
 }
 
-/// What the log names as the cause of the first failure: of an upload or of a refresh.
-fn failure(events: &[Value], place: Place) -> Option<String> {
+/// The log names the cause that the case expects, and quotes the error if it does not know one.
+fn is_as_expected(case: &Case, id: &str, text: &str) -> Result<(), String> {
+    let Case { expect, quotes, .. } = case;
+    match expect {
+        Expect::Fails(expected) if !expected.contains(&id) => {
+            Err(format!("the log says {id}, not {expected:?}: {text}"))
+        }
+        _ if id == "unknown" && !quotes.iter().any(|quoted| text.contains(quoted)) => {
+            Err(format!("the log quotes none of {quotes:?}: {text}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the log names as the cause of the first failure, and how it explains it: of an upload or of
+/// a refresh.
+fn failure(events: &[Value], case: &Case) -> Option<(String, String)> {
     let failed = [NO_CREDENTIALS, REFRESH_FAILED, "upload failed"];
     let failed = failed.map(|what| events.iter().filter(move |event| event["message"] == what));
-    let told = failed.into_iter().flatten().filter_map(cause).map(str::to_owned);
+    let told = failed.into_iter().flatten().filter_map(|event| Some((cause(event)?, event)));
     // A picture that was signed just before the credentials ended may arrive just after it.
-    let ended =
-        |id: &str| id == "credentials_rejected" && matches!(place, Place::Agent | Place::Sts);
-    told.into_iter().find(|id| !ended(id))
+    let late = match (&case.expect, case.place) {
+        (Expect::Fails(expected), Place::Agent | Place::Sts) => {
+            !expected.contains(&"credentials_rejected")
+        }
+        (_, place) => matches!(place, Place::Agent | Place::Sts),
+    };
+    let ended = |id: &str| late && id == "credentials_rejected";
+    let (id, event) = told.into_iter().find(|(id, _)| !ended(id))?;
+    let text = ["error", "cause"].map(|field| event[field].as_str().unwrap_or_default());
+    Some((id.to_owned(), text.join(": ")))
 }
 
 /// A name that does not exist, from the start to the end.
@@ -208,7 +232,7 @@ async fn no_name(world: &World, case: &Case, mut command: Command) -> Result<Str
     };
     let expected_code = if case.place == Place::Sts { 4 } else { 143 };
     let program = Program::start(command);
-    let failed = || failure(&program.events(), case.place).is_some();
+    let failed = || failure(&program.events(), case).is_some();
     let result = until("a failure is logged", TIMEOUT, failed).await;
     if expected_code == 143 {
         program.signal(Signal::TERM);
@@ -216,15 +240,9 @@ async fn no_name(world: &World, case: &Case, mut command: Command) -> Result<Str
     let (code, output) = program.end(TIMEOUT).await?;
     result.map_err(|why| format!("{why}\n{}", tail(&output)))?;
     world.check(&output, false).await?;
-    let told = failure(&output.events, case.place).unwrap_or_default();
-    match &case.expect {
-        Expect::Fails(expected)
-            if expected.contains(&told.as_str()) && code == Some(expected_code) =>
-        {
-            Ok(told)
-        }
-        expected => Err(format!("the log says {told}, not {expected:?}; exit code {code:?}")),
-    }
+    let (id, text) = failure(&output.events, case).unwrap_or_default();
+    is_as_expected(case, &id, &text)?;
+    if code == Some(expected_code) { Ok(id) } else { Err(format!("the exit code is {code:?}")) }
 }
 
 /// The end of the output, for a message.

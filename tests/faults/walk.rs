@@ -2,12 +2,15 @@
 
 use std::ops::RangeInclusive;
 
-use sandbox::{Network, Wire};
+use sandbox::Network;
 use serde_json::Value;
 
 use crate::case::Place;
 use crate::program::{Program, TIMEOUT, cause, until};
-use crate::world::World;
+use crate::world::{Patience, World};
+
+/// What the SDK says of an answer of STS without a body, whatever its status.
+const NO_XML: &str = "no root element";
 
 /// Has the image host or S3 answer each status, until the log tells it.
 pub async fn through(
@@ -30,14 +33,38 @@ pub async fn through(
     Ok(())
 }
 
+/// Has the agent or STS answer each status, and asks for a report each time: while a job has credentials,
+/// it asks only every few seconds.
+pub async fn reports(
+    statuses: RangeInclusive<u16>,
+    world: &World,
+    place: Place,
+) -> Result<String, String> {
+    for status in statuses {
+        answer(world, place, status).await;
+        let mut command = world.program("", place == Place::Sts, Patience::Long);
+        command.args(["identity", "--json"]);
+        let (code, output) = Program::start(command).end(TIMEOUT).await?;
+        world.check(&output, false).await?;
+        let report = serde_json::from_str::<Value>(&output.lines.join("\n")).unwrap_or_default();
+        let diagnosis = &report["verdict"]["diagnosis"];
+        let (id, cause) = (diagnosis["id"].as_str(), diagnosis["cause"].as_str());
+        let told = if place == Place::Agent { status.to_string() } else { NO_XML.to_owned() };
+        let is_quoted = cause.is_some_and(|cause| cause.contains(&told));
+        if code != Some(3) || id != Some(expected(place, status)) || !is_quoted {
+            return Err(format!("{status}: exit code {code:?}, {diagnosis}"));
+        }
+    }
+    Ok(String::new())
+}
+
 async fn answer(world: &World, place: Place, status: u16) {
     if place == Place::ImageHost {
         // A host that wants to be left alone for an hour is not asked again for the same picture.
         world.sandbox.images.answer_with(&format!("status={status}&retry_after=3600"));
     } else {
         let bytes = format!("HTTP/1.1 {status} So\r\nContent-Length: 0\r\n\r\n").into_bytes();
-        let wire: &Wire = &world.s3;
-        wire.set(Network::Answer(bytes)).await.expect("the port is free");
+        world.wire(place).set(Network::Answer(bytes)).await.expect("the port is free");
     }
 }
 
@@ -61,8 +88,11 @@ fn told(events: &[Value], place: Place) -> Vec<(u16, String)> {
 fn expected(place: Place, status: u16) -> &'static str {
     match (place, status) {
         (Place::ImageHost, _) => "status",
-        (_, 403) => "s3_access_denied",
-        (_, 500 | 502 | 503 | 504) => "s3_service_error",
+        (Place::S3, 403) => "s3_access_denied",
+        (Place::S3, 500 | 502 | 503 | 504) => "s3_service_error",
+        (Place::Agent, 403) => "agent_refuses_address",
+        (Place::Agent, 429) => "agent_busy",
+        (Place::Agent, 500..) => "agent_service_error",
         _ => "unknown",
     }
 }

@@ -12,6 +12,7 @@ use tokio::process::Command;
 
 use crate::case::Place;
 use crate::program::{Output, TIMEOUT, until};
+use crate::recorder::Recorder;
 use crate::tls::{Authority, Tls};
 
 /// The interval of the job.
@@ -39,6 +40,8 @@ pub struct World {
     pub authority: Authority,
     /// In front of a place whose certificate has a flaw.
     pub tls: Option<Tls>,
+    /// Where redirects lead.
+    pub elsewhere: Recorder,
     /// What all pictures are like, as parameters of the image host.
     pictures: Mutex<&'static str>,
     empty: NamedTempFile,
@@ -62,6 +65,7 @@ impl World {
             sts: wire(sandbox.sts.address()).await,
             authority: Authority::new(),
             tls: None,
+            elsewhere: Recorder::start().await,
             pictures: Mutex::default(),
             empty: NamedTempFile::new().expect("a file"),
             sandbox,
@@ -141,6 +145,10 @@ impl World {
     pub async fn check(&self, output: &Output, may_leave: bool) -> Result<(), String> {
         if let Some(leak) = self.sandbox.credentials.leak(&output.lines) {
             return Err(format!("a secret is in the output: {leak}"));
+        }
+        let led_astray = self.elsewhere.received();
+        if !led_astray.is_empty() {
+            return Err(format!("it went where a redirect leads: {led_astray:?}"));
         }
         let s3 = &self.sandbox.s3;
         if !may_leave {

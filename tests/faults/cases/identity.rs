@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use sandbox::{Answer, Network};
 
-use super::{STS_GONE, raw};
+use super::{STS_GONE, no_proper_http, raw, redirects, statuses};
 use crate::case::Expect::{Fails, Masked};
 use crate::case::{Case, Inject, Place};
+use crate::documents::Spoilt;
 
 pub(super) fn agents() -> Vec<Case> {
     let status = |status, text: &str| Inject::Answer(Answer::Status(status, text.to_owned()));
@@ -49,7 +50,6 @@ pub(super) fn agents() -> Vec<Case> {
             status(400, "Service account token cannot be parsed"),
             &["agent_refuses_token"],
         ),
-        ("answers 418", status(418, "short and stout"), &["unknown"]),
         ("never answers", Inject::Answer(Answer::Hang), &["agent_timeout"]),
         (
             "closes without an answer",
@@ -60,26 +60,38 @@ pub(super) fn agents() -> Vec<Case> {
     .into_iter()
     .map(|(fault, inject, ids)| Case::new(Place::Agent, fault, inject, Fails(ids)))
     .collect();
-    for (fault, body) in [
-        ("answers 200 with HTML", "<html></html>"),
-        ("answers 200 with half a document", "{\"AccessKeyId\":\"ASIA\",\"SecretAc"),
-        ("answers 200 without a key", "{\"Token\":\"t\",\"Expiration\":\"2030-01-01T00:00:00Z\"}"),
-        ("answers 200 with nothing", ""),
+    cases.push(unknown(
+        Place::Agent,
+        "answers 418",
+        status(418, "short and stout"),
+        &["short and stout"],
+    ));
+    for (fault, body, quoted) in [
+        ("answers 200 with HTML", "<html></html>", &["invalid JSON in response"]),
+        ("answers 200 with nothing", "", &["invalid JSON in response"]),
     ] {
         let head = format!(
             "HTTP/1.1 200 OK\nContent-Type: application/json\nContent-Length: {}",
             body.len()
         );
         let inject = Inject::Network(Network::Answer(raw(&head, body.as_bytes())));
-        cases.push(Case::new(Place::Agent, fault, inject, Fails(&["unknown"])));
+        cases.push(unknown(Place::Agent, fault, inject, quoted));
     }
+    cases.extend(documents_of_the_agent());
     let endless = Network::Endless(raw("HTTP/1.1 200 OK\nContent-Type: application/json", b"{"));
-    cases.push(Case::new(
+    cases.push(unknown(
         Place::Agent,
         "answers without end",
         Inject::Network(endless),
-        Fails(&["unknown"]),
+        &["length limit exceeded"],
     ));
+    cases.extend(no_proper_http(Place::Agent, &["agent_unreachable"]));
+    cases.extend(statuses(Place::Agent, "", |from| match from {
+        400 => "`agent_refuses_address` for 403, otherwise `unknown`",
+        425 => "`agent_busy` for 429, otherwise `unknown`",
+        500.. => "`agent_service_error` each time",
+        _ => "`unknown` each time",
+    }));
     cases.push(Case::new(
         Place::Agent,
         "cannot be asked, because the program may open no more files",
@@ -95,6 +107,61 @@ pub(super) fn agents() -> Vec<Case> {
     cases
 }
 
+/// A cause that the program does not know: the log quotes this of the SDK's error.
+fn unknown(place: Place, fault: &str, inject: Inject, quoted: &'static [&'static str]) -> Case {
+    Case::new(place, fault, inject, Fails(&["unknown"])).quotes(quoted)
+}
+
+/// Documents with real credentials that are spoilt.
+fn documents_of_the_agent() -> impl Iterator<Item = Case> {
+    let cases: [(_, _, &[_]); 7] = [
+        ("half a document", Spoilt::CutInToken, &["unexpected end of stream"]),
+        ("no access key", Spoilt::Without("AccessKeyId"), &["`AccessKeyId`"]),
+        ("no secret key", Spoilt::Without("SecretAccessKey"), &["`SecretAccessKey`"]),
+        ("no expiry", Spoilt::Without("Expiration"), &["`Expiration`"]),
+        ("a secret key that is no text", Spoilt::Nested("SecretAccessKey"), &["`SecretAccessKey`"]),
+        ("a session token that is no text", Spoilt::Nested("Token"), &["`Token`"]),
+        ("an expiry that is no time", Spoilt::Nonsense("Expiration"), &["invalid date-time"]),
+    ];
+    cases.into_iter().map(|(what, spoilt, quoted)| {
+        unknown(Place::Agent, &format!("answers 200 with {what}"), Inject::Document(spoilt), quoted)
+    })
+}
+
+/// The same. The SDK takes what is missing in STS's documents for an empty text, and a missing expiry
+/// for a time that has passed.
+fn documents_of_sts() -> impl Iterator<Item = Case> {
+    let rejected = || Fails(&["credentials_rejected"]);
+    let cases: [(_, _, _, &[_]); 7] = [
+        ("half a document", Spoilt::CutInToken, rejected(), &[]),
+        ("no access key", Spoilt::Without("AccessKeyId"), rejected(), &[]),
+        ("no secret key", Spoilt::Without("SecretAccessKey"), rejected(), &[]),
+        ("no expiry", Spoilt::Without("Expiration"), Masked, &[]),
+        (
+            "a secret key that is no text",
+            Spoilt::Nested("SecretAccessKey"),
+            STS_GONE,
+            &["looking for a data element"],
+        ),
+        (
+            "a session token that is no text",
+            Spoilt::Nested("SessionToken"),
+            STS_GONE,
+            &["looking for a data element"],
+        ),
+        (
+            "an expiry that is no time",
+            Spoilt::Nonsense("Expiration"),
+            STS_GONE,
+            &["expected (timestamp"],
+        ),
+    ];
+    cases.into_iter().map(|(what, spoilt, expect, quoted)| {
+        let fault = format!("answers 200 with {what}");
+        Case::new(Place::Sts, &fault, Inject::Document(spoilt), expect).quotes(quoted)
+    })
+}
+
 pub(super) fn sts() -> Vec<Case> {
     let status = |status, text: &str| Inject::Answer(Answer::Status(status, text.to_owned()));
     [
@@ -102,21 +169,29 @@ pub(super) fn sts() -> Vec<Case> {
             "does not trust the service account",
             status(403, "AccessDenied: Not authorized to perform sts:AssumeRoleWithWebIdentity"),
             &["irsa_trust_policy"] as &[_],
+            &[] as &[_],
         ),
         (
             "does not know the provider",
             status(400, "InvalidIdentityToken: No OpenIDConnect provider found in your account"),
             &["irsa_provider"],
+            &[],
         ),
         (
             "says that the token has expired",
             status(400, "ExpiredTokenException: Token expired"),
             &["unknown"],
+            &["ExpiredTokenException: Token expired"],
         ),
-        ("is throttled", status(400, "Throttling: Rate exceeded"), &["unknown"]),
-        ("fails", status(500, "InternalFailure: try later"), &["unknown"]),
-        ("never answers", Inject::Answer(Answer::Hang), &["unknown"]),
-        ("closes without an answer", Inject::Answer(Answer::CloseConnection), &["unknown"]),
+        ("is throttled", status(400, "Throttling: Rate exceeded"), &["unknown"], &["Throttling"]),
+        ("fails", status(500, "InternalFailure: try later"), &["unknown"], &["InternalFailure"]),
+        ("never answers", Inject::Answer(Answer::Hang), &["unknown"], &["timed out"]),
+        (
+            "closes without an answer",
+            Inject::Answer(Answer::CloseConnection),
+            &["unknown"],
+            &["connection closed before message completed"],
+        ),
         (
             "answers truncated XML",
             Inject::Network(Network::Answer(raw(
@@ -124,6 +199,7 @@ pub(super) fn sts() -> Vec<Case> {
                 b"<AssumeRoleWith",
             ))),
             &["unknown"],
+            &["no root element"],
         ),
         (
             "answers 200 with HTML",
@@ -132,19 +208,26 @@ pub(super) fn sts() -> Vec<Case> {
                 b"<html></html>",
             ))),
             &["unknown"],
+            &["expected AssumeRoleWithWebIdentityResponse got"],
         ),
     ]
     .into_iter()
-    .map(|(fault, inject, ids)| Case::new(Place::Sts, fault, inject, Fails(ids)))
+    .map(|(fault, inject, ids, quoted)| {
+        Case::new(Place::Sts, fault, inject, Fails(ids)).quotes(quoted)
+    })
+    .chain(documents_of_sts())
+    .chain(no_proper_http(Place::Sts, &["unknown"]))
+    .chain(redirects(Place::Sts, &["no root element"]))
+    .chain(statuses(Place::Sts, "", |_| "`unknown` each time"))
     .chain([
-        Case::new(
+        unknown(
             Place::Sts,
             "answers without end",
             Inject::Network(Network::Endless(raw(
                 "HTTP/1.1 200 OK\nContent-Type: text/xml",
                 b"<AssumeRoleWith",
             ))),
-            STS_GONE,
+            &["length limit exceeded"],
         ),
         Case::new(
             Place::Sts,

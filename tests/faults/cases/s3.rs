@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sandbox::{ErrorAnswer, Fault, Network};
 
-use super::{S3_GONE, raw, statuses};
+use super::{S3_GONE, no_proper_http, raw, redirects, statuses};
 use crate::case::Expect::{Fails, Masked};
 use crate::case::{Case, Expect, Inject, Place, Size};
 
@@ -36,7 +36,13 @@ pub(super) fn operations() -> Vec<Case> {
             "credentials_rejected" => &["credentials_rejected"],
             _ => &["unknown"],
         });
-        put(Fault::Status(status, code), 99, &format!("answers {status} {code}"), expect)
+        let fault = Fault::Status(status, code);
+        // As far as the program does not know what they mean, it quotes them.
+        put(fault, 99, &format!("answers {status} {code}"), expect).quotes(match code {
+            "BadDigest" => &["BadDigest"],
+            "XAmzContentSHA256Mismatch" => &["XAmzContentSHA256Mismatch"],
+            _ => &["NotImplemented"],
+        })
     })
     .collect();
     let redirect = Fault::Error(ErrorAnswer::permanent_redirect("eu-west-1"));
@@ -82,6 +88,7 @@ pub(super) fn parts() -> Vec<Case> {
             Fails(&["s3_service_error"]),
         );
         add("is reset once", 1, Fault::ResetAfter(0), Masked);
+        add("does not answer once", 1, Fault::Hang, Masked);
         add("takes effect, and its answer is lost", 1, Fault::LoseAnswer, Masked);
         add(
             "meets an expired token",
@@ -90,6 +97,24 @@ pub(super) fn parts() -> Vec<Case> {
             Fails(&["credentials_rejected"]),
         );
     }
+    cases.push(
+        Case::new(
+            Place::S3,
+            "UploadPart is reset in the middle of the part, once",
+            Inject::Operation("UploadPart", 1, Fault::ResetAfter(3 << 20)),
+            Masked,
+        )
+        .sized(Size::Parts),
+    );
+    cases.push(
+        Case::new(
+            Place::S3,
+            "takes no more bytes in the middle of a part",
+            Inject::Network(Network::DeafAfter(3 << 20)),
+            S3_GONE,
+        )
+        .sized(Size::Parts),
+    );
     let error = Fault::Status(200, "InternalError");
     let complete = |what, times, fault, expect| {
         let inject = Inject::Operation("CompleteMultipartUpload", times, fault);
@@ -140,7 +165,6 @@ pub(super) fn answers_of_s3() -> Vec<Case> {
             raw("HTTP/1.1 504 Late\nContent-Type: text/html", html),
             &["s3_service_error"],
         ),
-        ("sends no HTTP at all", b"hello\r\n\r\n".to_vec(), &["endpoint_unreachable"]),
         (
             "answers 307 without saying where",
             raw("HTTP/1.1 307 Elsewhere\nContent-Length: 0", b""),
@@ -150,7 +174,19 @@ pub(super) fn answers_of_s3() -> Vec<Case> {
     .into_iter()
     .map(|(fault, bytes, reasons)| {
         Case::new(Place::S3, fault, Inject::Network(Network::Answer(bytes)), Fails(reasons))
+            .quotes(&["HTTP status 307"])
     })
+    .chain(no_proper_http(Place::S3, &["endpoint_unreachable"]))
+    .chain(redirects(Place::S3, &["HTTP status 302", "HTTP status 307"]))
+    .chain([Case::new(
+        Place::S3,
+        "answers 503 Busy without end",
+        Inject::Network(Network::Endless(raw(
+            "HTTP/1.1 503 Busy\nContent-Type: application/xml",
+            xml,
+        ))),
+        Fails(&["s3_service_error"]),
+    )])
     .chain(statuses(Place::S3, " without a body", |from| match from {
         400 => "`s3_access_denied` for 403, otherwise `unknown`",
         500 => "`s3_service_error` for 500, 502, 503 and 504, otherwise `unknown`",
