@@ -20,6 +20,14 @@ async fn the_job_ends_with_0_after_the_requested_count() {
 }
 
 #[tokio::test]
+async fn the_job_goes_on_if_its_output_cannot_be_written() {
+    let world = World::new().await;
+    let job = world.job("/random", "--count 3 --interval 10ms");
+    assert_eq!(job.finish_on_a_full_disk().await.code(), Some(0));
+    assert_eq!(world.objects().await.len(), 3);
+}
+
+#[tokio::test]
 async fn the_count_is_exact_with_concurrent_uploads() {
     let world = World::new().await;
     world.job("/random", "--count 21 --interval 0s --concurrency 8").finish().await.expect(0);

@@ -1,7 +1,8 @@
 //! Runs the program as a child process in a sandbox, and collects its output.
 
 use std::fmt::Debug;
-use std::process::Stdio;
+use std::fs::File;
+use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -106,6 +107,13 @@ impl<'w> Job<'w> {
     pub fn run_by(mut self, id: u32) -> Self {
         self.command.uid(id).gid(id);
         self
+    }
+
+    /// Starts the program with its output on a full disk, and waits until it ends.
+    pub async fn finish_on_a_full_disk(mut self) -> ExitStatus {
+        let full = || File::options().write(true).open("/dev/full").expect("a device of Linux");
+        self.command.stdout(full()).stderr(full());
+        timeout(TIMEOUT, self.command.status()).await.expect("it ends").expect("it starts")
     }
 
     pub fn start(mut self) -> Running<'w> {
