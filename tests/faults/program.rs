@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 /// How long an event may take on a machine that has much else to do. The longest is an answer of S3
-/// that never comes: a minute and a half.
+/// that never comes: two minutes.
 pub const TIMEOUT: Duration = Duration::from_mins(4);
 
 /// The log event of a refresh of credentials that failed.
