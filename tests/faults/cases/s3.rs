@@ -8,6 +8,9 @@ use super::{S3_GONE, no_proper_http, raw, redirects, statuses};
 use crate::case::Expect::{Fails, Masked};
 use crate::case::{Case, Expect, Inject, Place, Size};
 
+/// Something answers that is not S3.
+const NOT_S3: Expect = Fails(&["not_s3"]);
+
 /// Errors of S3 to a picture in one request.
 pub(super) fn operations() -> Vec<Case> {
     let put = |fault: Fault, times: usize, what: &str, expect: Expect| {
@@ -66,6 +69,13 @@ pub(super) fn operations() -> Vec<Case> {
             Inject::Revoked,
             Fails(&["credentials_rejected"]),
         ),
+        Case::new(
+            Place::S3,
+            "revokes the credentials after the first part",
+            Inject::Revoked,
+            Fails(&["credentials_rejected"]),
+        )
+        .sized(Size::Parts),
     ]);
     cases
 }
@@ -73,7 +83,13 @@ pub(super) fn operations() -> Vec<Case> {
 /// Errors of S3 to a picture in parts.
 pub(super) fn parts() -> Vec<Case> {
     let mut cases = Vec::new();
-    for operation in ["CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"] {
+    // Each with the beginning of its answer.
+    let operations = [
+        ("CreateMultipartUpload", "<InitiateMultipartUploadResult><Bucket>pict"),
+        ("UploadPart", "<"),
+        ("CompleteMultipartUpload", "<CompleteMultipartUploadResult><Bucket>pict"),
+    ];
+    for (operation, beginning) in operations {
         let mut add = |what: &str, times, fault, expect| {
             let inject = Inject::Operation(operation, times, fault);
             let fault = format!("{operation} {what}");
@@ -89,6 +105,13 @@ pub(super) fn parts() -> Vec<Case> {
         );
         add("is reset once", 1, Fault::ResetAfter(0), Masked);
         add("does not answer once", 1, Fault::Hang, Masked);
+        for (what, text) in [
+            ("answers 200 with truncated XML", beginning),
+            ("answers 200 with HTML", "<html><body>Please log in</body></html>"),
+            ("answers 200 with nothing", ""),
+        ] {
+            add(what, 99, Fault::NotOfS3(text), NOT_S3);
+        }
         add("takes effect, and its answer is lost", 1, Fault::LoseAnswer, Masked);
         add(
             "meets an expired token",
@@ -178,15 +201,14 @@ pub(super) fn answers_of_s3() -> Vec<Case> {
     })
     .chain(no_proper_http(Place::S3, &["endpoint_unreachable"]))
     .chain(redirects(Place::S3, &["HTTP status 302", "HTTP status 307"]))
-    .chain([Case::new(
-        Place::S3,
-        "answers 503 Busy without end",
-        Inject::Network(Network::Endless(raw(
-            "HTTP/1.1 503 Busy\nContent-Type: application/xml",
-            xml,
-        ))),
-        Fails(&["s3_service_error"]),
-    )])
+    .chain([("200 OK", NOT_S3), ("503 Busy", Fails(&["s3_service_error"]))].map(
+        |(status, expect)| {
+            let head = format!("HTTP/1.1 {status}\nContent-Type: application/xml");
+            let endless = Network::Endless(raw(&head, xml));
+            let fault = format!("answers {status} without end");
+            Case::new(Place::S3, &fault, Inject::Network(endless), expect)
+        },
+    ))
     .chain(statuses(Place::S3, " without a body", |from| match from {
         400 => "`s3_access_denied` for 403, otherwise `unknown`",
         500 => "`s3_service_error` for 500, 502, 503 and 504, otherwise `unknown`",
