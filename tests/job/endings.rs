@@ -28,6 +28,16 @@ async fn the_job_goes_on_if_its_output_cannot_be_written() {
 }
 
 #[tokio::test]
+async fn nothing_aborts_if_its_output_cannot_be_written() {
+    let world = World::new().await;
+    // A report that nobody gets is none.
+    for (arguments, code) in [("identity", 1), ("identity --json", 1), ("--interval never", 2)] {
+        let status = world.job("/random", arguments).finish_on_a_full_disk().await;
+        assert_eq!(status.code(), Some(code), "{arguments}: {status}");
+    }
+}
+
+#[tokio::test]
 async fn the_count_is_exact_with_concurrent_uploads() {
     let world = World::new().await;
     world.job("/random", "--count 21 --interval 0s --concurrency 8").finish().await.expect(0);
