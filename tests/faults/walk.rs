@@ -90,7 +90,6 @@ fn expected(place: Place, status: u16) -> &'static str {
         (Place::ImageHost, _) => "status",
         (Place::S3, 403) => "s3_access_denied",
         (Place::S3, 500 | 502 | 503 | 504) => "s3_service_error",
-        (Place::Agent, 403) => "agent_refuses_address",
         (Place::Agent, 429) => "agent_busy",
         (Place::Agent, 500..) => "agent_service_error",
         _ => "unknown",

@@ -88,7 +88,6 @@ pub(super) fn agents() -> Vec<Case> {
     cases.extend(no_proper_http(Place::Agent, &["agent_unreachable"]));
     cases.extend(redirects(Place::Agent, &["answered 302", "answered 307"]));
     cases.extend(statuses(Place::Agent, "", |from| match from {
-        400 => "`agent_refuses_address` for 403, otherwise `unknown`",
         425 => "`agent_busy` for 429, otherwise `unknown`",
         500.. => "`agent_service_error` each time",
         _ => "`unknown` each time",
