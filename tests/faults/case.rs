@@ -150,9 +150,14 @@ impl Case {
         self.expect == Expect::Fails(&["timeout"])
     }
 
-    /// Whether it takes two minutes: the program waits so long for an answer without a picture's bytes.
+    /// Whether it takes two minutes: the program waits for S3, and asks again.
     pub fn is_long(&self) -> bool {
-        matches!(self.inject, Inject::Operation(_, _, Fault::Hang)) && self.size == Size::Parts
+        use Network::{BlackHole, Deaf, DeafAfter, Stall};
+        match &self.inject {
+            Inject::Operation(_, _, Fault::Hang) => self.size == Size::Parts,
+            Inject::Network(BlackHole | Deaf | DeafAfter(_) | Stall(_)) => self.place == Place::S3,
+            _ => false,
+        }
     }
 
     pub fn name(&self) -> String {
