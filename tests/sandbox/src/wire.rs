@@ -198,7 +198,9 @@ async fn pass(
             length = server.read(&mut answer[..piece]), if passed < limit || limit == 0 => {
                 let length = length?;
                 if length == 0 {
-                    return client.shutdown().await;
+                    // If the client is still sending, a reset could overtake the answer.
+                    net::linger(client).await;
+                    return Ok(());
                 }
                 let allowed = usize::try_from(limit - passed).map_or(length, |left| left.min(length));
                 client.write_all(&answer[..allowed]).await?;
