@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::servers::{ACCESS_KEY, BUCKET, SECRET_KEY, Servers, Way};
+use crate::servers::{ACCESS_KEY, BUCKET, LARGE, SECRET_KEY, Servers, Way};
 
 /// A contender.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -118,6 +118,10 @@ impl Programs {
                     Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/job/boto3_peer.py");
                 let how = if peer == Peer::Boto3 { "upload_fileobj" } else { "put_object" };
                 command.arg(script).args([how, &url, BUCKET, &pictures, &at_once]);
+                // They save time and CPU over TLS only, and have nothing to do with a picture of one part.
+                if task.picture == LARGE && task.way == Way::Tls {
+                    command.arg("threads");
+                }
                 command
             }
             Peer::Rclone => {
@@ -155,6 +159,7 @@ impl Programs {
                 pipeline(&url, &format!("curl -sSf -T - {to}$i.jpg"), task.pictures)
             }
         };
+        let config = if peer == Peer::AwsCli { servers.aws_config() } else { servers.empty() };
         command
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")
             .env("HOME", "/nonexistent")
@@ -166,7 +171,7 @@ impl Programs {
             // s5cmd's name for it.
             .env("S3_ENDPOINT_URL", &endpoint)
             .env("AWS_EC2_METADATA_DISABLED", "true")
-            .env("AWS_CONFIG_FILE", servers.empty())
+            .env("AWS_CONFIG_FILE", config)
             .env("AWS_SHARED_CREDENTIALS_FILE", servers.empty())
             .env("SSL_CERT_FILE", servers.bundle())
             .env("AWS_CA_BUNDLE", servers.bundle())

@@ -142,6 +142,11 @@ impl Servers {
         self.folder.path().join("bundle.pem")
     }
 
+    /// The settings of the AWS CLI: as for boto3, the checksum is sufficient.
+    pub fn aws_config(&self) -> PathBuf {
+        self.folder.path().join("aws_config")
+    }
+
     /// An empty file.
     pub fn empty(&self) -> PathBuf {
         self.folder.path().join("empty")
@@ -239,6 +244,7 @@ fn certificates(folder: &Path) {
         ("bundle.pem", system + &certificate.pem()),
         ("server.pem", signed.pem()),
         ("server.key", server_key.serialize_pem()),
+        ("aws_config", "[default]\ns3 =\n  payload_signing_enabled = false\n".to_owned()),
         ("empty", String::new()),
     ] {
         fs::write(folder.join(name), text).expect("a file");
