@@ -124,7 +124,7 @@ pub fn all() -> Vec<Case> {
         title: "5 MiB from an image host of 10 MB/s to an S3 of 10 MB/s".to_owned(),
         task: Task::new(Way::Slow, FIVE, 1),
         columns: &[Column::Wall],
-        peers: &Peer::STREAMING,
+        peers: &Peer::BOTH_WAYS,
     });
     cases
 }
@@ -164,7 +164,7 @@ pub fn measure(case: &Case, rounds: usize, programs: &Programs, servers: &Server
             let (peer, task) = (peers[index], task(peers[index]));
             let cost = measure::run(&programs.command(peer, task, servers));
             let cost = cost.unwrap_or_else(|why| panic!("{}: {why}", peer.name()));
-            servers.take(task.picture.1, task.pictures);
+            servers.take(task.picture.1, peer.objects(task.pictures));
             costs[index].push(cost);
         }
     }

@@ -20,6 +20,10 @@ pub enum Peer {
     S5cmd,
     AwsCli,
     Curl,
+    /// curl that only fetches, to say how long one way takes.
+    Download,
+    /// curl that only puts a file, without a signature.
+    Upload,
 }
 
 impl Peer {
@@ -37,6 +41,18 @@ impl Peer {
     pub const STREAMING: [Self; 6] =
         [Self::Ours, Self::Boto3, Self::Rclone, Self::S5cmd, Self::AwsCli, Self::Curl];
 
+    /// The same, and each way alone.
+    pub const BOTH_WAYS: [Self; 8] = [
+        Self::Ours,
+        Self::Boto3,
+        Self::Rclone,
+        Self::S5cmd,
+        Self::AwsCli,
+        Self::Curl,
+        Self::Download,
+        Self::Upload,
+    ];
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ours => "pod-identity-demo",
@@ -47,7 +63,14 @@ impl Peer {
             Self::S5cmd => "curl | s5cmd pipe",
             Self::AwsCli => "curl | aws s3 cp -",
             Self::Curl => "curl | curl, unsigned",
+            Self::Download => "download alone, curl",
+            Self::Upload => "upload alone, curl, unsigned",
         }
+    }
+
+    /// How many objects this many pictures become.
+    pub const fn objects(self, pictures: u32) -> u32 {
+        if matches!(self, Self::Download) { 0 } else { pictures }
     }
 
     /// Whether one process takes many pictures.
@@ -157,6 +180,17 @@ impl Programs {
             Peer::Curl => {
                 let to = servers.unsigned(task.way);
                 pipeline(&url, &format!("curl -sSf -T - {to}$i.jpg"), task.pictures)
+            }
+            Peer::Download => {
+                let mut command = Command::new("curl");
+                command.args(["-sSf", "-o", "/dev/null", &url]);
+                command
+            }
+            Peer::Upload => {
+                let mut command = Command::new("curl");
+                command.arg("-sSf").arg("-T").arg(servers.file(task.picture.0));
+                command.arg(servers.unsigned(task.way) + "0.jpg");
+                command
             }
         };
         let config = if peer == Peer::AwsCli { servers.aws_config() } else { servers.empty() };

@@ -14,7 +14,7 @@ use rcgen::{
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::slow;
+use crate::slow::{self, Slow};
 
 pub const BUCKET: &str = "pictures";
 pub const ACCESS_KEY: &str = "AKIAIOSFODNN7EXAMPLE";
@@ -40,8 +40,8 @@ pub struct Servers {
     tls: SocketAddr,
     s3: SocketAddr,
     s3_tls: SocketAddr,
-    /// Slow networks to S3, and to where nginx takes a PUT.
-    slow: [SocketAddr; 2],
+    /// Slow networks: from the image host, to S3, and to where nginx takes a PUT.
+    slow: [SocketAddr; 3],
 }
 
 /// How contenders reach image host and S3.
@@ -72,7 +72,6 @@ impl Servers {
         let configuration = include_str!("nginx.conf")
             .replace("@USER@", if rustix::process::geteuid().is_root() { "user root;" } else { "" })
             .replace("@FOLDER@", &path.display().to_string())
-            .replace("@SLOW@", &SLOW.to_string())
             .replace("@S3_TLS@", &s3_tls.to_string())
             .replace("@PLAIN@", &plain.to_string())
             .replace("@TLS@", &tls.to_string())
@@ -89,7 +88,11 @@ impl Servers {
             .arg(path.join("s3"))
             .env("RUST_LOG", "error");
         let s3s = Server::start(command, path);
-        let slow = [s3, plain].map(|to| slow::network(to, SLOW));
+        let slow = [
+            slow::network(plain, Slow::Answers, SLOW),
+            slow::network(s3, Slow::Requests, SLOW),
+            slow::network(plain, Slow::Requests, SLOW),
+        ];
         let servers = Self { _nginx: nginx, _s3s: s3s, folder, plain, tls, s3, s3_tls, slow };
         servers.wait();
         servers
@@ -115,7 +118,7 @@ impl Servers {
         match way {
             Way::Plain => format!("http://{}{path}", self.plain),
             Way::Tls => format!("https://{}{path}", self.tls),
-            Way::Slow => format!("http://{}/slow{path}", self.plain),
+            Way::Slow => format!("http://{}{path}", self.slow[0]),
         }
     }
 
@@ -124,7 +127,7 @@ impl Servers {
         match way {
             Way::Plain => format!("http://{}", self.s3),
             Way::Tls => format!("https://{}", self.s3_tls),
-            Way::Slow => format!("http://{}", self.slow[0]),
+            Way::Slow => format!("http://{}", self.slow[1]),
         }
     }
 
@@ -133,13 +136,18 @@ impl Servers {
         match way {
             Way::Plain => format!("http://{}/put/", self.plain),
             Way::Tls => format!("https://{}/put/", self.tls),
-            Way::Slow => format!("http://{}/put/", self.slow[1]),
+            Way::Slow => format!("http://{}/put/", self.slow[2]),
         }
     }
 
     /// The system's CA certificates and that of the servers, in one file.
     pub fn bundle(&self) -> PathBuf {
         self.folder.path().join("bundle.pem")
+    }
+
+    /// A picture as a file.
+    pub fn file(&self, path: &str) -> PathBuf {
+        self.folder.path().join("pictures").join(&path[1..])
     }
 
     /// The settings of the AWS CLI: as for boto3, the checksum is sufficient.

@@ -5,9 +5,18 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// Which way is slow.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Slow {
+    /// From the client to the server.
+    Requests,
+    /// From the server to the client. nginx's own `limit_rate` sends bursts, or misses the rate.
+    Answers,
+}
+
 /// Passes connections on to a server until the process ends, and returns where. `rate` is in bytes a
-/// second, from the client to the server, for each connection.
-pub fn network(to: SocketAddr, rate: u32) -> SocketAddr {
+/// second, the slow way, for each connection.
+pub fn network(to: SocketAddr, way: Slow, rate: u32) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("an address");
     thread::spawn(move || {
@@ -15,8 +24,10 @@ pub fn network(to: SocketAddr, rate: u32) -> SocketAddr {
             let Ok(server) = TcpStream::connect(to) else { continue };
             let (from, back) = (client.try_clone(), server.try_clone());
             let (Ok(from), Ok(back)) = (from, back) else { continue };
-            thread::spawn(move || pass(from, server, Some(rate)));
-            thread::spawn(move || pass(back, client, None));
+            let rate = |of| (way == of).then_some(rate);
+            let (requests, answers) = (rate(Slow::Requests), rate(Slow::Answers));
+            thread::spawn(move || pass(from, server, requests));
+            thread::spawn(move || pass(back, client, answers));
         }
     });
     address
