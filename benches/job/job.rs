@@ -7,10 +7,12 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
+use wait4::Wait4;
 
 /// Ends when it is dropped.
 pub struct Job {
-    child: Child,
+    /// None once its end was waited for.
+    child: Option<Child>,
     events: Receiver<Value>,
 }
 
@@ -28,11 +30,19 @@ impl Job {
                 }
             }
         });
-        Self { child, events }
+        Self { child: Some(child), events }
     }
 
     pub fn id(&self) -> u32 {
-        self.child.id()
+        self.child.as_ref().expect("it runs").id()
+    }
+
+    /// Waits for its end, and returns the CPU time of all its threads.
+    pub fn end(mut self) -> Duration {
+        let child = self.child.take().expect("it runs");
+        let used = child.wait4().expect("it can be waited for");
+        assert!(used.status.success(), "{}", used.status);
+        used.rusage.utime + used.rusage.stime
     }
 
     /// The next event that `find` finds something in.
@@ -49,6 +59,8 @@ impl Job {
 
 impl Drop for Job {
     fn drop(&mut self) {
-        let _ = self.child.kill().and_then(|()| self.child.wait());
+        if let Some(child) = &mut self.child {
+            let _ = child.kill().and_then(|()| child.wait());
+        }
     }
 }

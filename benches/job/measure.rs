@@ -1,6 +1,8 @@
 //! What a process costs, as the operating system accounts for it.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -52,7 +54,26 @@ pub fn parent(mut command: impl Iterator<Item = OsString>) {
     std::process::exit(i32::from(!used.status.success()));
 }
 
-/// A running process so far, from Linux's `/proc`.
+/// The same command on these cores only, such as `0,1`.
+pub fn on_cores(cores: &str, command: &Command) -> Command {
+    let mut pinned = Command::new("taskset");
+    pinned.args(["-c", cores]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        pinned.env(name, value.unwrap_or_default());
+    }
+    pinned
+}
+
+/// How long the machine's cores have worked since it started, all together, for whomever.
+pub fn busy() -> Duration {
+    let stat = std::fs::read_to_string("/proc/stat").expect("Linux's /proc");
+    let times = stat.lines().next().expect("all cores").split_whitespace().skip(1);
+    let times: Vec<u64> = times.flat_map(str::parse).collect();
+    // user, nice, system, idle, iowait, irq, softirq; in hundredths of a second.
+    Duration::from_millis(10 * (times[..3].iter().sum::<u64>() + times[5] + times[6]))
+}
+
+/// A running process so far.
 #[derive(Clone, Copy)]
 pub struct Sample {
     /// The time that its threads ran.
@@ -63,21 +84,39 @@ pub struct Sample {
     pub resident: u64,
 }
 
-pub fn sample(id: u32) -> Sample {
-    let mut sample = Sample { cpu: Duration::ZERO, waits: 0, resident: 0 };
-    for thread in std::fs::read_dir(format!("/proc/{id}/task")).expect("Linux's /proc") {
-        let thread = thread.expect("a thread").path();
-        let read = |file| std::fs::read_to_string(thread.join(file)).unwrap_or_default();
-        let ran = read("schedstat").split(' ').next().and_then(|ran| ran.parse().ok());
-        sample.cpu += Duration::from_nanos(ran.unwrap_or(0));
-        let status = read("status");
-        let number = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
-            let number = line.split_whitespace().next().and_then(|number| number.parse().ok());
-            number.unwrap_or(0_u64)
-        };
-        sample.waits += number("voluntary_ctxt_switches:");
-        sample.resident = number("VmRSS:") * 1024;
+/// Samples a running process, from Linux's `/proc`. It knows living threads only, so those that have ended
+/// count as they were when last seen.
+pub struct Watch {
+    process: PathBuf,
+    threads: BTreeMap<OsString, (Duration, u64)>,
+}
+
+impl Watch {
+    pub fn new(id: u32) -> Self {
+        Self { process: format!("/proc/{id}").into(), threads: BTreeMap::new() }
     }
-    sample
+
+    pub fn sample(&mut self) -> Sample {
+        for thread in std::fs::read_dir(self.process.join("task")).expect("Linux's /proc") {
+            let thread = thread.expect("a thread");
+            let read = |file| std::fs::read_to_string(thread.path().join(file));
+            // None of them if the thread has ended meanwhile.
+            let (Ok(ran), Ok(status)) = (read("schedstat"), read("status")) else { continue };
+            let ran = ran.split(' ').next().and_then(|ran| ran.parse().ok()).unwrap_or(0);
+            let waits = number(&status, "voluntary_ctxt_switches:");
+            self.threads.insert(thread.file_name(), (Duration::from_nanos(ran), waits));
+        }
+        let status = std::fs::read_to_string(self.process.join("status")).expect("a process");
+        Sample {
+            cpu: self.threads.values().map(|(ran, _)| ran).sum(),
+            waits: self.threads.values().map(|(_, waits)| waits).sum(),
+            resident: number(&status, "VmRSS:") * 1024,
+        }
+    }
+}
+
+/// The number behind a name in a file `status`.
+fn number(status: &str, name: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+    line.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0)
 }

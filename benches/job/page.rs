@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::cases::{Column, Measured, figures};
 use crate::figures::{Figure, Unit, mebibytes, milliseconds};
 use crate::job::Job;
-use crate::measure::{self, sample};
+use crate::measure::{self, Watch};
 use crate::peers::{Peer, Programs, Task};
 use crate::servers::{KEPT, LARGEST_KEPT, SMALL, Servers, Way};
 
@@ -69,7 +69,8 @@ fn viewers(command: Command, servers: &Servers) -> Measured {
     // Until all pictures that are kept are there.
     (0..20).for_each(|_| uploaded());
     let mut rows = Vec::new();
-    let before = sample(job.id());
+    let mut watch = Watch::new(job.id());
+    let before = watch.sample();
     let mut streams = Vec::new();
     for viewers in [0, VIEWERS] {
         while streams.len() < viewers {
@@ -79,9 +80,9 @@ fn viewers(command: Command, servers: &Servers) -> Measured {
             stream.read_exact(&mut [0]).expect("an answer");
             streams.push(thread::spawn(move || std::io::copy(&mut stream, &mut std::io::sink())));
         }
-        let begun = sample(job.id());
+        let begun = watch.sample();
         (0..2 * seconds).for_each(|_| uploaded());
-        let now = sample(job.id());
+        let now = watch.sample();
         assert!(streams.iter().all(|stream| !stream.is_finished()), "a viewer was sent away");
         let cpu = milliseconds(now.cpu.saturating_sub(begun.cpu));
         let more = mebibytes(now.resident.saturating_sub(before.resident));
