@@ -31,6 +31,7 @@ pub enum Unit {
     Megabytes,
     PerSecond,
     Count,
+    Cores,
 }
 
 pub fn milliseconds(time: Duration) -> f64 {

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use cases::Measured;
 use peers::Programs;
-use servers::Servers;
+use servers::{Servers, Way};
 
 struct Options {
     programs: Programs,
@@ -70,6 +70,11 @@ fn main() {
     };
     for case in cases::all().iter().filter(|case| wanted(&case.id)) {
         done(cases::measure(case, options.rounds, &options.programs, &servers));
+    }
+    for (id, way) in [("cores_plain", Way::Plain), ("cores_tls", Way::Tls)] {
+        if wanted(id) {
+            done(alone::cores(id, way, options.rounds, &options.programs, &servers));
+        }
     }
     if wanted("processes") {
         done(alone::processes(options.rounds, &options.programs, &servers));
