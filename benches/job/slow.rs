@@ -22,6 +22,8 @@ pub fn network(to: SocketAddr, way: Slow, rate: u32) -> SocketAddr {
     thread::spawn(move || {
         for client in listener.incoming().flatten() {
             let Ok(server) = TcpStream::connect(to) else { continue };
+            // Else the end of a picture waits 40 ms for the receiver's acknowledgement.
+            let _ = client.set_nodelay(true).and(server.set_nodelay(true));
             let (from, back) = (client.try_clone(), server.try_clone());
             let (Ok(from), Ok(back)) = (from, back) else { continue };
             let rate = |of| (way == of).then_some(rate);
