@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use super::credentials::{NoCredentials, Standing};
+use super::credentials::Standing;
 use super::injected::Injected;
+use super::no_credentials::NoCredentials;
 use super::provider::Provider;
 
 /// A provider of the chain, and its result.

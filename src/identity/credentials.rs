@@ -24,6 +24,7 @@ use tokio::time::{Instant, timeout};
 
 use super::held::Held;
 use super::injected::Injected;
+use super::no_credentials::{self, NoCredentials};
 use super::principal::Principal;
 use super::provider::Requirement;
 use crate::backoff::{Pauses, pauses};
@@ -39,24 +40,6 @@ const LONGEST_NAMING_PAUSE: Duration = Duration::from_mins(10);
 /// How long the chain may take to answer, with all its providers and retries: they have no limit of
 /// their own for an answer that stops in its middle.
 pub(crate) const CHAIN_TIME: Duration = Duration::from_secs(30);
-
-/// Why there are no credentials.
-#[derive(Clone, Debug, thiserror::Error)]
-pub(crate) enum NoCredentials {
-    /// No provider of the chain has any, or the one that should have failed.
-    #[error(transparent)]
-    Chain(Arc<CredentialsError>),
-    /// A provider answered that is not the required one.
-    #[error("the identity is {found}, but --require-identity asks for {required}")]
-    Refused { required: Requirement, found: Box<Principal> },
-}
-
-impl NoCredentials {
-    /// Whether no provider of the chain is configured at all.
-    pub(super) fn is_without_providers(&self) -> bool {
-        matches!(self, Self::Chain(error) if matches!(**error, CredentialsError::CredentialsNotLoaded(_)))
-    }
-}
 
 /// The default chain's credentials, refreshed before they expire. Cheap to clone: all clones share
 /// them.
@@ -269,6 +252,7 @@ impl Inner {
         let credentials = timeout(CHAIN_TIME, self.chain.provide_credentials())
             .await
             .unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(CHAIN_TIME)))
+            .and_then(no_credentials::complete)
             .map_err(|error| NoCredentials::Chain(Arc::new(error)))?;
         let principal = Principal::of(&credentials, &self.injected);
         if self.required.is_met_by(principal.provider) {

@@ -7,8 +7,9 @@ use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIden
 use tokio::time::Instant;
 
 use super::agent::{self, Answer};
-use super::credentials::{NoCredentials, RefreshingCredentials, Standing};
+use super::credentials::{RefreshingCredentials, Standing};
 use super::injected::Injected;
+use super::no_credentials::NoCredentials;
 use super::principal::Principal;
 use super::provider::Requirement;
 use super::s3_failure::S3Failure;

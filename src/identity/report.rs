@@ -18,9 +18,10 @@ use tokio::time::timeout;
 
 use super::causes::Diagnosis;
 use super::chain::{Link, State};
-use super::credentials::{CHAIN_TIME, NoCredentials, RefreshingCredentials};
+use super::credentials::{CHAIN_TIME, RefreshingCredentials};
 use super::evidence::Failure;
 use super::injected::Injected;
+use super::no_credentials::NoCredentials;
 use super::principal::Principal;
 use super::provider::{Provider, Requirement};
 use super::token::Tokens;
