@@ -62,12 +62,11 @@ image_tests() {
   fi
 }
 
-# Runs the tests of the scripts, and then those of the image and in two clusters at the same time, because
-# these mostly wait.
+# Runs the tests of the scripts and then those of the image, and at the same time those in two clusters,
+# which mostly wait.
 other_tests() {
   local parts=() part status=0
-  run tests/wiring/run.sh
-  image_tests &
+  (run tests/wiring/run.sh && image_tests) &
   parts+=($!)
   if [[ -n $cluster ]]; then
     (in_cluster {job,compare,default}.bats && CLUSTER_IPV6=yes in_cluster ipv6.bats) &

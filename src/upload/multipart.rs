@@ -26,8 +26,8 @@ const MIN_PART_SIZE: u64 = 5 << 20;
 /// S3's largest number of parts, from the same page.
 const MAX_PARTS: u64 = 10_000;
 
-/// Parts that are being sent at the same time. One more is being filled: a picture of any size holds
-/// no more than these three in memory.
+/// Parts that are being sent at the same time. The next one is filled once one of them is stored, so that
+/// a picture of any size holds two in memory, and a chunk more.
 const PARTS_IN_FLIGHT: usize = 2;
 
 /// How long aborting an upload may take. It is short, because the program may be killed soon.

@@ -102,9 +102,9 @@ async fn the_session_carries_the_six_tags_of_eks() {
 
 #[tokio::test]
 async fn credentials_of_no_role_are_not_of_the_expected_role() {
-    let cloud = Cloud::associated("roleless").await;
+    let cloud = Cloud::associated("keyed").await;
     let job = cloud
-        .job("/random", "identity --json --expect-role roleless")
+        .job("/random", "identity --json --expect-role keyed")
         .env("AWS_ENDPOINT_URL_STS", endpoint())
         .env("AWS_ACCESS_KEY_ID", "test")
         .env("AWS_SECRET_ACCESS_KEY", "test");

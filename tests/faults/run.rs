@@ -27,7 +27,7 @@ const SLACK: [(Size, Held); 3] = [
 ];
 
 /// How much more memory the program may need at its peak during a fault, in bytes: what the allocator
-/// keeps, and three parts of a picture.
+/// keeps, and two parts of a picture.
 const FLAT: u64 = 16 << 20;
 pub const FLAT_IN_PARTS: u64 = 40 << 20;
 
