@@ -22,6 +22,7 @@ cd "$root"
 need cargo "install Rust, https://rustup.rs"
 need cc "install a C compiler (Debian: apt install gcc, macOS: xcode-select --install)"
 need git "install it with your system's packages"
+need jq "install it with your system's packages"
 
 run scripts/dev/tools.sh lint deny modules localstack ministack manifests image browser kubernetes eksctl
 cluster=''
@@ -62,11 +63,13 @@ image_tests() {
   fi
 }
 
-# Runs the tests of the scripts and then those of the image, and at the same time those in two clusters,
-# which mostly wait.
+# Runs the tests of the scripts and then those of the image, and at the same time those in two clusters
+# and the fault suite, which mostly wait.
 other_tests() {
   local parts=() part status=0
   (run tests/wiring/run.sh && image_tests) &
+  parts+=($!)
+  run cargo test --locked --workspace --test faults &
   parts+=($!)
   if [[ -n $cluster ]]; then
     (in_cluster {job,compare,default}.bats && CLUSTER_IPV6=yes in_cluster ipv6.bats) &
@@ -81,8 +84,13 @@ other_tests() {
 }
 
 run cargo test --locked --workspace --no-run
+# All tests but the fault suite.
+names=$(cargo metadata --locked --no-deps --format-version 1 |
+  jq -r '.packages[].targets[] | select(.kind == ["test"] and .name != "faults").name')
+tests=()
+for name in $names; do tests+=(--test "$name"); done
 log=$(mktemp "${TMPDIR:-/tmp}/test.XXXXXX")
-say "the tests of the scripts, of the image and in the cluster run at the same time; their output follows when they have ended"
+say "the fault suite and the tests of the scripts, of the image and in the cluster run at the same time; their output follows when they have ended"
 set -m
 (other_tests) >"$log" 2>&1 &
 set +m
@@ -90,8 +98,9 @@ readonly pid=$!
 trap 'kill -TERM -- "-$pid" 2>/dev/null || true; rm -f "$log"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-run cargo test --locked --workspace
+run cargo test --locked --workspace --lib --bins "${tests[@]}"
+run cargo test --locked --workspace --doc
 status=0
 wait "$pid" || status=$?
 cat "$log" >&2
-((status == 0)) || die "the tests of the scripts, of the image or in the cluster failed: see above"
+((status == 0)) || die "the fault suite or the tests of the scripts, of the image or in the cluster failed: see above"

@@ -51,11 +51,11 @@ replaced() {
   ((status == 1))
   [[ $output == *'violates PodSecurity "restricted'* ]]
   # A Job is deleted after its pods, and not before them.
-  finalizers() { kubectl --namespace "$NAMESPACE" patch "pod/$(newest)" --type merge --patch '{"metadata": {"finalizers": '"$1"'}}'; }
+  finalizers() { kube --namespace "$NAMESPACE" patch "pod/$(newest "$NAMESPACE")" --type merge --patch '{"metadata": {"finalizers": '"$1"'}}'; }
   finalizers '["example.com/held"]'
   "$repository/scripts/steps/deploy.sh" delete >"$BATS_TEST_TMPDIR/said" 2>&1 3>&- &
-  eventually 60 eval '[[ -n $(pods "jsonpath={.items[*].metadata.deletionTimestamp}") ]]'
-  [[ $(job .metadata.finalizers) == *foregroundDeletion* ]]
+  eventually 60 eval '[[ -n $(of_newest .metadata.deletionTimestamp) ]]'
+  [[ $(job "$NAMESPACE" .metadata.finalizers) == *foregroundDeletion* ]]
   kill $! # after the Job, without waiting for the namespace
   finalizers '[]'
   wait $! || (($? == 143))
