@@ -16,16 +16,18 @@ import botocore.session
 JSON = [("Content-Type", "application/json")]
 XML = [("Content-Type", "text/xml")]
 state = ""
-tagging = None
+eks = tagging = None
 listed = {}  # what had tags before something was deleted, by ARN
 
 
 def configure(folder, emulator):
-    global state, tagging
+    global state, eks, tagging
     state = folder
     session = botocore.session.get_session()
     session.set_credentials("test", "test")
-    tagging = session.create_client("resourcegroupstaggingapi", region_name="us-east-1", endpoint_url=emulator, verify=os.environ["SSL_CERT_FILE"])
+    eks, tagging = (
+        session.create_client(name, region_name="us-east-1", endpoint_url=emulator, verify=os.environ["SSL_CERT_FILE"])
+        for name in ("eks", "resourcegroupstaggingapi"))
 
 
 def refused(status, code, message):
@@ -56,6 +58,10 @@ def before(line, body):
     if line.startswith("write s3 PUT /") and b"<Tags>" in body and os.path.exists(os.path.join(state, "no-tags-on-creation")):
         # https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html, "Permissions"
         return denied(line)
+    cluster = re.match(r"\S+ eks \S+ /clusters/([^/?]+)/addons", line)
+    if cluster and cluster[1] not in eks.list_clusters()["clusters"]:
+        # The emulator keeps the add-ons of a cluster that is deleted, until control_plane.py looks.
+        return refused(404, "ResourceNotFoundException", f"No cluster found for name: {cluster[1]}.")
     if re.match(r"write \S+ (DELETE |Delete)", line):
         listed.update({one["ResourceARN"]: one for one in tagging.get_resources()["ResourceTagMappingList"]})
     return None
