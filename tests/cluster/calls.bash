@@ -11,14 +11,14 @@ within=() # a command that runs the scripts elsewhere, such as in the cluster's 
 trust='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"pods.eks.amazonaws.com"},"Action":["sts:AssumeRole","sts:TagSession"]}]}'
 
 # start_aws FOLDER [COMMAND...]: creates `aws` in the folder, for a server that has loaded the AWS CLI and ends
-# with these tests (aws_server.py). COMMAND runs the server, for example in another network.
+# with these tests (preloaded_cli.py). COMMAND runs the server, for example in another network.
 start_aws() {
   local here=$project/tests/cluster socket=${1%/*}/aws.socket python=$project/.tools/lint/bin/python
   # Isolated and without site-packages, Python starts in 20 ms.
-  { echo "#!$python -IS" && cat "$here/aws_client.py"; } >"$1/aws"
+  { echo "#!$python -IS" && cat "$here/preloaded_client.py"; } >"$1/aws"
   chmod +x "$1/aws"
   [[ ! -e $socket ]] || return 0
-  "${@:2}" "$python" "$here/aws_server.py" "$socket" "$$" >"$socket.log" 2>&1 </dev/null 3>&- &
+  "${@:2}" "$python" "$here/preloaded_cli.py" "$socket" "$$" >"$socket.log" 2>&1 </dev/null 3>&- &
   eventually 60 test -e "$socket"
 }
 

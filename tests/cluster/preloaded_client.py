@@ -1,4 +1,4 @@
-"""`aws` in the tests of the scripts: asks aws_server.py to run the AWS CLI as this process would. The modules
+"""`aws` in the tests of the scripts: asks preloaded_cli.py to run the AWS CLI as this process would. The modules
 below are those behind os, signal and socket, whose loading takes half of the time of this program."""
 
 import _signal
@@ -18,7 +18,7 @@ server.sendmsg([len(request).to_bytes(8, "big")], [(_socket.SOL_SOCKET, _socket.
 server.sendall(request)
 answer = server.recv(64)
 if not answer:
-    sys.exit("aws_client.py: the server has ended")
+    sys.exit("preloaded_client.py: the server has ended")
 code = marshal.loads(answer)
 if code < 0:
     posix.kill(posix.getpid(), -code)

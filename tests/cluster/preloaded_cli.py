@@ -1,10 +1,10 @@
 """The AWS CLI, loaded once:
 
-    aws_server.py SOCKET OWNER
+    preloaded_cli.py SOCKET OWNER
 
 The scripts start the CLI some thousand times in these tests, and most of what that costs is Python's
 loading of it, and the CLI's reading of descriptions of services. This process does both once, and forks
-for each caller (aws_client.py), with the caller's arguments, environment, folder and files: the CLI that
+for each caller (preloaded_client.py), with the caller's arguments, environment, folder and files: the CLI that
 runs is the installed one, unchanged. Creates SOCKET when it is ready, and ends when the process OWNER has
 ended.
 """
