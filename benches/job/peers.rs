@@ -202,6 +202,7 @@ impl Programs {
             .env("AWS_REGION", "us-east-1")
             .env("AWS_DEFAULT_REGION", "us-east-1")
             .env("AWS_ENDPOINT_URL_S3", &endpoint)
+            .env("AWS_ENDPOINT_URL_STS", servers.picture(Way::Plain, "/sts"))
             // s5cmd's name for it.
             .env("S3_ENDPOINT_URL", &endpoint)
             .env("AWS_EC2_METADATA_DISABLED", "true")

@@ -34,8 +34,10 @@ use crate::lock::lock;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
-/// The longest pause between questions to STS for the role.
-const LONGEST_NAMING_PAUSE: Duration = Duration::from_mins(10);
+/// The pauses between questions to STS for the role, which is only shown. Where the network does not allow
+/// them, they should cost nothing to speak of.
+const FIRST_NAMING_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_NAMING_PAUSE: Duration = Duration::from_hours(1);
 
 /// How long the chain may take to answer, with all its providers and retries: they have no limit of
 /// their own for an answer that stops in its middle.
@@ -189,7 +191,8 @@ impl RefreshingCredentials {
                 }
                 Err(error) => {
                     tracing::debug!(error, "STS did not return the role");
-                    pauses_to_ask.get_or_insert_with(|| pauses(FIRST_PAUSE, LONGEST_NAMING_PAUSE));
+                    pauses_to_ask
+                        .get_or_insert_with(|| pauses(FIRST_NAMING_PAUSE, LONGEST_NAMING_PAUSE));
                 }
             }
         }

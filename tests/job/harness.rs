@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// How long a test waits for an event before it fails: far longer than any event should take.
-const TIMEOUT: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(4);
 
 /// The sandbox of one test, in which it starts the program.
 pub struct World {

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use crate::harness::{Running, World};
 use crate::openmetrics::{Family, parse, value};
 
-pub const TIMEOUT: Duration = Duration::from_mins(1);
+pub const TIMEOUT: Duration = Duration::from_mins(4);
 
 /// A running job that serves health and metrics, and the address of its server.
 pub struct Served<'w> {

@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::devtools::DevTools;
 
-const TIMEOUT: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(4);
 
 /// Browsers at the same time: more only get in each other's way.
 static BROWSERS: Semaphore = Semaphore::const_new(2);

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::harness::{Job, Running, World};
 
-pub const TIMEOUT: Duration = Duration::from_mins(1);
+pub const TIMEOUT: Duration = Duration::from_mins(4);
 
 pub struct Served<'w> {
     world: &'w World,
