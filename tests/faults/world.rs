@@ -138,7 +138,8 @@ impl World {
     /// No multipart upload, part or temporary file is left in S3.
     pub async fn nothing_unfinished(&self) -> Result<(), String> {
         let empty = || self.sandbox.s3.leftovers().is_empty();
-        until("nothing unfinished remains in S3", TIMEOUT, empty).await
+        let waited = until("nothing unfinished remains in S3", TIMEOUT, empty).await;
+        waited.map_err(|why| format!("{why}: {:?}", self.sandbox.s3.leftovers()))
     }
 
     /// What must be true after any fault, however the program ended.
