@@ -172,18 +172,18 @@ async fn identity(config: &IdentityConfig) -> Result<Report, CannotRun> {
     let sdk = sdk::load(config.region.as_deref(), BodyTimes::default()).await;
     let credentials = credentials(&sdk, config.require_identity)?;
     let report = Report::make(&sdk, &credentials, config.expect_role.as_deref()).await;
-    if let Some(place) = config.probe.clone().filter(|_| report.is_ok()) {
-        let failure = match Uploader::new(&sdk, credentials.clone(), place).probe().await {
-            Ok(key) => return Ok(report.with_access(Ok(key))),
-            Err(UploadError::S3(failure)) => Failure::S3(failure),
-            Err(UploadError::Credentials(error)) => Failure::of(&error, config.require_identity),
-            // A probe fetches no picture, and nothing cancels it.
-            Err(UploadError::Fetch(_) | UploadError::Cancelled) => return Ok(report),
-        };
-        let diagnosis = Diagnosis::of(failure, &credentials, None).await;
-        return Ok(report.with_access(Err(diagnosis)));
-    }
-    Ok(report)
+    let Some(place) = config.probe.clone().filter(|_| report.is_ok()) else {
+        return Ok(report);
+    };
+    let failure = match Uploader::new(&sdk, credentials.clone(), place).probe().await {
+        Ok(key) => return Ok(report.with_access(Ok(key))),
+        Err(UploadError::S3(failure)) => Failure::S3(failure),
+        Err(UploadError::Credentials(error)) => Failure::of(&error, config.require_identity),
+        // A probe fetches no picture, and nothing cancels it.
+        Err(UploadError::Fetch(_) | UploadError::Cancelled) => return Ok(report),
+    };
+    let diagnosis = Diagnosis::of(failure, &credentials, None).await;
+    Ok(report.with_access(Err(diagnosis)))
 }
 
 #[cfg(test)]

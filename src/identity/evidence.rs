@@ -64,10 +64,7 @@ impl Evidence {
     ) -> Self {
         let Standing { principal, refreshes, .. } = credentials.standing();
         let injected = credentials.injected();
-        // IRSA is earlier in the chain, so that with both it is IRSA that failed.
-        let ask = matches!(failure, Failure::Chain { .. })
-            && injected.has_pod_identity()
-            && !injected.has_irsa();
+        let ask = matches!(failure, Failure::Chain { .. }) && injected.leads_to_agent();
         Self {
             failure,
             tokens: Tokens::read(injected),

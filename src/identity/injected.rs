@@ -85,6 +85,11 @@ impl Injected {
         self.has(FULL_URI) && self.has(TOKEN_FILE) && !self.has(RELATIVE_URI)
     }
 
+    /// Whether the chain asks the agent: with IRSA as well, it asks STS and ends there.
+    pub(super) fn leads_to_agent(&self) -> bool {
+        self.has_pod_identity() && !self.has_irsa()
+    }
+
     pub(super) fn has_irsa(&self) -> bool {
         self.has(WEB_IDENTITY_TOKEN_FILE) && self.has(ROLE_ARN)
     }

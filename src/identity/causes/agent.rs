@@ -12,7 +12,7 @@ use super::{Cause, explanation};
 pub(super) const CAUSES: &[Cause] = &[
     Cause::new("proxy", Never, |e| {
         e.chain()?;
-        (e.proxied && e.injected.has_pod_identity()).then_some(())?;
+        (e.proxied && e.injected.leads_to_agent()).then_some(())?;
         Some(explanation(
             "the proxy variables send requests for the Pod Identity Agent through a proxy, which \
              cannot reach it",
@@ -21,7 +21,7 @@ pub(super) const CAUSES: &[Cause] = &[
     }),
     Cause::new("agent_uri", Never, |e| {
         e.chain()?;
-        let uri = e.injected.variable(FULL_URI).filter(|_| e.injected.has_pod_identity())?;
+        let uri = e.injected.variable(FULL_URI).filter(|_| e.injected.leads_to_agent())?;
         (!agent::may_have_token(uri)).then_some(())?;
         Some(explanation(
             "AWS_CONTAINER_CREDENTIALS_FULL_URI is not the agent's address, and the AWS SDK sends \

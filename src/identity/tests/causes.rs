@@ -6,10 +6,11 @@ use proptest::prelude::*;
 
 use super::super::causes::{GROUPS, ResolvedBy, diagnose};
 use super::super::evidence::Failure;
+use super::super::injected::FULL_URI;
 use super::super::s3_failure::S3Failure;
 use super::super::untrusted::agent_answer;
 use super::cases::cases;
-use super::samples::{NEVER, claims, refusal, s3, with_irsa_token};
+use super::samples::{NEVER, claims, irsa, refusal, s3, with_irsa_token};
 use crate::fuzzing::{TEXT, s3_refusal};
 
 #[test]
@@ -89,6 +90,14 @@ fn an_audience_of_irsa_is_no_cause_unless_sts_refuses_the_token() {
         *sts_code = None;
     }
     assert_eq!(diagnose(&evidence).id, "unknown");
+}
+
+#[test]
+fn what_is_between_the_pod_and_the_agent_is_no_cause_where_irsa_failed() {
+    let mut evidence = irsa("AccessDenied", "Not authorized");
+    evidence.proxied = true;
+    evidence.injected = evidence.injected.set(FULL_URI, "http://agent.example/v1/credentials");
+    assert_eq!(diagnose(&evidence).id, "irsa_trust_policy");
 }
 
 #[test]
