@@ -53,8 +53,9 @@ in_cluster() {
   run "$bin/bats" --print-output-on-failure "${@/#/tests/cluster/}"
 }
 
-# Runs the tests of the image.
-image_tests() {
+# Runs the tests of the scripts and then those of the image.
+script_tests() {
+  run tests/wiring/run.sh
   if [[ $(uname) == Linux ]]; then
     run scripts/dev/tools.sh containers
     run "$bin/bats" --print-output-on-failure tests/image
@@ -63,24 +64,40 @@ image_tests() {
   fi
 }
 
+# Runs the tests of a cluster whose pods have IPv4 addresses alone, then those of one with both.
+cluster_tests() {
+  in_cluster {job,compare,default}.bats
+  CLUSTER_IPV6=yes in_cluster ipv6.bats
+}
+
 # Runs the tests of the scripts and then those of the image, and at the same time those in two clusters
-# and the fault suite, which mostly wait.
+# and the fault suite, which mostly wait. Each part writes to a file of its own in the folder `logs`.
 other_tests() {
-  local parts=() part status=0
-  (run tests/wiring/run.sh && image_tests) &
-  parts+=($!)
-  run cargo test --locked --workspace --test faults &
-  parts+=($!)
+  local parts=() part
+  script_tests >"$logs/scripts" 2>&1 &
+  parts+=("scripts $!")
+  run cargo test --locked --workspace --test faults >"$logs/faults" 2>&1 &
+  parts+=("faults $!")
   if [[ -n $cluster ]]; then
-    (in_cluster {job,compare,default}.bats && CLUSTER_IPV6=yes in_cluster ipv6.bats) &
-    parts+=($!)
-    in_cluster {story,walkthrough,deploy}.bats &
-    parts+=($!)
+    cluster_tests >"$logs/cluster" 2>&1 &
+    parts+=("cluster $!")
+    in_cluster {story,walkthrough,deploy}.bats >"$logs/story" 2>&1 &
+    parts+=("story $!")
   else
     say "NOT RUN: the tests on a node of a Kubernetes cluster, tests/cluster: see the reason above"
   fi
-  for part in "${parts[@]}"; do wait "$part" || status=$?; done
-  return "$status"
+  for part in "${parts[@]}"; do
+    wait "${part#* }" || mv "$logs/${part% *}" "$logs/${part% *}.failed"
+  done
+}
+
+# failures FILE: prints each failed test of bats once more, with the end of what it said.
+failures() {
+  awk 'function flush() { for (i = n > 25 ? n - 24 : 1; i <= n; i++) print lines[i]; n = 0 }
+    /^not ok/ { flush(); print; failing = 1; next }
+    failing && /^#/ { lines[++n] = $0; next }
+    { flush(); failing = 0 }
+    END { flush() }' "$1"
 }
 
 run cargo test --locked --workspace --no-run
@@ -89,18 +106,25 @@ names=$(cargo metadata --locked --no-deps --format-version 1 |
   jq -r '.packages[].targets[] | select(.kind == ["test"] and .name != "faults").name')
 tests=()
 for name in $names; do tests+=(--test "$name"); done
-log=$(mktemp "${TMPDIR:-/tmp}/test.XXXXXX")
+logs=$(mktemp -d "${TMPDIR:-/tmp}/test.XXXXXX")
 say "the fault suite and the tests of the scripts, of the image and in the cluster run at the same time; their output follows when they have ended"
 set -m
-(other_tests) >"$log" 2>&1 &
+(other_tests) >"$logs/not-run" 2>&1 &
 set +m
 readonly pid=$!
-trap 'kill -TERM -- "-$pid" 2>/dev/null || true; rm -f "$log"' EXIT
+trap 'kill -TERM -- "-$pid" 2>/dev/null || true; rm -rf "${logs:?}"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 run cargo test --locked --workspace --lib --bins "${tests[@]}"
 run cargo test --locked --workspace --doc
-status=0
-wait "$pid" || status=$?
-cat "$log" >&2
-((status == 0)) || die "the fault suite or the tests of the scripts, of the image or in the cluster failed: see above"
+wait "$pid" || die "the tests that ran at the same time were interrupted"
+cat "$logs"/* >&2
+failed=("$logs"/*.failed)
+[[ -e ${failed[0]} ]] || exit 0
+# At the end, where a reader of a long log looks.
+say "" "these failed:"
+for log in "${failed[@]}"; do
+  say "$(failures "$log")"
+  say "$(tail -n 15 "$log")"
+done
+die "the fault suite or the tests of the scripts, of the image or in the cluster failed: see above"

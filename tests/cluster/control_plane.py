@@ -11,7 +11,7 @@ import fills
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 KUBECTL = os.path.join(HERE, "..", "..", ".tools", "cluster", "bin", "kubectl")
-ADDONS = {"eks-pod-identity-agent": "agent.yaml", "vpc-cni": "aws-node.yaml"}
+ADDONS = {fills.AGENT: "agent.yaml", "vpc-cni": "aws-node.yaml"}
 
 
 class ControlPlane:
@@ -44,7 +44,7 @@ class ControlPlane:
         for addon, manifest in ADDONS.items():
             wanted = cluster if addon in there else None
             if self.addons.get(addon) != wanted:
-                self.apply(manifest, cluster or self.addons[addon], delete=wanted is None)
+                self.apply(addon, manifest, cluster or self.addons[addon], delete=wanted is None)
                 self.addons[addon] = wanted
 
     def forget(self, cluster):
@@ -75,7 +75,7 @@ class ControlPlane:
     def kubectl(self, *words, text=None):
         subprocess.run([KUBECTL, "--kubeconfig", os.path.join(self.state, "admin.conf"), *words], input=text, text=True, check=True)
 
-    def apply(self, manifest, cluster, delete):
+    def apply(self, addon, manifest, cluster, delete):
         with open(os.path.join(HERE, "addons", manifest), encoding="utf-8") as file:
             text = file.read()
         with open(os.path.join(self.state, "issuer"), encoding="utf-8") as file:
@@ -83,4 +83,9 @@ class ControlPlane:
         for key, value in {"STATE": self.state, "CLUSTER": cluster, "EMULATOR": self.endpoint, "ISSUER": issuer}.items():
             text = text.replace("${%s}" % key, value)
         command = ["delete", "--ignore-not-found", "--wait=false"] if delete else ["apply"]
+        installed = fills.installed(addon)
+        if delete and os.path.exists(installed):
+            os.remove(installed)
         self.kubectl(*command, "--filename", "-", text=text)
+        if not delete:
+            open(installed, "w", encoding="utf-8").close()

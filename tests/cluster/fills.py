@@ -20,6 +20,7 @@ import botocore.session
 from ministack.core import iam_evaluator
 from strict import JSON, XML
 
+AGENT = "eks-pod-identity-agent"
 state = ""
 iam = eks = None
 
@@ -112,7 +113,7 @@ def instance_types(body):
 def supported_addons(query):
     """https://docs.aws.amazon.com/eks/latest/APIReference/API_DescribeAddonVersions.html"""
     name = urllib.parse.parse_qs(query).get("addonName", [None])[0]
-    names = [name] if name else ["eks-pod-identity-agent", "vpc-cni", "coredns", "kube-proxy"]
+    names = [name] if name else [AGENT, "vpc-cni", "coredns", "kube-proxy"]
     compatible = [{"clusterVersion": "1.35", "defaultVersion": True, "platformVersions": ["*"]},
                   {"clusterVersion": "1.34", "defaultVersion": True, "platformVersions": ["*"]}]
     addons = [{"addonName": one, "type": "networking", "owner": "aws", "addonVersions": [
@@ -210,8 +211,17 @@ def after(line, body, status, headers, content):
         addon = json.loads(content)
         asked = addon["addon"].get("podIdentityAssociations") or []
         addon["addon"]["podIdentityAssociations"] = [one for one in asked if isinstance(one, str)]
+        # The emulator's add-ons are active at once. EKS's are when their objects are in the cluster, which
+        # control_plane.py sees to. For the others, eksctl would wait its 10 seconds.
+        if addon["addon"]["addonName"] == AGENT and exists("jwks.json") and not os.path.exists(installed(AGENT)):
+            addon["addon"]["status"] = "CREATING"
         return status, headers, json.dumps(addon).encode()
     return status, headers, content
+
+
+def installed(addon):
+    """The file that exists as long as the add-on's objects are in the cluster."""
+    return os.path.join(state, f"installed-{addon}")
 
 
 def all_associations(cluster, **filters):
