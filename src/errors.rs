@@ -49,9 +49,15 @@ where
         let message = error.message().unwrap_or("no message");
         return printable(&format!("{code}: {message}"));
     }
-    match error.raw_response() {
-        Some(response) => format!("HTTP status {}, without an error code", response.status()),
-        None => one_line(error),
+    match (error.raw_response(), error) {
+        // The body did not come whole.
+        (Some(response), SdkError::ResponseError(_)) => {
+            printable(&format!("HTTP status {}: {}", response.status(), innermost(error)))
+        }
+        (Some(response), _) => {
+            format!("HTTP status {}, without an error code", response.status())
+        }
+        (None, _) => one_line(error),
     }
 }
 

@@ -1,16 +1,19 @@
 //! A direct request to the Pod Identity Agent, for diagnosis.
 //!
 //! The SDK's provider does not pass on the agent's error text, so the agent is asked once more after
-//! the provider has failed. A successful answer is not read.
+//! the provider has failed. Of a successful answer, only what is missing in it is kept.
 
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
-use reqwest::{Client, redirect};
+use reqwest::{Client, Response, redirect};
+use serde_json::Value;
 use url::{Host, Url};
 
 use super::injected::{FULL_URI, Injected, TOKEN_FILE};
@@ -18,6 +21,9 @@ use crate::errors::{find_cause, innermost, printable};
 
 /// The SDK's provider waits two seconds for a connection; a slow agent is given more here.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest answer that is read, in bytes: credentials have some 2 KB.
+const LONGEST_ANSWER: usize = 64 * 1024;
 
 /// The longest text of the agent that is kept, in bytes.
 const LONGEST_TEXT: usize = 500;
@@ -27,6 +33,8 @@ const LONGEST_TEXT: usize = 500;
 pub(super) enum Answer {
     /// With credentials.
     Credentials,
+    /// With success, but without credentials that the SDK can use, and why not.
+    Unusable(String),
     /// With an HTTP status and a plain text that says why; a long text is cut.
     Refusal { status: u16, text: String },
     /// Nothing listens at its address.
@@ -43,6 +51,39 @@ impl Answer {
         let mut text = printable(text.trim());
         text.truncate(text.floor_char_boundary(LONGEST_TEXT));
         Self::Refusal { status, text }
+    }
+
+    /// An answer with success, which should be a document with these texts:
+    /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html>.
+    /// None of them is kept.
+    fn success(body: &[u8]) -> Self {
+        let unusable = |why: &str| Self::Unusable(format!("it {why}"));
+        if body.len() >= LONGEST_ANSWER {
+            return unusable("is too long");
+        }
+        let Ok(document) = serde_json::from_slice::<Value>(body) else {
+            return unusable("is not JSON");
+        };
+        let text = |field: &str| document[field].as_str().unwrap_or_default();
+        let fields = ["AccessKeyId", "SecretAccessKey", "Token", "Expiration"];
+        if let Some(field) = fields.into_iter().find(|field| text(field).is_empty()) {
+            return unusable(&format!("has no {field}"));
+        }
+        match DateTime::from_str(text("Expiration"), Format::DateTime) {
+            Ok(_) => Self::Credentials,
+            Err(_) => unusable("has an Expiration that is no time"),
+        }
+    }
+
+    fn failure(error: reqwest::Error) -> Self {
+        if error.is_timeout() {
+            return Self::Timeout;
+        }
+        let error = error.without_url();
+        match find_cause::<io::Error>(&error).map(io::Error::kind) {
+            Some(io::ErrorKind::ConnectionRefused) => Self::ConnectionRefused,
+            _ => Self::Unreachable(innermost(&error)),
+        }
     }
 }
 
@@ -77,27 +118,28 @@ pub(super) async fn ask(injected: &Injected) -> Option<Answer> {
         .timeout(TIMEOUT)
         .build()
         .ok()?;
-    Some(match client.get(uri).header(AUTHORIZATION, token).send().await {
-        Ok(response) if response.status().is_success() => Answer::Credentials,
-        Ok(mut response) => {
-            let status = response.status().as_u16();
-            let mut text = Vec::new();
-            while text.len() < LONGEST_TEXT
-                && let Ok(Some(chunk)) = response.chunk().await
-            {
-                text.extend_from_slice(&chunk);
-            }
-            Answer::refusal(status, &String::from_utf8_lossy(&text))
+    let answer = async {
+        let mut response = client.get(uri).header(AUTHORIZATION, token).send().await?;
+        let status = response.status();
+        let mut body = Vec::new();
+        let read = read(&mut response, &mut body).await;
+        if status.is_success() {
+            return read.map(|()| Answer::success(&body));
         }
-        Err(error) if error.is_timeout() => Answer::Timeout,
-        Err(error) => {
-            let error = error.without_url();
-            match find_cause::<io::Error>(&error).map(io::Error::kind) {
-                Some(io::ErrorKind::ConnectionRefused) => Answer::ConnectionRefused,
-                _ => Answer::Unreachable(innermost(&error)),
-            }
-        }
-    })
+        // A refusal of which the end is missing still says why.
+        Ok(Answer::refusal(status.as_u16(), &String::from_utf8_lossy(&body)))
+    };
+    Some(answer.await.unwrap_or_else(Answer::failure))
+}
+
+/// Reads the whole answer, or the beginning of one that is too long.
+async fn read(response: &mut Response, body: &mut Vec<u8>) -> reqwest::Result<()> {
+    while body.len() < LONGEST_ANSWER
+        && let Some(chunk) = response.chunk().await?
+    {
+        body.extend_from_slice(&chunk);
+    }
+    Ok(())
 }
 
 /// Whether the proxy variables send requests for the agent through a proxy, which cannot reach a
@@ -111,7 +153,36 @@ pub(super) fn is_proxied(injected: &Injected) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn an_answer_says_what_its_credentials_lack() {
+        let whole = json!({
+            "AccessKeyId": "ASIA", "SecretAccessKey": "secret", "Token": "token",
+            "Expiration": "2026-01-01T00:00:00Z",
+        });
+        let judged = |document: &Value| Answer::success(document.to_string().as_bytes());
+        assert_eq!(judged(&whole), Answer::Credentials);
+        for field in ["AccessKeyId", "SecretAccessKey", "Token", "Expiration"] {
+            for value in [Value::Null, json!(""), json!({ "secret": "secret" })] {
+                let mut lacking = whole.clone();
+                lacking[field] = value;
+                assert_eq!(judged(&lacking), Answer::Unusable(format!("it has no {field}")));
+            }
+        }
+        let mut never = whole.clone();
+        never["Expiration"] = json!("never");
+        let no_time = "it has an Expiration that is no time".to_owned();
+        assert_eq!(judged(&never), Answer::Unusable(no_time));
+        let long = " ".repeat(LONGEST_ANSWER);
+        for (text, why) in [("<html>", "is not JSON"), (&long, "is too long")] {
+            let answer = Answer::success(text.as_bytes());
+            assert_eq!(answer, Answer::Unusable(format!("it {why}")));
+        }
+        assert_eq!(judged(&json!(["a"])), Answer::Unusable("it has no AccessKeyId".to_owned()));
+    }
 
     #[test]
     fn the_token_goes_only_where_the_sdk_sends_it() {

@@ -10,6 +10,7 @@ mod agent;
 mod association;
 mod chain;
 mod s3;
+mod sts;
 mod token;
 
 use serde::Serialize;
@@ -19,8 +20,8 @@ use super::credentials::RefreshingCredentials;
 use super::evidence::{Evidence, Failure};
 
 /// The groups of causes, in order.
-pub(super) const GROUPS: [&[Cause]; 5] =
-    [chain::CAUSES, token::CAUSES, association::CAUSES, agent::CAUSES, s3::CAUSES];
+pub(super) const GROUPS: [&[Cause]; 6] =
+    [chain::CAUSES, token::CAUSES, association::CAUSES, agent::CAUSES, sts::CAUSES, s3::CAUSES];
 
 /// A row of the table.
 pub(super) struct Cause {
@@ -91,6 +92,9 @@ pub(super) fn diagnose(evidence: &Evidence) -> Diagnosis {
         cause: match (&evidence.failure, evidence.refusal()) {
             (Failure::Chain { .. }, Some((status, text))) => {
                 format!("the Pod Identity Agent answered {status}: {text}")
+            }
+            (Failure::Chain { sts: Some(_), text, .. }, None) => {
+                format!("IRSA's request to STS failed: {text}")
             }
             (Failure::Chain { text, .. }, None) => text.clone(),
             (Failure::Refused(required, found), _) => format!("{found}, not {required}"),

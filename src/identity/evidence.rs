@@ -2,19 +2,21 @@
 
 use std::time::Duration;
 
-use aws_sdk_sts::error::ProvideErrorMetadata;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
 use tokio::time::Instant;
 
 use super::agent::{self, Answer};
 use super::credentials::{RefreshingCredentials, Standing};
 use super::injected::Injected;
-use super::no_credentials::NoCredentials;
+use super::no_credentials::{Incomplete, NoCredentials};
 use super::principal::Principal;
 use super::provider::Requirement;
+use super::reach::Reach;
 use super::s3_failure::S3Failure;
 use super::token::{Token, Tokens};
-use crate::errors::{find_cause, one_line};
+use crate::errors::{explain, find_cause, one_line};
 
 /// How long after the program's start an agent that refuses connections may just be starting: on a
 /// fresh node its pod may start after this one.
@@ -27,8 +29,8 @@ pub(crate) enum Failure {
         /// Whether no provider is configured at all.
         none: bool,
         required: Requirement,
-        /// STS's error code, if STS refused IRSA's token.
-        sts_code: Option<String>,
+        /// What is known of IRSA's request to STS, if it was that which failed.
+        sts: Option<StsFailure>,
         /// The SDK's text.
         text: String,
     },
@@ -38,6 +40,16 @@ pub(crate) enum Failure {
     OtherRole { expected: String, found: String },
     /// S3 refused a request or did not answer.
     S3(Box<S3Failure>),
+}
+
+/// What is known of a failed request to STS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StsFailure {
+    pub(super) reach: Reach,
+    /// STS's error code, if STS answered.
+    pub(super) code: Option<String>,
+    /// The HTTP status, if there was an answer.
+    pub(super) status: Option<u16>,
 }
 
 #[derive(Clone)]
@@ -136,10 +148,32 @@ impl Failure {
             NoCredentials::Chain(cause) => Self::Chain {
                 none: error.is_without_providers(),
                 required,
-                sts_code: find_cause::<AssumeRoleWithWebIdentityError>(&**cause)
-                    .and_then(|refusal| refusal.code().map(str::to_owned)),
-                text: one_line(&**cause),
+                sts: StsFailure::of(cause),
+                text: sts_error(cause).map_or_else(|| one_line(&**cause), explain),
             },
+        }
+    }
+}
+
+fn sts_error(cause: &CredentialsError) -> Option<&SdkError<AssumeRoleWithWebIdentityError>> {
+    find_cause(cause)
+}
+
+impl StsFailure {
+    fn of(cause: &CredentialsError) -> Option<Self> {
+        let without_answer = |reach| Self { reach, code: None, status: None };
+        if let Some(error) = sts_error(cause) {
+            Some(Self {
+                reach: Reach::of(error),
+                code: error.code().map(str::to_owned),
+                status: error.raw_response().map(|response| response.status().as_u16()),
+            })
+        } else if find_cause::<Incomplete>(cause).is_some() {
+            Some(without_answer(Reach::Other))
+        } else if matches!(cause, CredentialsError::ProviderTimedOut(_)) {
+            Some(without_answer(Reach::NoAnswer))
+        } else {
+            None
         }
     }
 }

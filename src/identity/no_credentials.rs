@@ -27,6 +27,13 @@ impl NoCredentials {
     }
 }
 
+/// An answer with success that lacks a part of the credentials.
+#[derive(Debug, thiserror::Error)]
+#[error("the provider's answer has no {missing}")]
+pub(super) struct Incomplete {
+    missing: &'static str,
+}
+
 /// The credentials, unless something is missing in them. Of an answer of STS that lacks a part or is cut
 /// off, the SDK makes credentials with empty texts, and an expiry in 1970.
 pub(super) fn complete(credentials: Credentials) -> Result<Credentials, CredentialsError> {
@@ -41,5 +48,5 @@ pub(super) fn complete(credentials: Credentials) -> Result<Credentials, Credenti
     } else {
         return Ok(credentials);
     };
-    Err(CredentialsError::provider_error(format!("the provider's answer has no {missing}")))
+    Err(CredentialsError::provider_error(Incomplete { missing }))
 }

@@ -1,18 +1,6 @@
 //! What is known of a request to S3 that failed.
 
-/// How far a request to S3 came.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Reach {
-    /// The SDK could not make a request of the settings.
-    Unsent,
-    /// There was no answer.
-    #[default]
-    NoAnswer,
-    /// S3 answered with an error, or something between.
-    Answer,
-    /// Something answered with success that is not S3.
-    Other,
-}
+use super::reach::Reach;
 
 /// What is known of a failed request to S3.
 #[derive(Clone, Debug, Default)]

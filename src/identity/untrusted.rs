@@ -47,7 +47,7 @@ pub fn agent_answer(status: u16, text: &str) {
     let failure = Failure::Chain {
         none: false,
         required: REQUIRED,
-        sts_code: None,
+        sts: None,
         text: "the provider failed".to_owned(),
     };
     diagnosed(failure, Some(Answer::refusal(status, text)));

@@ -52,14 +52,8 @@ impl UploadError {
         let expected_region = || error.message()?.split("expecting '").nth(1)?.split('\'').next();
         let is_name = |region: &&str| region.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
         let bucket_region = region_header.or_else(expected_region).filter(is_name);
-        let reach = match (status, error) {
-            (Some(200..300), _) if error.code().is_none() => Reach::Other,
-            (Some(_), _) => Reach::Answer,
-            (None, SdkError::ConstructionFailure(_)) => Reach::Unsent,
-            (None, _) => Reach::NoAnswer,
-        };
         Self::S3(Box::new(S3Failure {
-            reach,
+            reach: Reach::of(error),
             code: error.code().map(str::to_owned).or(status.map(|status| status.to_string())),
             status,
             bucket_region: bucket_region.map(str::to_owned),

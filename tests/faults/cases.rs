@@ -31,91 +31,81 @@ pub fn all() -> Vec<Case> {
 fn no_proper_http(place: Place, told: &'static [&'static str]) -> impl Iterator<Item = Case> {
     let long = format!("HTTP/1.1 200 OK\nX-Long: {}", "x".repeat(700_000));
     let answers = [
-        ("sends no HTTP at all", b"hello\r\n\r\n".to_vec(), &["invalid HTTP version parsed"]),
-        ("sends a header of 700 kB", raw(&long, b""), &["message head is too large"]),
+        ("sends no HTTP at all", b"hello\r\n\r\n".to_vec()),
+        ("sends a header of 700 kB", raw(&long, b"")),
     ];
-    answers.into_iter().map(move |(fault, bytes, quoted)| {
-        let inject = Inject::Network(Network::Answer(bytes));
-        Case::new(place, fault, inject, Fails(told)).quotes(quoted)
+    answers.into_iter().map(move |(fault, bytes)| {
+        Case::new(place, fault, Inject::Network(Network::Answer(bytes)), Fails(told))
     })
 }
 
-/// Redirects to another server, which must get no request. The log quotes the last argument.
-fn redirects(place: Place, quoted: &'static [&'static str]) -> impl Iterator<Item = Case> {
+/// Redirects to another server, which must get no request.
+fn redirects(place: Place, told: &'static [&'static str]) -> impl Iterator<Item = Case> {
     [302, 307].into_iter().map(move |status| {
         let fault = format!("redirects to another server with {status}");
-        Case::new(place, &fault, Inject::Redirect(status), Fails(&["unknown"])).quotes(quoted)
+        Case::new(place, &fault, Inject::Redirect(status), Fails(told))
     })
 }
 
 /// The faults of a network, at each place.
 fn networks() -> Vec<Case> {
     let ms = Duration::from_millis;
-    // Of the host, S3, the agent, STS; and what the log quotes of the last two.
-    let faults: [(&str, Network, [Expect; 4], &[&str]); 11] = [
+    // Of the host, S3, the agent and STS.
+    let faults: [(&str, Network, [Expect; 4]); 11] = [
         (
             "refuses connections",
             Network::Refuse,
             [Fails(&["connect"]), S3_GONE, Fails(&["agent_not_running"]), STS_GONE],
-            &["Connection refused"],
         ),
         (
             "resets before the first byte of the request",
             Network::ResetRequest(0),
             [Fails(&["connect"]), S3_GONE, AGENT_GONE, STS_GONE],
-            &["Connection reset"],
         ),
         (
             "resets in the middle of the request",
             Network::ResetRequest(100),
             [Fails(&["connect"]), S3_GONE, AGENT_GONE, STS_GONE],
-            &["Connection reset"],
         ),
         (
             "resets before the first byte of the answer",
             Network::ResetAnswer(0),
             [Fails(&["connect"]), S3_GONE, AGENT_GONE, STS_GONE],
-            &["Connection reset"],
         ),
         (
             "resets in the middle of the answer",
             Network::ResetAnswer(130),
-            [Fails(&["broken"]), S3_GONE, Fails(&["unknown"]), STS_GONE],
-            &["Connection reset"],
+            [Fails(&["broken"]), S3_GONE, AGENT_GONE, STS_GONE],
         ),
         (
             "resets after the last byte of the answer",
             Network::ResetAfterAnswer,
             [Masked, Masked, Masked, Masked],
-            &[],
         ),
         (
             "half-closes in the middle of the answer",
             Network::HalfClose(130),
-            [Fails(&["broken"]), S3_GONE, Fails(&["unknown"]), STS_GONE],
-            &["end of file before message length reached"],
+            [Fails(&["broken"]), S3_GONE, AGENT_GONE, STS_GONE],
         ),
         (
             "is a black hole",
             Network::BlackHole,
             [Fails(&["timeout"]), S3_GONE, Fails(&["agent_timeout"]), STS_GONE],
-            &["timed out"],
         ),
         (
             "stops in the middle of the answer",
             Network::Stall(130),
-            [Fails(&["timeout"]), S3_GONE, Fails(&["unknown"]), STS_GONE],
-            &["timed out", "throughput of 0 B/s"],
+            [Fails(&["timeout"]), S3_GONE, Fails(&["agent_timeout"]), STS_GONE],
         ),
-        ("starts slowly", Network::SlowStart(ms(300)), [Masked, Masked, Masked, Masked], &[]),
-        ("drips", Network::Drip(40, ms(2)), [Masked, Masked, Masked, Masked], &[]),
+        ("starts slowly", Network::SlowStart(ms(300)), [Masked, Masked, Masked, Masked]),
+        ("drips", Network::Drip(40, ms(2)), [Masked, Masked, Masked, Masked]),
     ];
     let places = [Place::ImageHost, Place::S3, Place::Agent, Place::Sts];
     let mut cases = Vec::new();
-    for (fault, network, expected, quoted) in faults {
+    for (fault, network, expected) in faults {
         for (place, expect) in places.into_iter().zip(expected) {
             let inject = Inject::Network(network.clone());
-            cases.push(Case::new(place, fault, inject, expect).quotes(quoted));
+            cases.push(Case::new(place, fault, inject, expect));
         }
     }
     cases
@@ -123,7 +113,7 @@ fn networks() -> Vec<Case> {
 
 const S3_GONE: Expect = Fails(&["endpoint_unreachable"]);
 const AGENT_GONE: Expect = Fails(&["agent_unreachable"]);
-const STS_GONE: Expect = Fails(&["unknown"]);
+const STS_GONE: Expect = Fails(&["sts_unreachable"]);
 
 /// The bytes of an answer. The lines of `head` end with LF here and with CRLF in the answer.
 pub fn raw(head: &str, body: &[u8]) -> Vec<u8> {
@@ -147,22 +137,16 @@ fn certificates_and_names() -> Vec<Case> {
     let places =
         [(Place::ImageHost, Fails(&["connect"])), (Place::S3, S3_GONE), (Place::Sts, STS_GONE)];
     for (place, expect) in places {
-        for (fault, flaw, quoted) in [
-            ("has a certificate that has expired", Flaw::Expired, &["certificate expired"]),
-            (
-                "has a certificate of another host",
-                Flaw::OtherHost,
-                &["certificate not valid for name"],
-            ),
-            ("has a certificate of an unknown issuer", Flaw::UnknownIssuer, &["BadSignature"]),
+        for (fault, flaw) in [
+            ("has a certificate that has expired", Flaw::Expired),
+            ("has a certificate of another host", Flaw::OtherHost),
+            ("has a certificate of an unknown issuer", Flaw::UnknownIssuer),
         ] {
-            let inject = Inject::Certificate(flaw);
-            cases.push(Case::new(place, fault, inject, expect.clone()).quotes(quoted));
+            cases.push(Case::new(place, fault, Inject::Certificate(flaw), expect.clone()));
         }
         let renewed = Inject::Certificate(Flaw::None);
         cases.push(Case::new(place, "has a new certificate", renewed, Masked));
-        let no_name = Case::new(place, "has a name that does not exist", Inject::NoName, expect);
-        cases.push(no_name.quotes(&["failed to lookup address information"]));
+        cases.push(Case::new(place, "has a name that does not exist", Inject::NoName, expect));
     }
     cases
 }

@@ -21,7 +21,7 @@ pub fn check(cases: &[Case]) -> Result<(), String> {
     } else if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(FILE, wanted).map_err(|error| format!("{FILE}: {error}"))
     } else {
-        Err(format!("{FILE} lists other cases: run UPDATE_DOCS=1 cargo test --test faults"))
+        Err(format!("{FILE} lists other cases: run UPDATE_DOCS=1 cargo test --test faults matrix"))
     }
 }
 

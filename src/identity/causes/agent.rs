@@ -1,10 +1,10 @@
-//! Causes on the way to the Pod Identity Agent and in its answers, and in STS's answers to IRSA.
+//! Causes on the way to the Pod Identity Agent and in its answers.
 //!
 //! The agent's texts are those of `aws/eks-pod-identity-agent` 0.1.37. It passes errors of EKS Auth
 //! on as `[REQUEST ID]: (CODE): TEXT, fault: client`.
 
 use super::super::agent::{self, Answer};
-use super::super::evidence::{Evidence, Failure};
+use super::super::evidence::Evidence;
 use super::super::injected::FULL_URI;
 use super::ResolvedBy::{Never, Wait};
 use super::{Cause, explanation};
@@ -131,23 +131,25 @@ pub(super) const CAUSES: &[Cause] = &[
              endpoint for eks-auth",
         ))
     }),
-    Cause::new("irsa_provider", Wait, |e| {
-        let text = irsa_refusal(e, "InvalidIdentityToken")?;
+    Cause::new("agent_redirects", Wait, |e| {
+        let (status, _) = e.refusal().filter(|(status, _)| (300..400).contains(status))?;
         Some(explanation(
-            format!("STS rejects IRSA's token: {text}"),
-            "associate the cluster's OIDC provider with IAM: `eksctl utils \
-             associate-iam-oidc-provider`",
+            format!(
+                "the agent answered {status}, a redirect, which the Pod Identity Agent never does"
+            ),
+            IN_ITS_PLACE,
         ))
     }),
-    Cause::new("irsa_trust_policy", Wait, |e| {
-        irsa_refusal(e, "AccessDenied")?;
+    Cause::new("not_credentials", Wait, |e| {
+        let Some(Answer::Unusable(why)) = &e.agent else { return None };
         Some(explanation(
-            format!("STS does not let {} assume the role of IRSA", e.subject()),
-            "name this cluster's OIDC provider, namespace and service account in the role's trust \
-             policy",
+            format!("the agent's answer cannot be used as credentials: {why}"),
+            IN_ITS_PLACE,
         ))
     }),
 ];
+
+const IN_ITS_PLACE: &str = "check that nothing answers in the agent's place: no proxy, and no other program at its address";
 
 const SET_URI: &str = "set AWS_CONTAINER_CREDENTIALS_FULL_URI to \
                        http://169.254.170.23/v1/credentials or \
@@ -172,14 +174,4 @@ pub(super) fn denied(text: &str) -> Option<(&str, &str, &str)> {
     let (action, rest) = rest.split_once(" on resource: ")?;
     let resource = rest.split([' ', ',']).next()?;
     Some((caller, action, resource))
-}
-
-/// STS's text, if IRSA is injected and STS answered with this code.
-pub(super) fn irsa_refusal<'a>(e: &'a Evidence, code: &str) -> Option<&'a str> {
-    match &e.failure {
-        Failure::Chain { sts_code, text, .. } if e.injected.has_irsa() => {
-            (sts_code.as_deref() == Some(code)).then_some(text.as_str())
-        }
-        _ => None,
-    }
 }

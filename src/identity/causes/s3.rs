@@ -1,7 +1,8 @@
 //! Causes in S3's answers.
 
 use super::super::evidence::{Evidence, Failure};
-use super::super::s3_failure::{Reach, S3Failure};
+use super::super::reach::Reach;
+use super::super::s3_failure::S3Failure;
 use super::ResolvedBy::{FreshCredentials, Never, Wait};
 use super::{Cause, Explanation, explanation};
 
@@ -85,6 +86,23 @@ pub(super) const CAUSES: &[Cause] = &[
             format!("S3 cannot serve the request at the moment: {}", s3.text),
             "no action is needed: the program tries again with the next picture; if SlowDown \
              continues, spread the load over more key prefixes",
+        ))
+    }),
+    Cause::new("s3_damaged", Wait, |e| {
+        let s3 =
+            e.s3(&["BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"])?;
+        Some(explanation(
+            format!("what arrived at S3 is not what was sent: {}", s3.text),
+            "no action is needed: S3 stored nothing, and the next picture is sent anew; if it \
+             continues, find what changes requests on the way, such as a proxy",
+        ))
+    }),
+    Cause::new("s3_not_implemented", Never, |e| {
+        let s3 = e.s3(&["NotImplemented"])?;
+        Some(explanation(
+            format!("the server lacks a part of S3 that {} needs: {}", s3.operation, s3.text),
+            "use a newer version of it: the program sends a checksum after the picture (a trailer \
+             with x-amz-checksum-crc32), which the AWS SDKs do by default too",
         ))
     }),
     Cause::new("s3_request_impossible", Never, |e| {

@@ -3,7 +3,6 @@
 use super::super::evidence::Evidence;
 use super::super::token::{Content, Token};
 use super::ResolvedBy::{Never, Wait};
-use super::agent::irsa_refusal;
 use super::{Cause, NEW_POD, explanation};
 
 pub(super) const CAUSES: &[Cause] = &[
@@ -41,17 +40,6 @@ pub(super) const CAUSES: &[Cause] = &[
         Some(explanation(
             format!("the token file {path} does not contain a JWT"),
             "check what is mounted there: it should be a projected service account token",
-        ))
-    }),
-    Cause::new("irsa_audience", Wait, |e| {
-        let found = &e.tokens.irsa.as_ref()?.claims()?.aud;
-        let is_usual = found.iter().any(|audience| audience == "sts.amazonaws.com");
-        // An OIDC provider may have been created for another audience, so STS decides.
-        let text = irsa_refusal(e, "InvalidIdentityToken").filter(|_| !is_usual)?;
-        Some(explanation(
-            format!("STS rejects IRSA's token, whose audience is {}: {text}", found.join(", ")),
-            "remove the annotation eks.amazonaws.com/audience from the service account, or add its \
-             audience to the OIDC provider in IAM (aws iam add-client-id-to-open-id-connect-provider)",
         ))
     }),
     Cause::new("token_wrong_audience", Never, |e| {

@@ -86,8 +86,8 @@ fn what_no_cause_explains_is_told_in_its_own_words() {
 fn an_audience_of_irsa_is_no_cause_unless_sts_refuses_the_token() {
     let mut evidence = with_irsa_token(claims("vault", NEVER));
     assert_eq!(diagnose(&evidence).id, "irsa_audience");
-    if let Failure::Chain { sts_code, .. } = &mut evidence.failure {
-        *sts_code = None;
+    if let Failure::Chain { sts, .. } = &mut evidence.failure {
+        *sts = None;
     }
     assert_eq!(diagnose(&evidence).id, "unknown");
 }

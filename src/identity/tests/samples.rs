@@ -1,11 +1,12 @@
 //! Evidence for the tests of the causes: a pod in order, and what can be wrong with it.
 
 use super::super::agent::Answer;
-use super::super::evidence::{Evidence, Failure};
+use super::super::evidence::{Evidence, Failure, StsFailure};
 use super::super::injected::{FULL_URI, Injected, TOKEN_FILE, WEB_IDENTITY_TOKEN_FILE};
 use super::super::principal::Principal;
 use super::super::provider::{Provider, Requirement};
-use super::super::s3_failure::{Reach, S3Failure};
+use super::super::reach::Reach;
+use super::super::s3_failure::S3Failure;
 use super::super::token::{Binding, Claims, Content, Named, Token, Tokens};
 
 pub(super) const POD_IDENTITY: Requirement = Requirement::Provider(Provider::PodIdentity);
@@ -54,7 +55,7 @@ pub(super) fn pod() -> Evidence {
         failure: Failure::Chain {
             none: false,
             required: POD_IDENTITY,
-            sts_code: None,
+            sts: None,
             text: "the container provider failed".to_owned(),
         },
         injected: Injected::default()
@@ -71,7 +72,7 @@ pub(super) fn pod() -> Evidence {
 /// Nothing was injected, and no provider answered.
 pub(super) fn bare(required: Requirement) -> Evidence {
     Evidence {
-        failure: Failure::Chain { none: true, required, sts_code: None, text: String::new() },
+        failure: Failure::Chain { none: true, required, sts: None, text: String::new() },
         injected: Injected::default(),
         tokens: Tokens::default(),
         ..pod()
@@ -107,9 +108,23 @@ pub(super) fn irsa(code: &str, message: &str) -> Evidence {
     pod.failure = Failure::Chain {
         none: false,
         required: IRSA,
-        sts_code: Some(code.to_owned()),
+        sts: Some(StsFailure {
+            reach: Reach::Answer,
+            code: Some(code.to_owned()).filter(|code| !code.is_empty()),
+            status: code.parse().ok(),
+        }),
         text: format!("{code}: {message}"),
     };
+    pod
+}
+
+/// A pod with IRSA whose request to STS came this far.
+pub(super) fn irsa_reached(reach: Reach, text: &str) -> Evidence {
+    let mut pod = irsa("", "");
+    if let Failure::Chain { sts: Some(failure), text: told, .. } = &mut pod.failure {
+        failure.reach = reach;
+        text.clone_into(told);
+    }
     pod
 }
 

@@ -6,7 +6,7 @@ use sandbox::{Answer, Network};
 
 use super::{STS_GONE, no_proper_http, raw, redirects, statuses};
 use crate::case::Expect::{Fails, Masked};
-use crate::case::{Case, Inject, Place};
+use crate::case::{Case, Expect, Inject, Place};
 use crate::documents::Spoilt;
 
 pub(super) fn agents() -> Vec<Case> {
@@ -60,33 +60,28 @@ pub(super) fn agents() -> Vec<Case> {
     .into_iter()
     .map(|(fault, inject, ids)| Case::new(Place::Agent, fault, inject, Fails(ids)))
     .collect();
-    cases.push(unknown(
-        Place::Agent,
-        "answers 418",
-        status(418, "short and stout"),
-        &["short and stout"],
-    ));
-    for (fault, body, quoted) in [
-        ("answers 200 with HTML", "<html></html>", &["invalid JSON in response"]),
-        ("answers 200 with nothing", "", &["invalid JSON in response"]),
-    ] {
+    // A cause that the program does not know: the log quotes the agent.
+    let teapot = status(418, "short and stout");
+    cases.push(
+        Case::new(Place::Agent, "answers 418", teapot, Fails(&["unknown"]))
+            .quotes(&["short and stout"]),
+    );
+    for (fault, body) in
+        [("answers 200 with HTML", "<html></html>"), ("answers 200 with nothing", "")]
+    {
         let head = format!(
             "HTTP/1.1 200 OK\nContent-Type: application/json\nContent-Length: {}",
             body.len()
         );
         let inject = Inject::Network(Network::Answer(raw(&head, body.as_bytes())));
-        cases.push(unknown(Place::Agent, fault, inject, quoted));
+        cases.push(Case::new(Place::Agent, fault, inject, NOT_CREDENTIALS));
     }
-    cases.extend(documents_of_the_agent());
+    cases.extend(documents(Place::Agent, "Token", NOT_CREDENTIALS));
     let endless = Network::Endless(raw("HTTP/1.1 200 OK\nContent-Type: application/json", b"{"));
-    cases.push(unknown(
-        Place::Agent,
-        "answers without end",
-        Inject::Network(endless),
-        &["length limit exceeded"],
-    ));
+    let endless = Inject::Network(endless);
+    cases.push(Case::new(Place::Agent, "answers without end", endless, NOT_CREDENTIALS));
     cases.extend(no_proper_http(Place::Agent, &["agent_unreachable"]));
-    cases.extend(redirects(Place::Agent, &["answered 302", "answered 307"]));
+    cases.extend(redirects(Place::Agent, &["agent_redirects"]));
     cases.extend(statuses(Place::Agent, "", |from| match from {
         425 => "`agent_busy` for 429, otherwise `unknown`",
         500.. => "`agent_service_error` each time",
@@ -107,125 +102,88 @@ pub(super) fn agents() -> Vec<Case> {
     cases
 }
 
-/// A cause that the program does not know: the log quotes this of the SDK's error.
-fn unknown(place: Place, fault: &str, inject: Inject, quoted: &'static [&'static str]) -> Case {
-    Case::new(place, fault, inject, Fails(&["unknown"])).quotes(quoted)
-}
+/// A document with success that is none of the agent's.
+const NOT_CREDENTIALS: Expect = Fails(&["not_credentials"]);
 
-/// Documents with real credentials that are spoilt.
-fn documents_of_the_agent() -> impl Iterator<Item = Case> {
-    let cases: [(_, _, &[_]); 7] = [
-        ("half a document", Spoilt::CutInToken, &["unexpected end of stream"]),
-        ("no access key", Spoilt::Without("AccessKeyId"), &["`AccessKeyId`"]),
-        ("no secret key", Spoilt::Without("SecretAccessKey"), &["`SecretAccessKey`"]),
-        ("no expiry", Spoilt::Without("Expiration"), &["`Expiration`"]),
-        ("a secret key that is no text", Spoilt::Nested("SecretAccessKey"), &["`SecretAccessKey`"]),
-        ("a session token that is no text", Spoilt::Nested("Token"), &["`Token`"]),
-        ("an expiry that is no time", Spoilt::Nonsense("Expiration"), &["invalid date-time"]),
-    ];
-    cases.into_iter().map(|(what, spoilt, quoted)| {
-        unknown(Place::Agent, &format!("answers 200 with {what}"), Inject::Document(spoilt), quoted)
-    })
-}
+/// One that is none of STS's.
+const NOT_STS: Expect = Fails(&["not_sts"]);
 
-/// The same. The SDK takes what is missing in STS's documents for an empty text or for 1970.
-fn documents_of_sts() -> impl Iterator<Item = Case> {
-    let cases: [(_, _, _, &[_]); 7] = [
-        ("half a document", Spoilt::CutInToken, STS_GONE, &["answer has no expiry"]),
-        ("no access key", Spoilt::Without("AccessKeyId"), STS_GONE, &["no access key ID"]),
-        ("no secret key", Spoilt::Without("SecretAccessKey"), STS_GONE, &["no secret access key"]),
-        ("no expiry", Spoilt::Without("Expiration"), STS_GONE, &["answer has no expiry"]),
-        (
-            "a secret key that is no text",
-            Spoilt::Nested("SecretAccessKey"),
-            STS_GONE,
-            &["looking for a data element"],
-        ),
-        (
-            "a session token that is no text",
-            Spoilt::Nested("SessionToken"),
-            STS_GONE,
-            &["looking for a data element"],
-        ),
-        (
-            "an expiry that is no time",
-            Spoilt::Nonsense("Expiration"),
-            STS_GONE,
-            &["expected (timestamp"],
-        ),
-    ];
-    cases.into_iter().map(|(what, spoilt, expect, quoted)| {
+/// Documents with real credentials that are spoilt. The field `token` is the session token.
+fn documents(place: Place, token: &'static str, expect: Expect) -> impl Iterator<Item = Case> {
+    [
+        ("half a document", Spoilt::CutInToken),
+        ("no access key", Spoilt::Without("AccessKeyId")),
+        ("no secret key", Spoilt::Without("SecretAccessKey")),
+        ("no expiry", Spoilt::Without("Expiration")),
+        ("a secret key that is no text", Spoilt::Nested("SecretAccessKey")),
+        ("a session token that is no text", Spoilt::Nested(token)),
+        ("an expiry that is no time", Spoilt::Nonsense("Expiration")),
+    ]
+    .into_iter()
+    .map(move |(what, spoilt)| {
         let fault = format!("answers 200 with {what}");
-        Case::new(Place::Sts, &fault, Inject::Document(spoilt), expect).quotes(quoted)
+        Case::new(place, &fault, Inject::Document(spoilt), expect.clone())
     })
 }
 
 pub(super) fn sts() -> Vec<Case> {
     let status = |status, text: &str| Inject::Answer(Answer::Status(status, text.to_owned()));
+    let xml = |kind: &str, body: &[u8]| {
+        let head = format!("HTTP/1.1 200 OK\nContent-Type: text/{kind}");
+        Inject::Network(Network::Answer(raw(&head, body)))
+    };
     [
         (
             "does not trust the service account",
             status(403, "AccessDenied: Not authorized to perform sts:AssumeRoleWithWebIdentity"),
-            &["irsa_trust_policy"] as &[_],
-            &[] as &[_],
+            Fails(&["irsa_trust_policy"]),
         ),
         (
             "does not know the provider",
             status(400, "InvalidIdentityToken: No OpenIDConnect provider found in your account"),
-            &["irsa_provider"],
-            &[],
+            Fails(&["irsa_provider"]),
         ),
         (
             "says that the token has expired",
             status(400, "ExpiredTokenException: Token expired"),
-            &["unknown"],
-            &["ExpiredTokenException: Token expired"],
-        ),
-        ("is throttled", status(400, "Throttling: Rate exceeded"), &["unknown"], &["Throttling"]),
-        ("fails", status(500, "InternalFailure: try later"), &["unknown"], &["InternalFailure"]),
-        ("never answers", Inject::Answer(Answer::Hang), &["unknown"], &["timed out"]),
-        (
-            "closes without an answer",
-            Inject::Answer(Answer::CloseConnection),
-            &["unknown"],
-            &["connection closed before message completed"],
+            Fails(&["irsa_token_rejected"]),
         ),
         (
-            "answers truncated XML",
-            Inject::Network(Network::Answer(raw(
-                "HTTP/1.1 200 OK\nContent-Type: text/xml",
-                b"<AssumeRoleWith",
-            ))),
-            &["unknown"],
-            &["no root element"],
+            "cannot read the issuer's keys",
+            status(400, "IDPCommunicationError: Couldn't retrieve verification key"),
+            Fails(&["irsa_issuer_unreachable"]),
         ),
         (
-            "answers 200 with HTML",
-            Inject::Network(Network::Answer(raw(
-                "HTTP/1.1 200 OK\nContent-Type: text/html",
-                b"<html></html>",
-            ))),
-            &["unknown"],
-            &["expected AssumeRoleWithWebIdentityResponse got"],
+            "is switched off in the region",
+            status(403, "RegionDisabledException: STS is not activated in this region"),
+            Fails(&["sts_region_disabled"]),
         ),
+        ("is throttled", status(400, "Throttling: Rate exceeded"), Fails(&["sts_service_error"])),
+        ("fails", status(500, "InternalFailure: try later"), Fails(&["sts_service_error"])),
+        ("never answers", Inject::Answer(Answer::Hang), STS_GONE),
+        ("closes without an answer", Inject::Answer(Answer::CloseConnection), STS_GONE),
+        ("answers truncated XML", xml("xml", b"<AssumeRoleWith"), NOT_STS),
+        ("answers 200 with HTML", xml("html", b"<html></html>"), NOT_STS),
     ]
     .into_iter()
-    .map(|(fault, inject, ids, quoted)| {
-        Case::new(Place::Sts, fault, inject, Fails(ids)).quotes(quoted)
-    })
-    .chain(documents_of_sts())
-    .chain(no_proper_http(Place::Sts, &["unknown"]))
-    .chain(redirects(Place::Sts, &["no root element"]))
-    .chain(statuses(Place::Sts, "", |_| "`unknown` each time"))
+    .map(|(fault, inject, expect)| Case::new(Place::Sts, fault, inject, expect))
+    .chain(documents(Place::Sts, "SessionToken", NOT_STS))
+    .chain(no_proper_http(Place::Sts, &["sts_unreachable"]))
+    .chain(redirects(Place::Sts, &["not_sts"]))
+    .chain(statuses(Place::Sts, "", |from| match from {
+        425 => "`sts_service_error` for 429, otherwise `unknown`",
+        500.. => "`sts_service_error` each time",
+        _ => "`unknown` each time",
+    }))
     .chain([
-        unknown(
+        Case::new(
             Place::Sts,
             "answers without end",
             Inject::Network(Network::Endless(raw(
                 "HTTP/1.1 200 OK\nContent-Type: text/xml",
                 b"<AssumeRoleWith",
             ))),
-            &["length limit exceeded"],
+            NOT_STS,
         ),
         Case::new(
             Place::Sts,

@@ -1,4 +1,4 @@
-//! Causes on the way to the agent and in its answers, and in STS's answers to IRSA.
+//! Causes on the way to the agent and in its answers.
 
 use super::super::super::agent::Answer;
 use super::super::super::evidence::Evidence;
@@ -87,16 +87,16 @@ pub(super) fn cases() -> Vec<Case> {
             "eks-auth",
         ),
         (
-            "irsa_provider",
-            irsa("InvalidIdentityToken", "No OpenIDConnect provider found"),
-            "STS rejects",
-            "associate-iam-oidc-provider",
+            "agent_redirects",
+            refusal(302, ""),
+            "answered 302",
+            "nothing answers in the agent's place",
         ),
         (
-            "irsa_trust_policy",
-            irsa("AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity"),
-            "assume the role",
-            "trust policy",
+            "not_credentials",
+            agent(Answer::Unusable("it is not JSON".to_owned())),
+            "not JSON",
+            "nothing answers in the agent's place",
         ),
     ]
 }

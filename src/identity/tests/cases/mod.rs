@@ -4,6 +4,7 @@ mod agent;
 mod association;
 mod pod;
 mod s3;
+mod sts;
 
 use super::super::evidence::Evidence;
 
@@ -12,7 +13,7 @@ pub(super) type Case = (&'static str, Evidence, &'static str, &'static str);
 
 /// In the order of the causes.
 pub(super) fn cases() -> Vec<Case> {
-    [pod::cases(), association::cases(), agent::cases(), s3::cases()]
+    [pod::cases(), association::cases(), agent::cases(), sts::cases(), s3::cases()]
         .into_iter()
         .flatten()
         .collect()

@@ -72,12 +72,6 @@ pub(super) fn cases() -> Vec<Case> {
         ("token_empty", with_token(Content::Empty), "empty", "kubelet"),
         ("token_malformed", with_token(Content::Malformed), "not contain a JWT", "projected"),
         (
-            "irsa_audience",
-            with_irsa_token(claims("vault", NEVER)),
-            "whose audience is vault: InvalidIdentityToken",
-            "annotation eks.amazonaws.com/audience",
-        ),
-        (
             "token_wrong_audience",
             with_token(claims("sts.amazonaws.com", NEVER)),
             "audience is sts.amazonaws.com",

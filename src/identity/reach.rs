@@ -1,0 +1,44 @@
+//! How far a request to a service of AWS came.
+
+use std::error::Error;
+
+use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
+use http_body_util::LengthLimitError;
+
+use crate::errors::find_cause;
+
+/// How far a request that failed came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// The SDK could not make a request of the settings.
+    Unsent,
+    /// There was no answer, or not all of it.
+    #[default]
+    NoAnswer,
+    /// The service answered with an error, or something between.
+    Answer,
+    /// Something answered that is not the service: with success but without what the service always
+    /// sends, or with a redirect, which the service sends with an error code.
+    Other,
+}
+
+impl Reach {
+    pub(crate) fn of<E>(error: &SdkError<E>) -> Self
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        let status = error.raw_response().map(|response| response.status().as_u16());
+        match (status, error) {
+            // The body of an answer of success did not come whole, unless it is far too long.
+            (Some(200..300), SdkError::ResponseError(_))
+                if find_cause::<LengthLimitError>(error).is_none() =>
+            {
+                Self::NoAnswer
+            }
+            (Some(200..400), _) if error.code().is_none() => Self::Other,
+            (Some(_), _) => Self::Answer,
+            (None, SdkError::ConstructionFailure(_)) => Self::Unsent,
+            (None, _) => Self::NoAnswer,
+        }
+    }
+}
