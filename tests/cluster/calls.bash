@@ -59,6 +59,27 @@ fail_on() {
   echo "$1 $2" >"$CLUSTER_STATE/fault"
 }
 
+# documented_policy: prints the policy of docs/permissions.md.
+documented_policy() {
+  awk '/^```/ {inside = ($0 == "```json"); next} inside' "$project/docs/permissions.md"
+}
+
+# session_of NAME POLICY COMMAND: creates a role with that policy alone, and prints the keys of a session of
+# it. COMMAND is the AWS CLI of the account's administrator.
+session_of() {
+  local root='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:root"},"Action":"sts:AssumeRole"}]}'
+  "$3" iam create-role --role-name "$1" --assume-role-policy-document "$root" >"${BATS_TEST_TMPDIR:?}/role"
+  "$3" iam put-role-policy --role-name "$1" --policy-name all --policy-document "$2"
+  "$3" sts assume-role --role-arn "arn:aws:iam::123456789012:role/$1" --role-session-name test \
+    --query 'Credentials.[AccessKeyId, SecretAccessKey, SessionToken]'
+}
+
+# end_session NAME COMMAND: deletes the role.
+end_session() {
+  "$2" iam delete-role-policy --role-name "$1" --policy-name all
+  "$2" iam delete-role --role-name "$1"
+}
+
 # interrupt COMMAND...: runs a command, and sends Ctrl-C as a terminal does, to its process group, when
 # the call that `fail_on hang` names is under way. Sets bats' $status, and prints what the command said.
 interrupt() {

@@ -126,6 +126,20 @@ another_image() {
   [[ $stderr == *"the program says why (s3_access_denied)"*"S3 says: with an explicit deny in a resource-based policy"*"what to do: s3:PutObject on arn:aws:s3:::story-pictures/*: change the bucket's policy, which denies it explicitly"* ]]
 }
 
+@test "the policy of docs/permissions.md is enough to deploy, and to delete" {
+  local policy keys key secret token administrator=("${within[@]}")
+  policy=$(documented_policy | sed -E 's|:pod-identity-demo-\*|:story-*|; s|/pod-identity-demo(["/])|/cluster\1|')
+  keys=$(session_of deployer "$policy" aws)
+  read -r key secret token <<<"$keys"
+  within+=(env "AWS_ACCESS_KEY_ID=$key" "AWS_SECRET_ACCESS_KEY=$secret" "AWS_SESSION_TOKEN=$token")
+  step deploy delete
+  ((status == 0))
+  step deploy
+  [[ $status == 0 && $output == s3://story-pictures/* ]]
+  within=("${administrator[@]}")
+  end_session deployer aws
+}
+
 @test "delete ends all of it, twice is no error, and another's namespace is refused and left" {
   step deploy delete
   ((status == 0))

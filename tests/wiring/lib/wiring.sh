@@ -72,11 +72,8 @@ admin() {
 
 # become NAME POLICY: from here on as a session of a role with that policy alone.
 become() {
-  local keys root='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:root"},"Action":"sts:AssumeRole"}]}'
-  admin iam create-role --role-name "$1" --assume-role-policy-document "$root" >/dev/null
-  admin iam put-role-policy --role-name "$1" --policy-name all --policy-document "$2"
-  keys=$(admin sts assume-role --role-arn "arn:aws:iam::123456789012:role/$1" --role-session-name test \
-    --query 'Credentials.[AccessKeyId, SecretAccessKey, SessionToken]')
+  local keys
+  keys=$(session_of "$1" "$2" admin)
   read -r AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN <<<"$keys"
   export AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
 }

@@ -19,24 +19,14 @@ teardown_file() { stop_cloud; }
 # which MiniStack 1.5.33 finds no resource in the request (`extract_resource_arn`), but AWS does.
 documented() {
   local without_resource='["iam:CreatePolicy", "ecr:DescribeRepositories", "ecr:ListTagsForResource", "iam:GetOpenIDConnectProvider"]'
-  as_written | jq --argjson actions "$without_resource" 'if $actions - [.Statement[].Action[]] == []
+  documented_policy | jq --argjson actions "$without_resource" 'if $actions - [.Statement[].Action[]] == []
       then .Statement += [{Effect: "Allow", Action: $actions, Resource: "*"}] else error("not in the policy") end'
-}
-
-as_written() {
-  awk '/^```/ {inside = ($0 == "```json"); next} inside' "$repository/docs/permissions.md"
 }
 
 # on_roles: what CloudFormation does to create, read and delete a role, according to the schema of AWS::IAM::Role.
 # The emulator's CloudFormation asks IAM for none of it.
 on_roles() {
   printf 'iam:%s\n' CreateRole PutRolePolicy AttachRolePolicy GetRolePolicy GetRole ListAttachedRolePolicies ListRolePolicies DeleteRole DetachRolePolicy DeleteRolePolicy
-}
-
-# leave NAME: removes the role.
-leave() {
-  admin iam delete-role-policy --role-name "$1" --policy-name all
-  admin iam delete-role --role-name "$1"
 }
 
 # all STEPS...: runs the steps in order, runs them again, and deletes in the opposite order.
@@ -62,12 +52,12 @@ all() {
   all bucket policy registry cluster addon association
   # With a target role, the AWS CLI creates the association, and the role has an inline policy.
   TARGET_ROLE_ARN=arn:aws:iam::111122223333:role/pictures all addon association
-  leave enough
+  end_session enough admin
   diff -u "$BATS_FILE_TMPDIR/before" <(listing)
   # What IAM was not asked for is at least named.
   cat "$CLUSTER_STATE/unasked"
   [[ $(<"$CLUSTER_STATE/unasked") == *eks:DescribeClusterVersions* ]]
-  run -1 grep -vxF -f <(as_written | jq -r '.Statement[].Action[]') <(on_roles) "$CLUSTER_STATE/unasked"
+  run -1 grep -vxF -f <(documented_policy | jq -r '.Statement[].Action[]') <(on_roles) "$CLUSTER_STATE/unasked"
 }
 
 @test "down leaves nothing under it" {
@@ -77,7 +67,7 @@ all() {
   "$repository/scripts/steps/registry.sh"
   KUBERNETES=none step down
   ((status == 0))
-  leave everything
+  end_session everything admin
   diff -u "$BATS_FILE_TMPDIR/before" <(listing)
 }
 
@@ -90,9 +80,9 @@ all() {
   [[ $stderr == *AccessDenied*PutBucketPolicy* ]]
   BUCKET=another-name step bucket
   ((status == 1))
-  leave less
+  end_session less admin
   become more "$policy"
   step bucket delete
   ((status == 0))
-  leave more
+  end_session more admin
 }
