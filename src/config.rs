@@ -165,7 +165,7 @@ pub(crate) fn key_prefix(prefix: String) -> Result<String, String> {
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text.trim()) {
         Ok(time) if time <= LONGEST => Ok(time),
-        Ok(_) => Err(format!("{text} is longer than a year")),
+        Ok(_) => Err(format!("{text:?} is longer than a year")),
         Err(why) => {
             Err(format!("{text:?} is not a duration ({why}): give one such as 30s, 500ms or 2m"))
         }
@@ -201,7 +201,7 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
         .map_err(|_| format!("{text:?} is not a size: give one such as 64MiB or 500kB"))?;
     match size.as_u64() {
         bytes @ 1..=LARGEST_OBJECT => Ok(bytes),
-        _ => Err(format!("{text} is not between 1 byte and 5 TiB, S3's largest object")),
+        _ => Err(format!("{text:?} is not between 1 byte and 5 TiB, S3's largest object")),
     }
 }
 

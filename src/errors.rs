@@ -38,16 +38,19 @@ pub(crate) fn one_line(error: &(dyn Error + 'static)) -> String {
     printable(&line)
 }
 
+/// The longest text of a service that is kept, in bytes: what answers in its place may send any length.
+const LONGEST_TEXT: usize = 1000;
+
 /// An error of the AWS SDK in one line: the service's code and message if the service answered,
 /// otherwise what prevented an answer. It never quotes the response, which may contain the session
-/// token.
+/// token. A long message is cut.
 pub(crate) fn explain<E>(error: &SdkError<E>) -> String
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
     if let Some(code) = error.code() {
         let message = error.message().unwrap_or("no message");
-        return printable(&format!("{code}: {message}"));
+        return beginning(&printable(&format!("{code}: {message}")), LONGEST_TEXT).to_owned();
     }
     match (error.raw_response(), error) {
         // The body did not come whole.
@@ -59,6 +62,11 @@ where
         }
         (None, _) => one_line(error),
     }
+}
+
+/// At most so many bytes of a text.
+pub(crate) fn beginning(text: &str, longest: usize) -> &str {
+    &text[..text.floor_char_boundary(longest)]
 }
 
 /// One line that does nothing to a terminal: others wrote parts of it.

@@ -113,7 +113,7 @@ pub fn s3_refusal(status: u16, code: &str, text: &str) {
     let to = Destination { place, region: "us-east-1".to_owned(), endpoint: None };
     if let Ok(answer) = answer
         && let UploadError::S3(failure) =
-            UploadError::of("PutObject", &to, &SdkError::service_error(error, answer))
+            UploadError::of("PutObject", &to, None, &SdkError::service_error(error, answer))
     {
         untrusted::s3_failure(failure);
     }

@@ -17,7 +17,7 @@ use serde_json::Value;
 use url::{Host, Url};
 
 use super::injected::{FULL_URI, Injected, TOKEN_FILE};
-use crate::errors::{find_cause, innermost, printable};
+use crate::errors::{beginning, find_cause, innermost, printable};
 
 /// The SDK's provider waits two seconds for a connection; a slow agent is given more here.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,6 +27,10 @@ const LONGEST_ANSWER: usize = 64 * 1024;
 
 /// The longest text of the agent that is kept, in bytes.
 const LONGEST_TEXT: usize = 500;
+
+/// What is in a token, which is a JWT, and in a document of credentials; and what is shown instead.
+const SECRETS: [&str; 3] = ["eyJ", "SecretAccessKey", "SessionToken"];
+const HIDDEN: &str = "(a text that may contain secrets is not shown)";
 
 /// How the agent answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,15 +52,17 @@ pub(super) enum Answer {
 impl Answer {
     /// A refusal with this text in one line, of printable characters.
     pub(super) fn refusal(status: u16, text: &str) -> Self {
-        let mut text = printable(text.trim());
-        text.truncate(text.floor_char_boundary(LONGEST_TEXT));
-        Self::Refusal { status, text }
+        let text = printable(text.trim());
+        // What answers in the agent's place may send back what it got, or credentials.
+        let is_secret = SECRETS.iter().any(|secret| text.contains(secret));
+        let text = if is_secret { HIDDEN } else { beginning(&text, LONGEST_TEXT) };
+        Self::Refusal { status, text: text.to_owned() }
     }
 
     /// An answer with success, which should be a document with these texts:
     /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html>.
     /// None of them is kept.
-    fn success(body: &[u8]) -> Self {
+    pub(super) fn success(body: &[u8]) -> Self {
         let unusable = |why: &str| Self::Unusable(format!("it {why}"));
         if body.len() >= LONGEST_ANSWER {
             return unusable("is too long");

@@ -9,6 +9,8 @@
 mod agent;
 mod association;
 mod chain;
+mod network;
+mod policy;
 mod s3;
 mod sts;
 mod token;
@@ -20,8 +22,15 @@ use super::credentials::RefreshingCredentials;
 use super::evidence::{Evidence, Failure};
 
 /// The groups of causes, in order.
-pub(super) const GROUPS: [&[Cause]; 6] =
-    [chain::CAUSES, token::CAUSES, association::CAUSES, agent::CAUSES, sts::CAUSES, s3::CAUSES];
+pub(super) const GROUPS: [&[Cause]; 7] = [
+    chain::CAUSES,
+    token::CAUSES,
+    association::CAUSES,
+    agent::CAUSES,
+    network::CAUSES,
+    sts::CAUSES,
+    s3::CAUSES,
+];
 
 /// A row of the table.
 pub(super) struct Cause {

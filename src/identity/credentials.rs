@@ -198,10 +198,22 @@ impl RefreshingCredentials {
         }
     }
 
-    /// Drops the credentials in use: S3 says that they are not valid, whatever the clocks say.
-    pub(crate) fn forget(&self) {
-        lock(&self.0.state).held = None;
-        self.0.changes.send_replace(());
+    /// The principal of the credentials in use, with which the next request will be signed.
+    pub(crate) fn signer(&self) -> Option<Principal> {
+        lock(&self.0.state).held.as_ref().map(|held| held.principal.clone())
+    }
+
+    /// Drops these credentials if they are in use: S3 says that they are not valid, whatever the clocks say.
+    /// Another request may have got new ones meanwhile, which stay.
+    pub(crate) fn forget(&self, rejected: Option<&Principal>) {
+        let mut state = lock(&self.0.state);
+        let held = state
+            .held
+            .take_if(|held| rejected.is_none_or(|rejected| rejected.has_keys_of(&held.principal)));
+        drop(state);
+        if held.is_some() {
+            self.0.changes.send_replace(());
+        }
     }
 
     /// Returns once a provider has answered that is not the required one.

@@ -78,13 +78,16 @@ impl Evidence {
         let injected = credentials.injected();
         let ask = matches!(failure, Failure::Chain { .. }) && injected.leads_to_agent();
         Self {
-            failure,
             tokens: Tokens::read(injected),
             proxied: agent::is_proxied(injected),
             agent_may_be_starting: started
                 .is_some_and(|started| may_be_starting(started, refreshes.succeeded)),
             agent: if ask { agent::ask(injected).await } else { None },
-            principal,
+            principal: match &failure {
+                Failure::S3(s3) => s3.signer.clone().or(principal),
+                _ => principal,
+            },
+            failure,
             injected: injected.clone(),
         }
     }

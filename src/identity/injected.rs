@@ -13,7 +13,7 @@ pub(super) const TOKEN_FILE: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
 /// The file with IRSA's token.
 pub(super) const WEB_IDENTITY_TOKEN_FILE: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
 /// IRSA's role.
-const ROLE_ARN: &str = "AWS_ROLE_ARN";
+pub(super) const ROLE_ARN: &str = "AWS_ROLE_ARN";
 
 /// The pod's annotation `eks.amazonaws.com/skip-containers`: the containers that the webhook leaves
 /// out. The manifest passes it on by the downward API.

@@ -73,6 +73,11 @@ impl Principal {
         Ok(())
     }
 
+    /// Whether both are of one set of credentials.
+    pub(super) fn has_keys_of(&self, other: &Self) -> bool {
+        self.access_key_ending == other.access_key_ending && self.expiry == other.expiry
+    }
+
     /// Takes over what STS returned for earlier credentials of the same provider and account.
     pub(super) fn name_like(&mut self, other: &Self) {
         let other_account = self.account.is_some() && self.account != other.account;

@@ -18,7 +18,8 @@ pub(crate) enum Reach {
     /// The service answered with an error, or something between.
     Answer,
     /// Something answered that is not the service: with success but without what the service always
-    /// sends, or with a redirect, which the service sends with an error code.
+    /// sends, or with an error without a code. A gateway in front of the service may answer with a status
+    /// of 500 and more.
     Other,
 }
 
@@ -27,6 +28,8 @@ impl Reach {
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
+        // The SDK has a name of its own for a 404 without a code.
+        let has_code = error.code().is_some_and(|code| code != "NotFound");
         let status = error.raw_response().map(|response| response.status().as_u16());
         match (status, error) {
             // The body of an answer of success did not come whole, unless it is far too long.
@@ -35,7 +38,7 @@ impl Reach {
             {
                 Self::NoAnswer
             }
-            (Some(200..400), _) if error.code().is_none() => Self::Other,
+            (Some(..500), _) if !has_code => Self::Other,
             (Some(_), _) => Self::Answer,
             (None, SdkError::ConstructionFailure(_)) => Self::Unsent,
             (None, _) => Self::NoAnswer,

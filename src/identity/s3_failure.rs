@@ -1,5 +1,6 @@
 //! What is known of a request to S3 that failed.
 
+use super::principal::Principal;
 use super::reach::Reach;
 
 /// What is known of a failed request to S3.
@@ -16,6 +17,8 @@ pub(crate) struct S3Failure {
     pub(crate) code: Option<String>,
     /// The HTTP status, if S3 answered.
     pub(crate) status: Option<u16>,
+    /// Whose credentials were in use, if any were.
+    pub(crate) signer: Option<Principal>,
     /// The region in which the bucket is, if S3 says so.
     pub(crate) bucket_region: Option<String>,
     /// Everything in one line.

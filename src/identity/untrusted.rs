@@ -42,15 +42,29 @@ fn check(content: &Content) {
     }
 }
 
-/// Whatever the agent refuses with, the diagnosis is printable, in one line each.
+/// Whatever the agent answers, the diagnosis is printable, in one line each. Of a document with credentials,
+/// it has at most the names of fields.
+///
+/// # Panics
+///
+/// The property does not hold.
 pub fn agent_answer(status: u16, text: &str) {
+    let answer = match status {
+        200..300 => Answer::success(text.as_bytes()),
+        _ => Answer::refusal(status, text),
+    };
+    if let Answer::Unusable(why) = &answer {
+        let known = ["is too long", "is not JSON", "has no ", "has an Expiration that is no time"];
+        assert!(known.iter().any(|known| why.contains(known)) && why.len() < 50, "{why}");
+    }
+
     let failure = Failure::Chain {
         none: false,
         required: REQUIRED,
         sts: None,
         text: "the provider failed".to_owned(),
     };
-    diagnosed(failure, Some(Answer::refusal(status, text)));
+    diagnosed(failure, Some(answer));
 }
 
 /// The same for a failure of S3.

@@ -36,11 +36,15 @@ impl Attempt {
             UploadError::Cancelled => return Outcome::Cancelled,
             UploadError::Fetch(error) => return Outcome::NotFetched(error),
             UploadError::Credentials(error) => self.explain(&error).await,
-            UploadError::S3(failure) => self.diagnose(Failure::S3(failure)).await,
+            UploadError::S3(failure) => {
+                let signer = failure.signer.clone();
+                let diagnosis = self.diagnose(Failure::S3(failure)).await;
+                if diagnosis.resolved_by == ResolvedBy::FreshCredentials {
+                    self.credentials.forget(signer.as_ref());
+                }
+                diagnosis
+            }
         };
-        if diagnosis.resolved_by == ResolvedBy::FreshCredentials {
-            self.credentials.forget();
-        }
         Outcome::NotStored { reason, error: text, diagnosis }
     }
 

@@ -35,8 +35,9 @@ impl Destination {
     pub(super) fn new(place: Place, sdk: &SdkConfig) -> Self {
         let region = sdk.region().map(ToString::to_string).unwrap_or_default();
         let endpoint = endpoint(sdk).map(|text| match Url::parse(&text) {
-            Ok(url) => without_secrets(&url).trim_end_matches('/').to_owned(),
-            Err(_) => text,
+            Ok(url) if url.has_host() => without_secrets(&url).trim_end_matches('/').to_owned(),
+            // It may have a password in it, wherever that is.
+            _ => "that is set, which is no URL with a host".to_owned(),
         });
         Self { place, region, endpoint }
     }

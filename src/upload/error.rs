@@ -4,7 +4,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use super::destination::Destination;
 use crate::errors::{explain, find_cause};
-use crate::identity::{NoCredentials, Reach, S3Failure};
+use crate::identity::{NoCredentials, Principal, Reach, S3Failure};
 use crate::source::FetchError;
 
 #[derive(Debug, thiserror::Error)]
@@ -32,13 +32,21 @@ impl UploadError {
         }
     }
 
-    /// Whether S3 says that the credentials in use are not valid.
-    pub(super) fn rejects_credentials(&self) -> bool {
-        matches!(self, Self::S3(failure) if failure.rejects_credentials())
+    /// S3's failure, if S3 says that the credentials are not valid.
+    pub(super) fn rejection(&self) -> Option<&S3Failure> {
+        match self {
+            Self::S3(failure) => Some(&**failure).filter(|failure| failure.rejects_credentials()),
+            _ => None,
+        }
     }
 
-    /// What is known of a request to S3 that failed.
-    pub(crate) fn of<E>(operation: &'static str, to: &Destination, error: &SdkError<E>) -> Self
+    /// What is known of a request to S3 that failed, for which these credentials were in use.
+    pub(crate) fn of<E>(
+        operation: &'static str,
+        to: &Destination,
+        signer: Option<Principal>,
+        error: &SdkError<E>,
+    ) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
@@ -56,6 +64,7 @@ impl UploadError {
             reach: Reach::of(error),
             code: error.code().map(str::to_owned).or(status.map(|status| status.to_string())),
             status,
+            signer,
             bucket_region: bucket_region.map(str::to_owned),
             ..failure(operation, to, explain(error))
         }))

@@ -134,9 +134,12 @@ fn statuses(place: Place, how: &str, told: fn(u16) -> &'static str) -> Vec<Case>
 fn certificates_and_names() -> Vec<Case> {
     let mut cases = Vec::new();
     // Not of the agent, which is asked by its address over plain HTTP.
-    let places =
-        [(Place::ImageHost, Fails(&["connect"])), (Place::S3, S3_GONE), (Place::Sts, STS_GONE)];
-    for (place, expect) in places {
+    let places = [
+        (Place::ImageHost, Fails(&["connect"]), Fails(&["connect"])),
+        (Place::S3, Fails(&["certificate_rejected"]), Fails(&["name_not_resolved"])),
+        (Place::Sts, Fails(&["certificate_rejected"]), Fails(&["name_not_resolved"])),
+    ];
+    for (place, expect, no_name) in places {
         for (fault, flaw) in [
             ("has a certificate that has expired", Flaw::Expired),
             ("has a certificate of another host", Flaw::OtherHost),
@@ -146,7 +149,7 @@ fn certificates_and_names() -> Vec<Case> {
         }
         let renewed = Inject::Certificate(Flaw::None);
         cases.push(Case::new(place, "has a new certificate", renewed, Masked));
-        cases.push(Case::new(place, "has a name that does not exist", Inject::NoName, expect));
+        cases.push(Case::new(place, "has a name that does not exist", Inject::NoName, no_name));
     }
     cases
 }
@@ -175,7 +178,7 @@ fn program() -> Vec<Case> {
         Place::Program,
         "may open no more files",
         Inject::NoFiles,
-        Fails(&["connect", "endpoint_unreachable"]),
+        Fails(&["connect", "too_many_open_files"]),
     )];
     for (signal, ending) in [("SIGTERM", Ending::Terminate), ("SIGKILL", Ending::Kill)] {
         for (what, stage) in stages {

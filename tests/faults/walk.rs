@@ -84,11 +84,12 @@ fn told(events: &[Value], place: Place) -> Vec<(u16, String)> {
 fn expected(place: Place, status: u16) -> &'static str {
     match (place, status) {
         (Place::ImageHost, _) => "status",
-        (Place::S3, 403) => "s3_access_denied",
-        (Place::S3, 500 | 502 | 503 | 504) => "s3_service_error",
+        (Place::S3, 408 | 429 | 500..) => "s3_service_error",
+        (Place::S3, _) => "not_s3",
         (Place::Agent, 429) => "agent_busy",
         (Place::Agent, 500..) => "agent_service_error",
         (Place::Sts, 429 | 500..) => "sts_service_error",
+        (Place::Sts, _) => "not_sts",
         _ => "unknown",
     }
 }

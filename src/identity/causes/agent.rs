@@ -7,6 +7,7 @@ use super::super::agent::{self, Answer};
 use super::super::evidence::Evidence;
 use super::super::injected::FULL_URI;
 use super::ResolvedBy::{Never, Wait};
+use super::policy::Reason;
 use super::{Cause, explanation};
 
 pub(super) const CAUSES: &[Cause] = &[
@@ -66,10 +67,31 @@ pub(super) const CAUSES: &[Cause] = &[
         let text = relayed(e, &["AccessDeniedException"])?;
         let (caller, ..) =
             denied(text).filter(|(_, action, _)| *action == "eks-auth:AssumeRoleForPodIdentity")?;
+        let cause =
+            format!("the node's role may not ask EKS Auth for this pod's credentials: {caller}");
+        let elsewhere = Reason::of(text).filter(|reason| !reason.is_of("no identity-based"));
+        Some(match elsewhere {
+            Some(reason) => explanation(
+                format!("{cause}, {}", reason.text.split(", fault").next().unwrap_or_default()),
+                "allow eks-auth:AssumeRoleForPodIdentity in the policy of which IAM speaks",
+            ),
+            None => explanation(
+                cause,
+                "allow eks-auth:AssumeRoleForPodIdentity in the node's role, for example with the \
+                 policy AmazonEKSWorkerNodePolicy",
+            ),
+        })
+    }),
+    Cause::new("node_credentials_rejected", Wait, |e| {
+        // The agent signs with the node's credentials, whose token AWS calls the security token.
+        let expired = || {
+            relayed(e, &["ExpiredTokenException"]).filter(|text| text.contains("security token"))
+        };
+        let codes = ["InvalidSignatureException", "UnrecognizedClientException"];
+        let text = relayed(e, &codes).or_else(expired)?;
         Some(explanation(
-            format!("the node's role may not ask EKS Auth for this pod's credentials: {caller}"),
-            "allow eks-auth:AssumeRoleForPodIdentity in the node's role, for example with the \
-             policy AmazonEKSWorkerNodePolicy",
+            format!("EKS Auth rejects the credentials with which the node asks: {text}"),
+            "check the node's clock, and the role of its instance profile",
         ))
     }),
     Cause::new("token_rejected", Wait, |e| {
@@ -94,13 +116,6 @@ pub(super) const CAUSES: &[Cause] = &[
             "the Pod Identity Agent's own rate limiter answered 429: many pods start on this node \
              at the same time",
             "no action is needed: the program repeats the request",
-        ))
-    }),
-    Cause::new("node_credentials_rejected", Wait, |e| {
-        let text = relayed(e, &["InvalidSignatureException", "UnrecognizedClientException"])?;
-        Some(explanation(
-            format!("EKS Auth rejects the credentials with which the node asks: {text}"),
-            "check the node's clock, and the role of its instance profile",
         ))
     }),
     Cause::new("agent_refuses_address", Never, |e| {

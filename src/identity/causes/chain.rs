@@ -78,13 +78,11 @@ fn container_skipped(e: &Evidence) -> Option<Explanation> {
 
 fn node_role_fallback(e: &Evidence) -> Option<Explanation> {
     let Failure::Refused(required, found) = &e.failure else { return None };
-    (found.provider == Provider::Instance).then_some(())?;
+    let is_node = found.provider == Provider::Instance && required.wants_pod_identity();
+    is_node.then_some(())?;
     Some(explanation(
-        format!(
-            "only the node's role answered: {} was not injected into this pod (there was no \
-             association when it was created, or the webhook missed it)",
-            injection(*required)
-        ),
+        "only the node's role answered: Pod Identity was not injected into this pod (there was no \
+         association when it was created, or the webhook missed it)",
         format!(
             "check that the association exists (aws eks list-pod-identity-associations) and that \
              no annotation skips this container, {NEW_POD}"
@@ -93,20 +91,23 @@ fn node_role_fallback(e: &Evidence) -> Option<Explanation> {
 }
 
 fn not_injected(e: &Evidence) -> Option<Explanation> {
-    let (what, check) = match not_there(e)? {
-        Requirement::Provider(Provider::Irsa) => {
-            ("IRSA", "annotate the service account with eks.amazonaws.com/role-arn")
-        }
+    let (what, missing, check) = match not_there(e)? {
+        Requirement::Provider(Provider::Irsa) => (
+            "IRSA",
+            "its service account had no annotation",
+            "annotate the service account with eks.amazonaws.com/role-arn",
+        ),
         _ => (
             "Pod Identity",
+            "there was no association",
             "check that the association exists (aws eks list-pod-identity-associations) and that \
              the pod's annotation eks.amazonaws.com/skip-containers does not name this container",
         ),
     };
     Some(explanation(
         format!(
-            "{what} was not injected into this pod: there was no association when it was created, \
-             or the webhook missed it"
+            "{what} was not injected into this pod: {missing} when it was created, or the webhook \
+             missed it"
         ),
         format!("{check}, {NEW_POD}"),
     ))
@@ -132,8 +133,14 @@ fn stale_role(e: &Evidence) -> Option<Explanation> {
              role answers",
         ));
     }
+    let cause =
+        format!("these credentials are for the role {found}, but --expect-role names {expected}");
+    let provider = e.principal.as_ref().map_or(Provider::PodIdentity, |found| found.provider);
+    if provider != Provider::PodIdentity {
+        return Some(explanation(cause, format!("check which role is set for {provider}")));
+    }
     Some(explanation(
-        format!("these credentials are for the role {found}, but --expect-role names {expected}"),
+        cause,
         "check which role the association names now, and delete the pod: a new one gets that role \
          at once, while the agent may serve the earlier one from its cache for up to 3 hours",
     ))

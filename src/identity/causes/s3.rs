@@ -4,28 +4,41 @@ use super::super::evidence::{Evidence, Failure};
 use super::super::reach::Reach;
 use super::super::s3_failure::S3Failure;
 use super::ResolvedBy::{FreshCredentials, Never, Wait};
+use super::policy::Reason;
 use super::{Cause, Explanation, explanation};
 
 pub(super) const CAUSES: &[Cause] = &[
     Cause::new("kms", Wait, |e| {
         let Failure::S3(s3) = &e.failure else { return None };
-        let code = s3.code.as_deref().unwrap_or_default();
-        (code.starts_with("KMS.") || s3.text.contains("kms:")).then_some(())?;
-        Some(explanation(
-            format!("the bucket's KMS key refuses {}: {}", e.identity(), s3.text),
-            "allow kms:GenerateDataKey and kms:Decrypt in the key's policy and in the role's",
-        ))
+        let is_of_key = s3.code.as_deref().is_some_and(|code| code.starts_with("KMS."));
+        (is_of_key || s3.text.contains("kms:")).then_some(())?;
+        let cause = format!("the bucket's KMS key refuses {}: {}", e.identity(), s3.text);
+        if is_of_key {
+            return Some(explanation(
+                cause,
+                "check that the key of the bucket's encryption exists and is enabled (aws kms describe-key)",
+            ));
+        }
+        // Any kind of policy may deny the key's use as it may deny the bucket's.
+        let reason = Reason::of(&s3.text).filter(|reason| !reason.is_of("identity-based"));
+        let place = reason.as_ref().and_then(|reason| place(reason, "the key's policy"));
+        let fix = match reason.as_ref().zip(place) {
+            Some((reason, place)) => reason.fix("kms:GenerateDataKey and kms:Decrypt", place),
+            None => {
+                "allow kms:GenerateDataKey and kms:Decrypt in the key's policy and in the role's"
+                    .to_owned()
+            }
+        };
+        Some(explanation(cause, fix))
     }),
     Cause::new("session_policy", Wait, |e| {
         let s3 = denied(e)?;
-        let reason = reason(s3).filter(|reason| reason.contains("session policy"))?;
+        let reason = Reason::of(&s3.text).filter(|reason| reason.is_of("session policy"))?;
+        let action = format!("s3:PutObject on {}", s3.objects());
+        let fix = reason.fix(&action, "the session policy of the association");
         Some(explanation(
-            format!("s3:PutObject on bucket {} is denied {reason}", s3.bucket),
-            format!(
-                "allow s3:PutObject on {} in the session policy of the association too: it and \
-                 the role's policy must both allow it",
-                s3.objects()
-            ),
+            format!("s3:PutObject on bucket {} is denied {}", s3.bucket, reason.text),
+            format!("{fix}: it and the role's policy must both allow it"),
         ))
     }),
     Cause::new("s3_access_denied", Wait, s3_access_denied),
@@ -76,12 +89,27 @@ pub(super) const CAUSES: &[Cause] = &[
             },
         ))
     }),
+    Cause::new("s3_not_implemented", Never, |e| {
+        let s3 = e.s3(&["NotImplemented"])?;
+        Some(explanation(
+            format!("the server lacks a part of S3 that {} needs: {}", s3.operation, s3.text),
+            "use a newer version of it: the program sends a checksum after the picture (a trailer \
+             with x-amz-checksum-crc32), which the AWS SDKs do by default too",
+        ))
+    }),
     Cause::new("s3_service_error", Wait, |e| {
         // A gateway or a load balancer in front of S3 answers with a status, and no code of S3.
         let Failure::S3(s3) = &e.failure else { return None };
-        let codes = ["SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout"];
+        let codes = [
+            "SlowDown",
+            "ServiceUnavailable",
+            "InternalError",
+            "RequestTimeout",
+            // A new bucket is not known everywhere yet.
+            "TemporaryRedirect",
+        ];
         let is_code = s3.code.as_deref().is_some_and(|code| codes.contains(&code));
-        (is_code || matches!(s3.status, Some(500 | 502..=504))).then_some(())?;
+        (is_code || matches!(s3.status, Some(408 | 429 | 500..))).then_some(())?;
         Some(explanation(
             format!("S3 cannot serve the request at the moment: {}", s3.text),
             "no action is needed: the program tries again with the next picture; if SlowDown \
@@ -95,14 +123,6 @@ pub(super) const CAUSES: &[Cause] = &[
             format!("what arrived at S3 is not what was sent: {}", s3.text),
             "no action is needed: S3 stored nothing, and the next picture is sent anew; if it \
              continues, find what changes requests on the way, such as a proxy",
-        ))
-    }),
-    Cause::new("s3_not_implemented", Never, |e| {
-        let s3 = e.s3(&["NotImplemented"])?;
-        Some(explanation(
-            format!("the server lacks a part of S3 that {} needs: {}", s3.operation, s3.text),
-            "use a newer version of it: the program sends a checksum after the picture (a trailer \
-             with x-amz-checksum-crc32), which the AWS SDKs do by default too",
         ))
     }),
     Cause::new("s3_request_impossible", Never, |e| {
@@ -147,44 +167,47 @@ fn reached(e: &Evidence, reach: Reach) -> Option<&S3Failure> {
 
 /// A request that S3 denied. All requests that store an object need the action `s3:PutObject`.
 fn denied(e: &Evidence) -> Option<&S3Failure> {
-    e.s3(&["AccessDenied", "Forbidden", "403"])
+    e.s3(&["AccessDenied"])
 }
 
-/// S3's own reason in its text: which kind of policy denied the request, or did not allow it.
-/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html>.
-fn reason(s3: &S3Failure) -> Option<&str> {
-    ["because no ", "with an explicit deny"]
-        .iter()
-        .find_map(|start| s3.text.find(start).map(|at| &s3.text[at..]))
+/// Where a policy of this kind is. A resource-based one is in `own`.
+fn place(reason: &Reason<'_>, own: &'static str) -> Option<&'static str> {
+    let kinds = [
+        ("identity-based policy", "the role's policy"),
+        ("resource-based policy", own),
+        ("permissions boundary", "the role's permissions boundary"),
+        (
+            "service control policy",
+            "the organization's service control policy (ask its administrators)",
+        ),
+        (
+            "resource control policy",
+            "the organization's resource control policy (ask its administrators)",
+        ),
+        ("VPC endpoint policy", "the policy of the VPC endpoint"),
+        ("session policy", "the session policy of the association"),
+    ];
+    kinds.into_iter().find_map(|(kind, place)| reason.is_of(kind).then_some(place))
 }
 
 fn s3_access_denied(e: &Evidence) -> Option<Explanation> {
     let s3 = denied(e)?;
     let (bucket, objects) = (&s3.bucket, s3.objects());
-    let reason = reason(s3);
-    let kinds = [
-        ("resource-based policy", "change the bucket's policy, which denies it explicitly"),
-        ("permissions boundary", "allow it in the role's permissions boundary"),
-        (
-            "service control policy",
-            "ask the organization's administrators: its service control policy denies it",
-        ),
-        (
-            "resource control policy",
-            "ask the organization's administrators: its resource control policy denies it",
-        ),
-        ("VPC endpoint policy", "allow it in the policy of the VPC endpoint for S3"),
-    ];
-    let kind = kinds.iter().find(|(kind, _)| reason.is_some_and(|text| text.contains(kind)));
     let cause = format!("s3:PutObject on bucket {bucket} is denied to {}", e.identity());
-    Some(explanation(
-        reason.map_or_else(|| cause.clone(), |reason| format!("{cause}; S3 says: {reason}")),
-        match kind {
-            Some((_, fix)) => format!("s3:PutObject on {objects}: {fix}"),
-            None => format!(
-                "allow s3:PutObject on {objects} in the role's policy, and check the bucket's policy; if the policy asks for session tags (aws:PrincipalTag), check \
-                 that the association's disableSessionTags is off"
+    let Some(reason) = Reason::of(&s3.text) else {
+        return Some(explanation(
+            cause,
+            format!(
+                "allow s3:PutObject on {objects} in the role's policy, and check the bucket's policy; \
+                 if the policy asks for session tags (aws:PrincipalTag), check that the association's \
+                 disableSessionTags is off"
             ),
-        },
-    ))
+        ));
+    };
+    let place = place(&reason, "the bucket's policy").unwrap_or("the policy that it names");
+    let fix = reason.fix(&format!("s3:PutObject on {objects}"), place);
+    let tags = "; if it asks for session tags (aws:PrincipalTag), check that the association's \
+                disableSessionTags is off";
+    let tags = if reason.is_of("no identity-based") { tags } else { "" };
+    Some(explanation(format!("{cause}; S3 says: {}", reason.text), format!("{fix}{tags}")))
 }

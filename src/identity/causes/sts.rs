@@ -5,52 +5,58 @@
 //! <https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html>.
 
 use super::super::evidence::{Evidence, Failure, StsFailure};
+use super::super::injected::ROLE_ARN;
 use super::super::reach::Reach;
+use super::super::token::Token;
 use super::ResolvedBy::Wait;
 use super::{Cause, explanation};
 
 pub(super) const CAUSES: &[Cause] = &[
+    // STS has one code for many faults of a token, so its text decides.
     Cause::new("irsa_audience", Wait, |e| {
-        let found = &e.tokens.irsa.as_ref()?.claims()?.aud;
-        let is_usual = found.iter().any(|audience| audience == "sts.amazonaws.com");
-        // An OIDC provider may have been created for another audience, so STS decides.
-        let text = refusal(e, &["InvalidIdentityToken"]).filter(|_| !is_usual)?;
+        let text = refused_token(e, &["audience"])?;
+        let claims = e.tokens.irsa.as_ref().and_then(Token::claims);
+        let found = claims.map(|claims| format!(" {}", claims.aud.join(", "))).unwrap_or_default();
         Some(explanation(
-            format!("STS rejects IRSA's token, whose audience is {}: {text}", found.join(", ")),
+            format!("STS does not accept the audience{found} of IRSA's token: {text}"),
             "remove the annotation eks.amazonaws.com/audience from the service account, or add its \
              audience to the OIDC provider in IAM (aws iam add-client-id-to-open-id-connect-provider)",
         ))
     }),
     Cause::new("irsa_provider", Wait, |e| {
-        let text = refusal(e, &["InvalidIdentityToken"])?;
+        let text = refused_token(e, &["No OpenIDConnect provider"])?;
         Some(explanation(
             format!("STS rejects IRSA's token: {text}"),
             "associate the cluster's OIDC provider with IAM: `eksctl utils \
              associate-iam-oidc-provider`",
         ))
     }),
-    Cause::new("irsa_trust_policy", Wait, |e| {
-        refusal(e, &["AccessDenied"])?;
+    Cause::new("irsa_issuer", Wait, |e| {
+        let text = refusal(e, &["IDPCommunicationError"])
+            .or_else(|| refused_token(e, &["verification key", "thumbprint"]))?;
         Some(explanation(
-            format!("STS does not let {} assume the role of IRSA", e.subject()),
-            "name this cluster's OIDC provider, namespace and service account in the role's trust \
-             policy",
+            format!("STS cannot verify IRSA's token with the cluster's OIDC issuer: {text}"),
+            "check that the token's issuer is this cluster's; in a cluster of your own, publish the \
+             issuer's discovery document and keys where STS can read them, and renew the thumbprint of \
+             its OIDC provider in IAM",
         ))
     }),
     Cause::new("irsa_token_rejected", Wait, |e| {
-        let text = refusal(e, &["ExpiredTokenException", "IDPRejectedClaim"])?;
+        let codes = ["ExpiredTokenException", "IDPRejectedClaim", "InvalidIdentityToken"];
+        let text = refusal(e, &codes)?;
         Some(explanation(
             format!("STS rejects IRSA's token: {text}"),
             "check the node's kubelet, which renews the token, and its clock, and delete the pod to \
              get a new token",
         ))
     }),
-    Cause::new("irsa_issuer_unreachable", Wait, |e| {
-        let text = refusal(e, &["IDPCommunicationError"])?;
+    Cause::new("irsa_trust_policy", Wait, |e| {
+        refusal(e, &["AccessDenied"])?;
+        let role = e.injected.variable(ROLE_ARN).unwrap_or("of IRSA");
         Some(explanation(
-            format!("STS cannot get the keys of the cluster's OIDC issuer: {text}"),
-            "no action is needed on EKS: the program repeats the request; in a cluster of your own, \
-             publish the issuer's discovery document and keys where STS can read them",
+            format!("STS does not let {} assume the role {role}", e.subject()),
+            "check that the role exists, and name this cluster's OIDC provider, namespace and service \
+             account in its trust policy",
         ))
     }),
     Cause::new("sts_region_disabled", Wait, |e| {
@@ -95,6 +101,12 @@ fn failed(e: &Evidence) -> Option<(&StsFailure, &str)> {
         Failure::Chain { sts: Some(sts), text, .. } if e.injected.has_irsa() => Some((sts, text)),
         _ => None,
     }
+}
+
+/// STS's text, if it says one of these words of the token.
+fn refused_token<'a>(e: &'a Evidence, words: &[&str]) -> Option<&'a str> {
+    refusal(e, &["InvalidIdentityToken"])
+        .filter(|text| words.iter().any(|word| text.contains(word)))
 }
 
 /// STS's text, if it answered IRSA with one of these codes.

@@ -3,6 +3,7 @@
 use super::super::evidence::Evidence;
 use super::super::token::{Content, Token};
 use super::ResolvedBy::{Never, Wait};
+use super::network::unanswered;
 use super::{Cause, NEW_POD, explanation};
 
 pub(super) const CAUSES: &[Cause] = &[
@@ -22,9 +23,16 @@ pub(super) const CAUSES: &[Cause] = &[
         ))
     }),
     Cause::new("too_many_open_files", Wait, |e| {
-        let path = file(e, |content| matches!(content, Content::TooManyOpenFiles))?;
+        let of_token = file(e, |content| matches!(content, Content::TooManyOpenFiles))
+            .map(|path| format!("read the token file {path}"));
+        let of_network = || {
+            let (who, _) =
+                unanswered(e).filter(|(_, text)| text.contains("Too many open files"))?;
+            Some(format!("connect to {who}"))
+        };
+        let what = of_token.or_else(of_network)?;
         Some(explanation(
-            format!("the program may open no more files, and so cannot read the token file {path}"),
+            format!("the program may open no more files, and so cannot {what}"),
             "raise the container's limit of open files (ulimit -n), or lower CONCURRENCY",
         ))
     }),

@@ -6,11 +6,12 @@ use proptest::prelude::*;
 
 use super::super::causes::{GROUPS, ResolvedBy, diagnose};
 use super::super::evidence::Failure;
-use super::super::injected::FULL_URI;
+use super::super::injected::{FULL_URI, Injected};
+use super::super::provider::Provider;
 use super::super::s3_failure::S3Failure;
 use super::super::untrusted::agent_answer;
 use super::cases::cases;
-use super::samples::{NEVER, claims, irsa, refusal, s3, with_irsa_token};
+use super::samples::{IRSA, NEVER, claims, irsa, refusal, refused, s3, with_irsa_token};
 use crate::fuzzing::{TEXT, s3_refusal};
 
 #[test]
@@ -33,19 +34,83 @@ fn every_cause_has_its_case() {
 
 #[test]
 fn each_kind_of_policy_that_denies_has_its_own_fix() {
-    for (reason, fix) in [
-        ("because no identity-based policy allows the s3:PutObject action", "the role's policy"),
-        ("with an explicit deny in a resource-based policy", "the bucket's policy, which denies"),
-        ("because no permissions boundary allows the s3:PutObject action", "boundary"),
-        ("with an explicit deny in a service control policy", "administrators"),
-        ("because no resource control policy allows the s3:PutObject action", "administrators"),
-        ("because no VPC endpoint policy allows the s3:PutObject action", "VPC endpoint"),
+    for (kind, place) in [
+        ("identity-based policy", "the role's policy"),
+        ("resource-based policy", "the bucket's policy"),
+        ("permissions boundary", "the role's permissions boundary"),
+        ("service control policy", "the organization's service control policy"),
+        ("resource control policy", "the organization's resource control policy"),
+        ("VPC endpoint policy", "the policy of the VPC endpoint"),
     ] {
-        let text = format!("AccessDenied: User: x is not authorized to perform: y {reason}");
-        let diagnosis = diagnose(&s3("AccessDenied", &text));
-        assert_eq!(diagnosis.id, "s3_access_denied");
-        assert!(diagnosis.cause.ends_with(reason), "{diagnosis:?}");
-        assert!(diagnosis.fix.contains(fix), "{diagnosis:?}");
+        let allow = format!("because no {kind} allows the s3:PutObject action");
+        let deny = format!("with an explicit deny in a {kind}");
+        for (reason, fix) in [
+            (allow, format!("allow s3:PutObject on arn:aws:s3:::pictures/* in {place}")),
+            (deny, format!("s3:PutObject on arn:aws:s3:::pictures/*: change {place}")),
+        ] {
+            let text = format!("AccessDenied: User: x is not authorized to perform: y {reason}");
+            let diagnosis = diagnose(&s3("AccessDenied", &text));
+            assert_eq!(diagnosis.id, "s3_access_denied");
+            assert!(diagnosis.cause.ends_with(&reason), "{diagnosis:?}");
+            assert!(diagnosis.fix.starts_with(&fix), "{diagnosis:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_key_is_told_apart() {
+    let of_key = diagnose(&s3("KMS.DisabledException", "KMS.DisabledException: k is disabled"));
+    assert!(of_key.fix.contains("exists and is enabled"), "{of_key:?}");
+    let text =
+        "AccessDenied: x is not authorized to perform: kms:GenerateDataKey on this resource ";
+    let session = format!("{text}because no session policy allows the kms:GenerateDataKey action");
+    let by_session = diagnose(&s3("AccessDenied", &session));
+    assert_eq!(by_session.id, "kms");
+    assert!(by_session.fix.ends_with("in the session policy of the association"), "{by_session:?}");
+    let identity = format!("{text}because no identity-based policy allows it");
+    let by_role = diagnose(&s3("AccessDenied", &identity));
+    assert!(by_role.fix.ends_with("in the key's policy and in the role's"), "{by_role:?}");
+}
+
+#[test]
+fn the_nodes_own_token_is_not_taken_for_the_pods() {
+    let expired = |text: &str| format!("[id]: (ExpiredTokenException): {text}, fault: client");
+    let of_node = expired("The security token included in the request is expired");
+    assert_eq!(diagnose(&refusal(403, &of_node)).id, "node_credentials_rejected");
+    let of_pod = expired("The token included in the request is expired: current date/time 1");
+    assert_eq!(diagnose(&refusal(400, &of_pod)).id, "token_rejected");
+}
+
+#[test]
+fn sts_rejects_tokens_for_reasons_that_only_its_text_tells() {
+    for (text, id) in [
+        ("Incorrect token audience", "irsa_audience"),
+        ("No OpenIDConnect provider found in your account for https://x", "irsa_provider"),
+        ("Couldn't retrieve verification key from your identity provider", "irsa_issuer"),
+        (
+            "OpenIDConnect provider's HTTPS certificate doesn't match configured thumbprint",
+            "irsa_issuer",
+        ),
+        ("The ID Token provided is not a valid JWT.", "irsa_token_rejected"),
+    ] {
+        assert_eq!(diagnose(&irsa("InvalidIdentityToken", text)).id, id, "{text}");
+    }
+}
+
+#[test]
+fn a_role_of_the_node_is_no_cause_where_irsa_is_required() {
+    let mut evidence = refused(IRSA, Provider::Instance);
+    evidence.injected = Injected::default();
+    let diagnosis = diagnose(&evidence);
+    assert_eq!(diagnosis.id, "not_injected");
+    assert!(diagnosis.fix.starts_with("annotate the service account"), "{diagnosis:?}");
+}
+
+#[test]
+fn an_answer_that_may_have_secrets_is_not_shown() {
+    for text in ["Authorization: eyJhbGciOiJSUzI1NiJ9.e30.c2ln", r#"{"SecretAccessKey": "x"}"#] {
+        let diagnosis = diagnose(&refusal(418, text));
+        assert!(diagnosis.cause.ends_with("is not shown)"), "{diagnosis:?}");
     }
 }
 
@@ -59,10 +124,9 @@ fn a_denial_without_a_kind_of_policy_also_points_at_session_tags_that_are_switch
 
 #[test]
 fn a_gateway_in_front_of_s3_that_fails_is_told_by_its_status() {
-    for status in ["500", "502", "503", "504"] {
+    for status in ["408", "429", "500", "501", "503", "599"] {
         assert_eq!(diagnose(&s3(status, "HTTP status")).id, "s3_service_error", "{status}");
     }
-    assert_eq!(diagnose(&s3("501", "HTTP status")).id, "unknown");
 }
 
 #[test]

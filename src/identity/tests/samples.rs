@@ -94,7 +94,7 @@ pub(super) fn agent(answer: Answer) -> Evidence {
 }
 
 pub(super) fn refusal(status: u16, text: &str) -> Evidence {
-    agent(Answer::Refusal { status, text: text.to_owned() })
+    agent(Answer::refusal(status, text))
 }
 
 /// A pod with IRSA, to which STS answered with this code.
@@ -154,6 +154,7 @@ pub(super) fn s3(code: &str, text: &str) -> Evidence {
             region: "us-east-1".to_owned(),
             code: Some(code.to_owned()).filter(|code| !code.is_empty()),
             status: code.parse().ok(),
+            signer: None,
             bucket_region: Some("eu-west-1".to_owned()),
             text: text.to_owned(),
         })),

@@ -150,8 +150,8 @@ pub(super) fn sts() -> Vec<Case> {
         ),
         (
             "cannot read the issuer's keys",
-            status(400, "IDPCommunicationError: Couldn't retrieve verification key"),
-            Fails(&["irsa_issuer_unreachable"]),
+            status(400, "InvalidIdentityToken: Couldn't retrieve verification key"),
+            Fails(&["irsa_issuer"]),
         ),
         (
             "is switched off in the region",
@@ -171,9 +171,9 @@ pub(super) fn sts() -> Vec<Case> {
     .chain(no_proper_http(Place::Sts, &["sts_unreachable"]))
     .chain(redirects(Place::Sts, &["not_sts"]))
     .chain(statuses(Place::Sts, "", |from| match from {
-        425 => "`sts_service_error` for 429, otherwise `unknown`",
+        425 => "`sts_service_error` for 429, otherwise `not_sts`",
         500.. => "`sts_service_error` each time",
-        _ => "`unknown` each time",
+        _ => "`not_sts` each time",
     }))
     .chain([
         Case::new(

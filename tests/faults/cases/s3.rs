@@ -163,7 +163,7 @@ pub(super) fn answers_of_s3() -> Vec<Case> {
         (
             "answers 403 with HTML",
             raw("HTTP/1.1 403 No\nContent-Type: text/html", html),
-            &["s3_access_denied"],
+            &["not_s3"],
         ),
         (
             "answers 502 without a body",
@@ -196,9 +196,10 @@ pub(super) fn answers_of_s3() -> Vec<Case> {
         },
     ))
     .chain(statuses(Place::S3, " without a body", |from| match from {
-        400 => "`s3_access_denied` for 403, otherwise `unknown`",
-        500 => "`s3_service_error` for 500, 502, 503 and 504, otherwise `unknown`",
-        _ => "`unknown` each time",
+        400 => "`s3_service_error` for 408, otherwise `not_s3`",
+        425 => "`s3_service_error` for 429, otherwise `not_s3`",
+        500.. => "`s3_service_error` each time",
+        _ => "`not_s3` each time",
     }))
     .chain([Case::new(
         Place::S3,

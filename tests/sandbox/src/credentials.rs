@@ -9,9 +9,8 @@ use crate::role::Role;
 /// The AWS account of the sandbox, which AWS uses in its examples.
 pub(crate) const ACCOUNT: &str = "123456789012";
 
-/// The part of a secret that must not be in any output, in bytes: its beginning
-/// gives away enough.
-const BEGINNING: usize = 20;
+/// The length of a piece of a secret that must not be in any output, in bytes.
+const PIECE: usize = 20;
 
 /// A set of temporary credentials, as STS issues them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,12 +131,16 @@ impl Credentials {
         of_issued.chain(entries.tokens.iter().cloned()).collect()
     }
 
-    /// The first of the lines that has the beginning of a secret.
+    /// The first of the lines that has a piece of a secret: its beginning, its middle or its end.
     pub fn leak<'l>(&self, lines: &'l [String]) -> Option<&'l str> {
         let text = lines.join("\n");
         let secrets = self.secrets();
-        let mut beginnings = secrets.iter().map(|secret| &secret[..BEGINNING.min(secret.len())]);
-        let leaked = beginnings.find(|beginning| text.contains(beginning))?;
+        let mut pieces = secrets.iter().flat_map(|secret| {
+            let length = PIECE.min(secret.len());
+            let last = secret.len() - length;
+            [0, last / 2, last].map(|start| &secret[start..start + length])
+        });
+        let leaked = pieces.find(|piece| text.contains(piece))?;
         lines.iter().map(String::as_str).find(|line| line.contains(leaked))
     }
 

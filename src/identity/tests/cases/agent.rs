@@ -50,6 +50,12 @@ pub(super) fn cases() -> Vec<Case> {
             "AmazonEKSWorkerNodePolicy",
         ),
         (
+            "node_credentials_rejected",
+            refusal(403, &exception("InvalidSignatureException")),
+            "with which the node asks",
+            "the node's clock",
+        ),
+        (
             "token_rejected",
             refusal(400, &exception("ExpiredTokenException")),
             "rejects",
@@ -62,12 +68,6 @@ pub(super) fn cases() -> Vec<Case> {
             "repeats the request",
         ),
         ("agent_busy", refusal(429, "Too Many Requests"), "rate limiter", "repeats the request"),
-        (
-            "node_credentials_rejected",
-            refusal(403, &exception("InvalidSignatureException")),
-            "with which the node asks",
-            "the node's clock",
-        ),
         (
             "agent_refuses_address",
             refusal(403, "Access Denied. Called agent through invalid address"),

@@ -2,6 +2,7 @@
 
 mod agent;
 mod association;
+mod network;
 mod pod;
 mod s3;
 mod sts;
@@ -13,8 +14,15 @@ pub(super) type Case = (&'static str, Evidence, &'static str, &'static str);
 
 /// In the order of the causes.
 pub(super) fn cases() -> Vec<Case> {
-    [pod::cases(), association::cases(), agent::cases(), sts::cases(), s3::cases()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        pod::cases(),
+        association::cases(),
+        agent::cases(),
+        network::cases(),
+        sts::cases(),
+        s3::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

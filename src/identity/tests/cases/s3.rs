@@ -42,14 +42,14 @@ pub(super) fn cases() -> Vec<Case> {
             "does not accept",
             "requests new credentials",
         ),
-        ("s3_service_error", s3("SlowDown", "SlowDown: reduce"), "at the moment", "tries again"),
-        ("s3_damaged", s3("BadDigest", "BadDigest: no"), "not what was sent", "stored nothing"),
         (
             "s3_not_implemented",
             s3("NotImplemented", "NotImplemented: a header you provided"),
             "a part of S3 that PutObject needs",
             "a newer version",
         ),
+        ("s3_service_error", s3("SlowDown", "SlowDown: reduce"), "at the moment", "tries again"),
+        ("s3_damaged", s3("BadDigest", "BadDigest: no"), "not what was sent", "stored nothing"),
         (
             "s3_request_impossible",
             reached(Reach::Unsent, "Invalid ARN"),

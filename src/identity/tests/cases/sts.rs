@@ -9,20 +9,26 @@ pub(super) fn cases() -> Vec<Case> {
         (
             "irsa_audience",
             with_irsa_token(claims("vault", NEVER)),
-            "whose audience is vault: InvalidIdentityToken",
+            "the audience vault of IRSA's token: InvalidIdentityToken",
             "annotation eks.amazonaws.com/audience",
         ),
         (
             "irsa_provider",
-            irsa("InvalidIdentityToken", "No OpenIDConnect provider found"),
+            irsa(
+                "InvalidIdentityToken",
+                "No OpenIDConnect provider found in your account for https://oidc.example/id/1",
+            ),
             "STS rejects",
             "associate-iam-oidc-provider",
         ),
         (
-            "irsa_trust_policy",
-            irsa("AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity"),
-            "assume the role",
-            "trust policy",
+            "irsa_issuer",
+            irsa(
+                "InvalidIdentityToken",
+                "Couldn't retrieve verification key from your identity provider",
+            ),
+            "verification key",
+            "publish the issuer's discovery document",
         ),
         (
             "irsa_token_rejected",
@@ -31,10 +37,10 @@ pub(super) fn cases() -> Vec<Case> {
             "the node's kubelet",
         ),
         (
-            "irsa_issuer_unreachable",
-            irsa("IDPCommunicationError", "Couldn't retrieve verification key"),
-            "verification key",
-            "publish the issuer's discovery document",
+            "irsa_trust_policy",
+            irsa("AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity"),
+            "assume the role arn:aws:iam::123456789012:role/till",
+            "trust policy",
         ),
         (
             "sts_region_disabled",

@@ -1,0 +1,44 @@
+//! Causes on the network between this pod and S3 or STS, as the texts of rustls and of the C library name
+//! them.
+
+use super::super::evidence::{Evidence, Failure};
+use super::super::reach::Reach;
+use super::ResolvedBy::Wait;
+use super::{Cause, explanation};
+
+pub(super) const CAUSES: &[Cause] = &[
+    Cause::new("certificate_rejected", Wait, |e| {
+        let (who, text) =
+            unanswered(e).filter(|(_, text)| text.contains("invalid peer certificate"))?;
+        Some(explanation(
+            format!("the certificate of {who} is not accepted: {text}"),
+            "check the host name and this machine's clock; if the certificate is of a CA of your own, \
+             set SSL_CERT_FILE to a bundle that has it",
+        ))
+    }),
+    Cause::new("name_not_resolved", Wait, |e| {
+        let (who, text) =
+            unanswered(e).filter(|(_, text)| text.contains("failed to lookup address"))?;
+        Some(explanation(
+            format!("the host name of {who} cannot be resolved: {text}"),
+            "check AWS_REGION and AWS_ENDPOINT_URL, and that the network policies let this pod ask \
+             the cluster's DNS (port 53)",
+        ))
+    }),
+];
+
+/// Who did not answer, and the text that says why.
+pub(super) fn unanswered(e: &Evidence) -> Option<(String, &str)> {
+    match &e.failure {
+        Failure::S3(s3) if s3.reach == Reach::NoAnswer => {
+            let in_region = || format!("S3 in {}", s3.region);
+            Some((s3.endpoint.clone().unwrap_or_else(in_region), &s3.text))
+        }
+        Failure::Chain { sts: Some(sts), text, .. }
+            if sts.reach == Reach::NoAnswer && e.injected.has_irsa() =>
+        {
+            Some(("STS".to_owned(), text))
+        }
+        _ => None,
+    }
+}

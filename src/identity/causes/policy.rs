@@ -1,0 +1,36 @@
+//! What IAM says about a request that it denied.
+//!
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html>
+
+/// IAM's reason: "because no KIND policy allows the ACTION action", or "with an explicit deny in a KIND
+/// policy".
+pub(super) struct Reason<'a> {
+    /// In IAM's words.
+    pub(super) text: &'a str,
+    /// Whether a policy denies the request; otherwise none allows it.
+    pub(super) is_explicit: bool,
+}
+
+impl<'a> Reason<'a> {
+    pub(super) fn of(text: &'a str) -> Option<Self> {
+        let reasons = [("with an explicit deny", true), ("because no ", false)];
+        reasons.into_iter().find_map(|(start, is_explicit)| {
+            let text = &text[text.find(start)?..];
+            Some(Self { text, is_explicit })
+        })
+    }
+
+    /// Whether it names this kind of policy.
+    pub(super) fn is_of(&self, kind: &str) -> bool {
+        self.text.contains(kind)
+    }
+
+    /// How to have it allow the action, where `place` has the policy.
+    pub(super) fn fix(&self, action: &str, place: &str) -> String {
+        if self.is_explicit {
+            format!("{action}: change {place}, which denies it explicitly")
+        } else {
+            format!("allow {action} in {place}")
+        }
+    }
+}
