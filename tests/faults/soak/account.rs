@@ -65,6 +65,12 @@ impl Account {
         self.failed.values().sum()
     }
 
+    /// The failures after which S3 may have the object: its answer was lost, or was not understood.
+    fn unanswered(&self) -> u64 {
+        let causes = ["endpoint_unreachable", "not_s3", "s3_service_error"];
+        causes.iter().filter_map(|cause| self.failed.get(*cause)).sum()
+    }
+
     /// Of uploads and of refreshes.
     pub fn all_failures(&self) -> u64 {
         self.failed() + self.refreshes_failed
@@ -118,7 +124,7 @@ impl Account {
             return Err(format!("{lost} pictures are not there that the log says are stored"));
         }
         // If the answer of S3 is lost for good, an upload fails although the object is stored.
-        if others > self.failed() {
+        if others > self.unanswered() {
             return Err(format!("nothing in the log explains {others} objects: {}", self.told()));
         }
         let megabytes = bytes >> 20;

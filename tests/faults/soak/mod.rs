@@ -4,17 +4,15 @@
 mod account;
 mod options;
 mod plot;
+mod scrape;
 mod trend;
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fastrand::Rng;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use sandbox::Leftovers;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::case::{Case, Expect, Place, Size};
@@ -25,6 +23,7 @@ use crate::random::{fits, seed};
 use crate::world::{Patience, World};
 use account::Account;
 pub use options::Options;
+use scrape::scrape;
 use trend::{Sample, Trend};
 
 /// How long credentials are valid.
@@ -35,6 +34,8 @@ const LOOK: Duration = Duration::from_millis(100);
 const SAMPLE: Duration = Duration::from_millis(250);
 const SCRAPE: Duration = Duration::from_secs(5);
 const PROGRESS: Duration = Duration::from_secs(15);
+
+const TOO_SHORT: &str = "the run is too short to tell: not every fault came at least once";
 
 /// Lines of the log that are kept for a message.
 const LAST: usize = 12;
@@ -60,7 +61,7 @@ pub async fn run(options: &Options, may_grow: bool) -> Result<(), String> {
     let took = soak.started.elapsed();
     let faults = outcome.map_err(|why| format!("{why}\n{}", soak.account.told()))?;
 
-    let Soak { world, program, mut account, samples, scrapes, .. } = soak;
+    let Soak { world, program, mut account, samples, warm_up, scrapes, .. } = soak;
     let (code, output) = program.end(TIMEOUT).await?;
     account.read(&output.lines, &world.sandbox.credentials)?;
     if code != Some(0) {
@@ -69,18 +70,15 @@ pub async fn run(options: &Options, may_grow: bool) -> Result<(), String> {
     world.nothing_unfinished().await?;
     let objects = account.check(&world.sandbox, options.pictures)?;
 
-    let memory = trend::memory(&samples);
-    let write = |file: &Option<PathBuf>, text: &dyn Fn() -> String| match file {
-        Some(file) => write(file, &text()),
-        None => Ok(()),
-    };
-    write(&options.csv, &|| plot::csv(&samples))?;
-    write(&options.plot, &|| plot::svg(&samples, memory.as_ref()))?;
-    let files = trend::files(&samples);
+    let warm = &samples[warm_up.unwrap_or(samples.len())..];
+    let memory = trend::memory(warm);
+    plot::write(options.csv.as_deref(), || plot::csv(&samples))?;
+    plot::write(options.plot.as_deref(), || plot::svg(&samples, memory.as_ref()))?;
+    let files = trend::files(warm);
     let rate = trend::float(options.pictures) / took.as_secs_f64();
     let issued = world.sandbox.credentials.issued().len();
     let told = |trend: &Option<Trend>| {
-        trend.as_ref().map_or_else(|| "too few samples".to_owned(), ToString::to_string)
+        trend.as_ref().map_or_else(|| TOO_SHORT.to_owned(), ToString::to_string)
     };
     // Before the sandbox ends, which takes minutes to remove so many objects.
     println!(
@@ -93,7 +91,7 @@ pub async fn run(options: &Options, may_grow: bool) -> Result<(), String> {
         told(&files),
     );
     let grows = [("memory", memory), ("files", files)].into_iter().filter_map(|(what, trend)| {
-        let problem = trend.map_or(Some("too few samples".to_owned()), |trend| trend.problem());
+        let problem = trend.map_or(Some(TOO_SHORT.to_owned()), |trend| trend.problem());
         Some(format!("{what}: {}", problem?))
     });
     match grows.collect::<Vec<_>>() {
@@ -102,16 +100,14 @@ pub async fn run(options: &Options, may_grow: bool) -> Result<(), String> {
     }
 }
 
-fn write(file: &Path, text: &str) -> Result<(), String> {
-    std::fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))
-}
-
 /// A running soak.
 struct Soak {
     world: World,
     program: Program,
     account: Account,
     samples: Vec<Sample>,
+    /// How many of the samples are of the time in which not every fault had come yet.
+    warm_up: Option<usize>,
     scrapes: usize,
     /// The last lines of the log, for a message.
     last: VecDeque<String>,
@@ -148,6 +144,7 @@ impl Soak {
             program,
             account: Account::default(),
             samples: Vec::new(),
+            warm_up: None,
             scrapes: 0,
             last: VecDeque::new(),
             started: now,
@@ -162,8 +159,11 @@ impl Soak {
         let mut random = Rng::with_seed(seed);
         // Pictures in parts have every fifth fault, so that all of the run is alike.
         let mut decks = [Size::Parts, Size::Small].map(|size| (size, VecDeque::new()));
+        // How often all faults of a deck began to come.
+        let mut dealt = [0; 2];
         let mut faults = 0;
-        let Options { pictures, fault_every, .. } = *options;
+        let mut last = "no fault".to_owned();
+        let (pictures, fault_every) = (options.pictures, options.fault_every());
         // None that would still be there when the count is reached.
         while (faults + 2) * fault_every <= pictures {
             let due = (faults + 1) * fault_every;
@@ -171,8 +171,20 @@ impl Soak {
                 account.uploaded() >= due
             })
             .await?;
+            // Otherwise another fault could keep the program from aborting an upload that met the last one.
+            let none_open = |_: &Account, world: &World| {
+                let Leftovers { uploads, parts, .. } = world.sandbox.s3.leftovers();
+                (uploads, parts) == (0, 0)
+            };
+            self.until("no upload in parts is open", TIMEOUT, none_open)
+                .await
+                .map_err(|why| format!("{why}, after fault {faults}: {last}"))?;
             let (size, deck) = &mut decks[usize::from(faults % 5 != 0)];
             if deck.is_empty() {
+                dealt[usize::from(*size == Size::Small)] += 1;
+                if dealt.iter().all(|times| *times > 1) && self.warm_up.is_none() {
+                    self.warm_up = Some(self.samples.len());
+                }
                 let of_size = |case: &Case| case.size == *size && fits(case);
                 let mut cases: Vec<_> = cases::all().into_iter().filter(of_size).collect();
                 random.shuffle(&mut cases);
@@ -181,6 +193,7 @@ impl Soak {
             if let Some(case) = deck.pop_front() {
                 let met = self.fault(&case, &mut random).await;
                 met.map_err(|why| format!("{why}, with fault {}: {}", faults + 1, case.name()))?;
+                last = case.name();
             }
             faults += 1;
         }
@@ -279,15 +292,4 @@ impl Soak {
         }
         Ok(())
     }
-}
-
-/// Reads the metrics, as Prometheus does.
-async fn scrape(address: SocketAddr) -> std::io::Result<()> {
-    let mut stream = TcpStream::connect(address).await?;
-    let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    let whole = answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("# EOF\n");
-    if whole { Ok(()) } else { Err(std::io::Error::other(answer)) }
 }

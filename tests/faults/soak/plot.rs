@@ -1,8 +1,15 @@
 //! The samples as a table and as a picture.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use super::trend::{Sample, Trend, float};
+
+/// Writes the text into the file, if there is one.
+pub fn write(file: Option<&Path>, text: impl FnOnce() -> String) -> Result<(), String> {
+    let Some(file) = file else { return Ok(()) };
+    std::fs::write(file, text()).map_err(|error| format!("{}: {error}", file.display()))
+}
 
 pub fn csv(samples: &[Sample]) -> String {
     let mut text = "pictures,seconds,resident_bytes,open_files\n".to_owned();
