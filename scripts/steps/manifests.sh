@@ -14,7 +14,8 @@
 # default, arm64, or any. In the overlay localstack they run on all nodes.
 #
 # SETTINGS adds settings of the program to the ConfigMap, such as
-# "INTERVAL=10s IMAGE_URL=https://example.com/photo.jpg"; README.md lists them.
+# "INTERVAL=10s IMAGE_URL=https://example.com/photo.jpg"; README.md lists them, and
+# docs/operations.md those that the manifests fix.
 #
 # Asks AWS for the account, unless BUCKET and IMAGE are set. The overlay localstack
 # requires neither: it has its own bucket, and uses an image that
@@ -52,14 +53,36 @@ replace() {
   printf '      - {op: replace, path: %s, value: %s}\n' "$@"
 }
 
-# settings: prints a patch that adds SETTINGS to the ConfigMap.
+# allowed NAME VALUE: ends the script if SETTINGS cannot have this setting: a variable in
+# `env` overrides the ConfigMap, and the kubelet asks the program at a fixed address.
+allowed() {
+  local file=''
+  case $overlay/$1 in
+    */S3_BUCKET_NAME) die "SETTINGS contains S3_BUCKET_NAME: remove it there, and set BUCKET in the environment" ;;
+    */AWS_REGION) die "SETTINGS contains AWS_REGION: remove it there, and set AWS_REGION in the environment" ;;
+    */LISTEN_ADDR)
+      [[ $2 == 0.0.0.0:8080 || $2 == '[::]:8080' ]] ||
+        die "SETTINGS contains LISTEN_ADDR=$2: remove it, because the probes of the pod need port 8080 on all addresses"
+      ;;
+    */POD_NAME | */SKIP_CONTAINERS) file=base/job.yaml ;;
+    fleet/REQUIRE_IDENTITY) file=overlays/eks/job.yaml ;;
+    fleet/S3_KEY_PREFIX | fleet/JOB_COMPLETION_INDEX) file=overlays/fleet/kustomization.yaml ;;
+    */REQUIRE_IDENTITY) file=overlays/$overlay/job.yaml ;;
+    localstack/STARTUP_GRACE | localstack/AWS_DEFAULT_REGION | localstack/AWS_ENDPOINT_URL | localstack/AWS_ROLE_ARN | \
+      localstack/AWS_STS_REGIONAL_ENDPOINTS | localstack/AWS_WEB_IDENTITY_TOKEN_FILE) file=overlays/localstack/job.yaml ;;
+  esac
+  [[ -z $file ]] || die "SETTINGS contains $1, which would have no effect, because k8s/$file sets it: remove it, or change that file"
+}
+
+# settings: prints patches that add SETTINGS to the ConfigMap.
 settings() {
-  local setting
+  local setting name value
   # shellcheck disable=SC2086 # SETTINGS is a list
   for setting in ${SETTINGS-}; do
     [[ $setting =~ ^([A-Z][A-Z0-9_]*)=([][A-Za-z0-9._:/?\&=%@,+~-]*)$ ]] || die "SETTINGS contains $(printf %q "$setting"): it must be a list of NAME=VALUE, separated by spaces"
-    printf '  - target: {kind: ConfigMap, name: pod-identity-demo.*}\n    patch: |\n      - {op: add, path: /data/%s, value: "%s"}\n' \
-      "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}"
+    name=${BASH_REMATCH[1]} value=${BASH_REMATCH[2]}
+    allowed "$name" "$value"
+    printf '  - target: {kind: ConfigMap, name: pod-identity-demo.*}\n    patch: |\n      - {op: add, path: /data/%s, value: "%s"}\n' "$name" "$value"
   done
 }
 
@@ -87,7 +110,7 @@ kustomization() {
   for component in "$@"; do echo "  - $up/k8s/components/$component"; done
   echo "patches:"
   replace ConfigMap /data/S3_BUCKET_NAME "\"$BUCKET\"" /data/AWS_REGION "\"$AWS_REGION\""
-  settings
+  [[ -z $added ]] || printf '%s\n' "$added"
   replace Job /spec/template/spec/serviceAccountName "\"$account\""
   node_architecture
   case $overlay in
@@ -176,6 +199,7 @@ matches AWS_REGION '[a-z]+(-[a-z]+)+-[0-9]+' us-east-1
 matches IMAGE '[A-Za-z0-9._:/-]+(@sha256:[0-9a-f]{64})?' registry.example/pod-identity-demo:0.1.0
 matches ARCHITECTURE 'amd64|arm64|any' "amd64, arm64 or any"
 matches FLEET_SIZE '[1-9][0-9]{0,4}' 10
+added=$(settings)
 
 cd "$root"
 mkdir -p "$FILLED/$overlay"
