@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # docs/walkthrough.md, block by block as written, in a real cluster on an emulated account.
 
-# shellcheck disable=SC2154 # project is of cluster.bash
+# shellcheck disable=SC2016,SC2154 # the inner shell expands; project is of cluster.bash
 # shellcheck source-path=SCRIPTDIR source=cluster.bash
 load cluster
 
@@ -15,18 +15,20 @@ blocks() {
 }
 
 @test "every block of the walkthrough does what the text says" {
-  local block folder=$BATS_FILE_TMPDIR/blocks said=$BATS_FILE_TMPDIR/said
+  local block folder=$BATS_FILE_TMPDIR/blocks exports=$BATS_FILE_TMPDIR/exports said=$BATS_FILE_TMPDIR/said
   mkdir "$folder"
   blocks sh "$folder"
+  # What a reader sets once holds for all blocks; here, each has a shell of its own.
+  grep -h '^export ' "$folder"/* >"$exports"
   cd "$project"
   listing >"$BATS_FILE_TMPDIR/before"
   for block in "$folder"/*; do
     # shown where the test fails
     cat "$block"
-    in_cluster bash -euo pipefail "$block" 2>&1 | tee -a "$said"
+    in_cluster bash -euo pipefail -c '. "$0" && . "$1"' "$exports" "$block" 2>&1 | tee -a "$said"
     ((PIPESTATUS[0] == 0))
   done
-  [[ -e $folder/13 ]] # all were found
+  [[ -e $folder/14 ]] # all were found
   # As many variables as the text says.
   (($(grep -c '^  this pod: yes   the other: -    env ' "$said") == 3))
   grep -qF 'The webhook** has put three environment variables' "$project/docs/walkthrough.md"
