@@ -143,7 +143,8 @@ image_in() {
 #   ACCOUNT_ID        the account in use; if it is set, it must match the credentials
 #   PARTITION         aws, aws-cn or aws-us-gov
 #   BUCKET            pod-identity-demo-ACCOUNT-REGION
-#   POLICY_ARN        of POLICY_NAME; and IRSA_POLICY_ARN of IRSA_POLICY_NAME
+#   POLICY_ARN        what the association attaches, by default the policy POLICY_NAME;
+#                     and IRSA_POLICY_ARN, by default IRSA_POLICY_NAME
 #   REPOSITORY        where images are pushed to: the account's ECR
 #   IMAGE             REPOSITORY:VERSION-COMMIT, in ECR REPOSITORY:VERSION-COMMIT-ARCHITECTURE
 settle() {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Creates the least-privilege IAM policies from scripts/steps/policies/: one for Pod
 # Identity, which allows only sessions with the tags of this workload, and one for
-# IRSA, whose sessions have no such tags.
+# IRSA, whose sessions have no such tags. Their names are POLICY_NAME and IRSA_POLICY_NAME.
 #
 #   scripts/steps/policy.sh [delete] [--dry-run]
 #
@@ -48,7 +48,7 @@ update() {
 
 create() {
   local i document state version tag
-  local arns=("$POLICY_ARN" "$IRSA_POLICY_ARN") versions=() documents=()
+  local versions=() documents=()
   # Check both policies before anything is changed.
   for i in 0 1; do
     capture document filled "scripts/steps/policies/${templates[i]}"
@@ -73,7 +73,7 @@ create() {
 
 delete() {
   local arn state attached versions version
-  for arn in "$POLICY_ARN" "$IRSA_POLICY_ARN"; do
+  for arn in "${arns[@]}"; do
     capture state find_policy "$arn" || { say "already deleted: the policy ${arn##*/}" && continue; }
     [[ ${state##*[[:space:]]} == "$TAG_VALUE" ]] || { say "left alone: the policy ${arn##*/}, which these scripts did not create" && continue; }
     capture attached found NoSuchEntity aws iam list-entities-for-policy --policy-arn "$arn" \
@@ -91,7 +91,7 @@ delete() {
 
 left() {
   local arn state
-  for arn in "$POLICY_ARN" "$IRSA_POLICY_ARN"; do
+  for arn in "${arns[@]}"; do
     if capture state find_policy "$arn" && [[ ${state##*[[:space:]]} == "$TAG_VALUE" ]]; then echo "the policy $arn"; fi
   done
 }
@@ -99,5 +99,7 @@ left() {
 begin_step "$@"
 need_jq
 readonly templates=(pod-identity.json irsa.json)
-settle ACCOUNT_ID POLICY_ARN IRSA_POLICY_ARN BUCKET
+settle ACCOUNT_ID PARTITION BUCKET
+# Not POLICY_ARN, which may name any policy for the association: what is written here would replace it.
+readonly arns=("arn:$PARTITION:iam::$ACCOUNT_ID:policy/$POLICY_NAME" "arn:$PARTITION:iam::$ACCOUNT_ID:policy/$IRSA_POLICY_NAME")
 "$action"

@@ -50,6 +50,23 @@ versions() {
   ((status == 0))
 }
 
+@test "POLICY_ARN, which the association attaches, changes nothing about which policies are created, changed and deleted" {
+  local document
+  export POLICY_ARN=$irsa
+  step policy
+  ((status == 0))
+  [[ $(admin iam get-policy-version --policy-arn "$policy" --version-id v1 --output json) == *kubernetes-service-account* ]]
+  document=$(admin iam get-policy-version --policy-arn "$irsa" --version-id v1 --output json)
+  [[ $document != *kubernetes-service-account* ]]
+  step policy
+  [[ $status == 0 && $stderr == *"already exists"*"already exists"* && -z $(writes) ]]
+  step policy left
+  [[ $output == "the policy $policy"$'\n'"the policy $irsa" ]]
+  step policy delete
+  ((status == 0))
+  [[ $(admin iam list-policies --scope Local --query 'length(Policies)') == 0 ]]
+}
+
 @test "a policy that is not ours, or is attached to something else, is not deleted" {
   admin iam create-policy --policy-name pod-identity-demo-us-east-1 --policy-document file://"$repository/scripts/steps/policies/irsa.json"
   step policy
