@@ -8,7 +8,7 @@ load ../lib/wiring.sh
 
 setup_file() {
   start_cloud control-plane
-  toolbox aws eksctl kubectl curl awk find wc xargs
+  toolbox aws chmod eksctl kubectl curl awk find wc xargs
   a_cluster
   "$repository/scripts/steps/policy.sh"
   # A pod of the service account that the tests associate.
@@ -73,6 +73,24 @@ YAML
   eventually 30 audit_finds agent_not_ready
   step association delete
   ((status == 0))
+}
+
+@test "an add-on whose creation failed is made again only if it is ours" {
+  admin eks create-addon --cluster-name pod-identity-demo --addon-name eks-pod-identity-agent
+  # The emulator's add-ons never fail.
+  mv "$BATS_FILE_TMPDIR/toolbox/aws" "$BATS_FILE_TMPDIR/toolbox/real-aws"
+  cat >"$BATS_FILE_TMPDIR/toolbox/aws" <<AWS
+#!/usr/bin/env bash
+[[ "\$*" == *describe-addon* ]] || exec "$BATS_FILE_TMPDIR/toolbox/real-aws" "\$@"
+"$BATS_FILE_TMPDIR/toolbox/real-aws" "\$@" | sed -E "s/ACTIVE|CREATING/CREATE_FAILED/"
+AWS
+  chmod +x "$BATS_FILE_TMPDIR/toolbox/aws"
+  step addon
+  mv "$BATS_FILE_TMPDIR/toolbox/real-aws" "$BATS_FILE_TMPDIR/toolbox/aws"
+  ((status == 1))
+  [[ ${stderr_lines[-1]} == "addon.sh: the add-on eks-pod-identity-agent of the cluster pod-identity-demo is CREATE_FAILED, and these scripts did not create it: "* ]]
+  [[ -z $(writes) ]]
+  admin eks delete-addon --cluster-name pod-identity-demo --addon-name eks-pod-identity-agent
 }
 
 @test "what the API server does not let kubectl list is not taken for nothing" {
