@@ -107,6 +107,7 @@ look_again() {
 
 begin_step "$@"
 [[ $action == create ]] || die "the only argument is --dry-run (see --help)"
+action=delete # so that a dry run asks AWS what there is
 need_jq
 settle ACCOUNT_ID PARTITION BUCKET POLICY_ARN IRSA_POLICY_ARN REPOSITORY IMAGE
 say "account $ACCOUNT_ID, region $AWS_REGION, cluster $CLUSTER_NAME"

@@ -108,8 +108,10 @@ aws_caller() {
 
 # plan_without_aws: for a dry run. If AWS cannot be asked, says so, and sets PLAN: the
 # scripts then ask nothing of AWS, and print what they would do in an empty account. Does
-# so once for a script and the scripts that it calls.
+# so once for a script and the scripts that it calls. A deletion has no such plan: that all
+# is deleted already would be a guess.
 plan_without_aws() {
+  [[ ${action-} != delete && ${action-} != left ]] || return 0
   [[ -z ${PLAN-}${CHECKED-} ]] || return 0
   ! AWS_MAX_ATTEMPTS=1 aws sts get-caller-identity --region "$AWS_REGION" --cli-connect-timeout 5 --cli-read-timeout 10 >/dev/null 2>&1 || return 0
   export PLAN=yes ACCOUNT_ID=${ACCOUNT_ID:-111122223333}

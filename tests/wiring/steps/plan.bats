@@ -10,6 +10,7 @@ setup_file() {
     BUCKET IMAGE REPOSITORY WITH DRY_RUN TAG_VALUE NAMESPACE SERVICE_ACCOUNT TOOLS TARGET_ROLE_ARN EXTERNAL_ID SESSION_POLICY SESSION_TAGS
   export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_EC2_METADATA_DISABLED=true AWS_REGION=eu-west-1
   export FILLED=$BATS_FILE_TMPDIR/filled WITH=eksctl
+  (toolbox aws) # the server behind it ends with the process that starts it, which a test would be
 }
 
 announced="AWS cannot be asked "
@@ -51,4 +52,15 @@ the_plan() {
   [[ $stderr == "$announced"*'$ eksctl utils associate-iam-oidc-provider '*'$ eksctl create iamserviceaccount '*'$ kubectl apply '* ]]
   run --separate-stderr "$(script_path bucket)"
   [[ $status == 1 && $stderr == *"no usable AWS credentials"* ]]
+}
+
+@test "what would be deleted is not planned without AWS, which alone knows what there is" {
+  local script
+  toolbox aws
+  for script in down bucket policy association addon registry cluster compare deploy; do
+    if [[ $script == down ]]; then set --; else set -- delete; fi
+    run --separate-stderr "$(script_path "$script")" "$@" --dry-run
+    echo "$script: $stderr"
+    [[ $status == 1 && $stderr == *[Cc]redentials* && $stderr != *already* && $stderr != *"$announced"* ]]
+  done
 }
