@@ -30,8 +30,19 @@ find_bucket() {
     esac
   fi
   # HeadBucket also succeeds on a bucket of another account that grants us access.
-  found '\((NoSuchTagSet|AccessDenied)\)' aws s3api get-bucket-tagging "${at[@]}" \
-    --expected-bucket-owner "$ACCOUNT_ID" --query "TagSet[?Key=='$TAG_KEY'].Value | [0]" --output text || echo None
+  if found '\((NoSuchTagSet|AccessDenied)\)' aws s3api get-bucket-tagging "${at[@]}" \
+    --expected-bucket-owner "$ACCOUNT_ID" --query "TagSet[?Key=='$TAG_KEY'].Value | [0]" --output text; then return; fi
+  refusal=$(<"$scratch/failure")
+  # S3 gives the same answer for another account's bucket as without s3:GetBucketTagging.
+  if [[ $refusal == *'(AccessDenied)'* ]] && ! another_account; then cannot_read "$refusal"; fi
+  echo None
+}
+
+# another_account: true when the bucket, which HeadBucket has found, belongs to another account.
+another_account() {
+  local refusal
+  ! refusal=$(aws s3api head-bucket "${at[@]}" --expected-bucket-owner "$ACCOUNT_ID" 2>&1 >/dev/null) || return 1
+  [[ $refusal == *'(403)'* ]] || cannot_read "$refusal"
 }
 
 # setting WHAT READ QUERY WANT WRITE...: writes a setting of the bucket, unless it

@@ -112,6 +112,54 @@ AWS
   admin s3api delete-bucket --bucket not-ours-at-all
 }
 
+@test "without the permission to read the tags, the bucket is not taken for somebody else's" {
+  local direction
+  step bucket
+  become untagged '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"},
+    {"Effect": "Deny", "Action": "s3:GetBucketTagging", "Resource": "*"}]}'
+  for direction in create delete left; do
+    if [[ $direction == create ]]; then set --; else set -- "$direction"; fi
+    step bucket "$@"
+    ((status == 1))
+    [[ $stderr == *AccessDenied*GetBucketTagging* && ${stderr_lines[-1]} == "bucket.sh: the command above could not read the resource; it has changed nothing" ]]
+    [[ -z $(writes) ]]
+  done
+  end_session untagged admin
+  unset AWS_SESSION_TOKEN
+  export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
+  step bucket delete
+  ((status == 0))
+}
+
+# their_bucket STATUS: the AWS CLI answers for a bucket of another account: STATUS 200 if that grants us access, or 403.
+their_bucket() {
+  mv "$BATS_FILE_TMPDIR/toolbox/aws" "$BATS_FILE_TMPDIR/toolbox/real-aws"
+  cat >"$BATS_FILE_TMPDIR/toolbox/aws" <<AWS
+#!/usr/bin/env bash
+case "$1 \$*" in
+  *get-bucket-tagging*) echo 'An error occurred (AccessDenied) when calling the GetBucketTagging operation: Access Denied' >&2 ;;
+  403*head-bucket* | *head-bucket*--expected-bucket-owner*) echo 'An error occurred (403) when calling the HeadBucket operation: Forbidden' >&2 ;;
+  *head-bucket*) exit 0 ;;
+  *) exec "$BATS_FILE_TMPDIR/toolbox/real-aws" "\$@" ;;
+esac
+exit 254
+AWS
+  chmod +x "$BATS_FILE_TMPDIR/toolbox/aws"
+}
+
+@test "a bucket of another account is said to be that, and not used" {
+  their_bucket 200
+  step bucket
+  [[ $status == 1 && ${stderr_lines[-1]} == "bucket.sh: there is a bucket $bucket, which these scripts did not create"* ]]
+  step bucket delete
+  [[ $status == 0 && $stderr == *"left alone: the bucket $bucket"* ]]
+  mv "$BATS_FILE_TMPDIR/toolbox/real-aws" "$BATS_FILE_TMPDIR/toolbox/aws"
+  their_bucket 403
+  step bucket
+  mv "$BATS_FILE_TMPDIR/toolbox/real-aws" "$BATS_FILE_TMPDIR/toolbox/aws"
+  [[ $status == 1 && ${stderr_lines[-1]} == "bucket.sh: the bucket $bucket belongs to another account, or you have no permission to see it"* ]]
+}
+
 @test "another account, missing credentials and a missing tool are one line each, before anything is changed" {
   ACCOUNT_ID=999999999999 step bucket
   ((status == 1))
