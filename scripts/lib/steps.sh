@@ -160,11 +160,10 @@ need_kubernetes() {
     die "kubectl uses ${server:-no cluster}, not $CLUSTER_NAME: aws eks update-kubeconfig --region $AWS_REGION --name $CLUSTER_NAME"
 }
 
-# at_cluster: true when kubectl is installed, and its current context is this cluster.
+# at_cluster: true when kubectl can be asked. Ends the script if its current context is
+# another cluster, because what that has would be taken for what this one has.
 at_cluster() {
-  local endpoint
-  [[ $KUBERNETES != none ]] && command -v kubectl >/dev/null && capture endpoint need_cluster || return 1
-  [[ $(kubectl config view --minify --output 'jsonpath={.clusters[0].cluster.server}' 2>/dev/null || true) == "$endpoint" ]]
+  [[ $KUBERNETES != none ]] && command -v kubectl >/dev/null && need_kubernetes
 }
 
 # agent_without_addon: prints which Pod Identity Agent the cluster has instead of the

@@ -53,6 +53,7 @@ create() {
   if [[ $status == CREATE_FAILED ]]; then
     [[ ${state##*[[:space:]]} == "$TAG_VALUE" ]] ||
       die "the add-on $addon of the cluster $CLUSTER_NAME is $status, and these scripts did not create it: repair or delete it, then run this again"
+    at_cluster || true # a wrong context is to be known before the deletion
     say "left incomplete by an earlier run: the add-on $addon is $status; creating it again"
     change aws eks delete-addon "${at[@]}"
     [[ -n $dry_run ]] || poll 300 "the deletion of the add-on" addon_rests || true

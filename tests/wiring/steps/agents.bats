@@ -75,6 +75,22 @@ YAML
   ((status == 0))
 }
 
+# other_context: from here on, kubectl uses another cluster.
+other_context() {
+  kubectl config view --raw --output json | jq '.clusters[].cluster.server = "https://another.example"' >"$BATS_TEST_TMPDIR/other"
+  export KUBECONFIG=$BATS_TEST_TMPDIR/other
+}
+
+@test "with the context of another cluster nothing is installed, because an agent could not be seen" {
+  other_context
+  step addon
+  ((status == 1))
+  [[ ${stderr_lines[-1]} == "addon.sh: kubectl uses https://another.example, not pod-identity-demo: aws eks update-kubeconfig --region us-east-1 --name pod-identity-demo" ]]
+  [[ -z $(writes) ]]
+  CLUSTER_NAME=not-there step addon --dry-run
+  [[ $status == 0 && $stderr == *'$ aws eks create-addon'* ]]
+}
+
 @test "an add-on whose creation failed is made again only if it is ours" {
   admin eks create-addon --cluster-name pod-identity-demo --addon-name eks-pod-identity-agent
   # The emulator's add-ons never fail.
