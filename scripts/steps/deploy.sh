@@ -30,15 +30,23 @@ find_namespace() {
   printf '%s\n' "$namespace"
 }
 
+# only_irsa_account KINDS: true when the namespace has of these kinds nothing but what Kubernetes
+# puts into each, and the IRSA service account that eksctl creates.
+only_irsa_account() {
+  local objects
+  capture objects found '^$' "${kube[@]}" get "$1" --output json || return 1
+  jq --exit-status --arg name "$IRSA_SERVICE_ACCOUNT" '[.items[] | {kind, name: .metadata.name, by: .metadata.labels["app.kubernetes.io/managed-by"]}]
+    | map(select(("\(.kind)/\(.name)" | IN("ServiceAccount/default", "ConfigMap/kube-root-ca.crt")) | not))
+    == [{kind: "ServiceAccount", $name, by: "eksctl"}]' <<<"$objects" >"$scratch/ours"
+}
+
 # namespace_is_ours NAMESPACE: true when it has our label, or when eksctl created it
 # for the IRSA service account and it contains nothing else.
 namespace_is_ours() {
-  local objects
   is_ours "$1" && return
-  capture objects found '^$' "${kube[@]}" get pods,serviceaccounts --output json || return 1
-  jq --exit-status --arg name "$IRSA_SERVICE_ACCOUNT" '[.items[] | {kind, name: .metadata.name, by: .metadata.labels["app.kubernetes.io/managed-by"]}]
-    | map(select(.kind != "ServiceAccount" or .name != "default")) == [{kind: "ServiceAccount", $name, by: "eksctl"}]' \
-    <<<"$objects" >"$scratch/ours"
+  # Only where that account is alone are the permissions to list all the other kinds needed.
+  only_irsa_account serviceaccounts &&
+    only_irsa_account serviceaccounts,secrets,configmaps,persistentvolumeclaims,services,pods,deployments,statefulsets,daemonsets,jobs,cronjobs
 }
 
 # refuse_others_objects: ends the script if objects that are not ours have the names of
@@ -50,6 +58,19 @@ refuse_others_objects() {
     [[ -z $object ]] || is_ours "$object" ||
       die "there is a $name in the namespace $NAMESPACE that these scripts did not create: set $([[ $name != serviceaccount/* ]] || echo 'SERVICE_ACCOUNT or ')NAMESPACE to another name"
   done
+}
+
+# delete_admission_policy: deletes the objects of components/require-pod-identity, which are in no
+# namespace. Without the component, they need no permission in the whole cluster.
+delete_admission_policy() {
+  local kinds=validatingadmissionpolicybindings,validatingadmissionpolicies objects
+  if ! capture objects found "doesn't have a resource type|[Ff]orbidden" kubectl get "$kinds" --selector "$ours_label" --output name; then
+    [[ ! $(<"$scratch/failure") =~ [Ff]orbidden ]] ||
+      say "not checked: the admission policy of require-pod-identity, which you may not list: if you deployed that component, have an administrator run:" \
+        "kubectl delete $kinds --selector $ours_label"
+    return 0
+  fi
+  [[ -z $objects ]] || change kubectl delete "$kinds" --selector "$ours_label" --wait --timeout=60s
 }
 
 # our_kinds: prints the kinds of objects that the manifests have in a namespace, those
@@ -112,13 +133,13 @@ delete() {
     say "already deleted: the namespace $NAMESPACE, together with the job"
   elif ! namespace_is_ours "$namespace"; then
     say "left alone: the namespace $NAMESPACE, which these scripts did not create"
+    return
   else
     # Delete the Jobs first, and wait for their pods, which need the rest of the namespace until they have finished.
     change "${kube[@]}" delete jobs --selector "$ours_label" --cascade=foreground --wait --timeout=120s
     change kubectl delete namespace "$NAMESPACE" --wait --timeout=300s
   fi
-  # The objects of components/require-pod-identity are in no namespace.
-  change kubectl delete validatingadmissionpolicybindings,validatingadmissionpolicies --selector "$ours_label" --wait --timeout=60s
+  delete_admission_policy
 }
 
 left() {

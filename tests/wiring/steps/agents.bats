@@ -91,6 +91,46 @@ other_context() {
   [[ $status == 0 && $stderr == *'$ aws eks create-addon'* ]]
 }
 
+@test "a namespace that eksctl made is deleted only if it has nothing but the service account" {
+  local thing
+  export NAMESPACE=made-by-eksctl
+  kubectl create namespace made-by-eksctl
+  kubectl apply -f - <<'YAML'
+{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "pod-identity-demo-irsa", "namespace": "made-by-eksctl",
+  "labels": {"app.kubernetes.io/managed-by": "eksctl"}}}
+YAML
+  eventually 30 kubectl --namespace made-by-eksctl get configmap/kube-root-ca.crt serviceaccount/default
+  for thing in "configmap theirs" "secret generic theirs" "deployment theirs --image=x --replicas=0" "service clusterip theirs --tcp=80" "serviceaccount theirs"; do
+    # shellcheck disable=SC2086 # words
+    kubectl --namespace made-by-eksctl create $thing
+    step deploy delete
+    [[ $status == 0 && $stderr == *"left alone: the namespace made-by-eksctl"* ]]
+    kubectl --namespace made-by-eksctl delete "${thing%% *}/theirs"
+  done
+  kubectl apply -f - <<'YAML'
+{"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "theirs", "namespace": "made-by-eksctl"},
+  "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}
+YAML
+  step deploy delete
+  [[ $status == 0 && $stderr == *"left alone: the namespace made-by-eksctl"* ]]
+  kubectl --namespace made-by-eksctl delete persistentvolumeclaim/theirs
+  step deploy delete
+  ((status == 0))
+  [[ $stderr == *'$ kubectl delete namespace made-by-eksctl'* && $stderr != *'$ kubectl delete validatingadmission'* ]]
+  [[ -z $(kubectl get namespace/made-by-eksctl --ignore-not-found --output name) ]]
+}
+
+@test "the admission policy is deleted where it is, and not with a namespace that is left alone" {
+  local policies=validatingadmissionpolicies,validatingadmissionpolicybindings
+  NAMESPACE=required apply eks require-pod-identity
+  NAMESPACE=pod-identity-demo step deploy delete
+  [[ $status == 0 && $stderr == *"left alone: the namespace pod-identity-demo"* ]]
+  [[ $(kubectl get "$policies" --output name | wc -l) == 2 ]]
+  NAMESPACE=required step deploy delete
+  ((status == 0))
+  [[ -z $(kubectl get "$policies" --output name) ]]
+}
+
 @test "an add-on whose creation failed is made again only if it is ours" {
   admin eks create-addon --cluster-name pod-identity-demo --addon-name eks-pod-identity-agent
   # The emulator's add-ons never fail.
@@ -125,6 +165,9 @@ AWS
 {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "few"},
   "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "few"}, "subjects": [{"kind": "User", "name": "few"}]}
 YAML
+  kubectl create clusterrole some --verb=get,list --resource=jobs.batch,configmaps,serviceaccounts,networkpolicies.networking.k8s.io
+  kubectl create clusterrolebinding some --clusterrole=some --user=some
+  kubectl create clusterrolebinding some-few --clusterrole=few --user=some
   as nobody
   NAMESPACE=default step deploy delete
   [[ $status == 1 && ${stderr_lines[-1]} == "deploy.sh: cannot tell whether the cluster has podmonitors.monitoring.coreos.com: "* ]]
@@ -135,7 +178,13 @@ YAML
   [[ $status == 1 && ${stderr_lines[-1]} == "deploy.sh: cannot read the objects in the namespace default: "* ]]
   NAMESPACE=default step deploy left
   ((status == 1))
+  # The component that has the admission policy may never have been deployed.
+  as some
+  NAMESPACE=default step deploy delete
+  ((status == 0))
+  [[ $stderr == *"not checked: the admission policy of require-pod-identity"*"have an administrator run:"* ]]
 
+  as few
   # Others may use the provider.
   provider=$(admin iam create-open-id-connect-provider --url "$(<"$CLUSTER_STATE/issuer")" --thumbprint-list 0000000000000000000000000000000000000000 \
     --tags Key=pod-identity-demo,Value=pod-identity-demo --query OpenIDConnectProviderArn)
