@@ -229,7 +229,7 @@ apply_job() {
   existing=$("${kube[@]}" get "job/$job" --ignore-not-found --output json) || die "cannot read the Job $job: see the message of kubectl above"
   if [[ -n $existing ]]; then
     is_ours "$existing" ||
-      die "there is a Job $job in $NAMESPACE that these scripts did not create: delete it, or set NAMESPACE"
+      die "there is a Job $job in $NAMESPACE that these scripts did not create: delete it, or set NAMESPACE and POLICY_NAME"
     why=$(ended "$job")
     if [[ -n $why ]]; then
       why="it has ended (${why%%:*})"

@@ -28,7 +28,8 @@ export CLUSTER_NAME=${CLUSTER_NAME:-pod-identity-demo}
 export NAMESPACE=${NAMESPACE:-pod-identity-demo}
 export SERVICE_ACCOUNT=${SERVICE_ACCOUNT:-pod-identity-demo}
 export IRSA_SERVICE_ACCOUNT=${IRSA_SERVICE_ACCOUNT:-pod-identity-demo-irsa}
-# IAM is global, so the names of the policies contain the region.
+# IAM is global, so the names of the policies contain the region. A policy is of one service
+# account: a second one in the same cluster and region needs another POLICY_NAME.
 export POLICY_NAME=${POLICY_NAME:-$CLUSTER_NAME-$AWS_REGION}
 export IRSA_POLICY_NAME=${IRSA_POLICY_NAME:-$CLUSTER_NAME-irsa-$AWS_REGION}
 # The tag on everything that the scripts create. They never delete anything without it.

@@ -67,7 +67,7 @@ repair_stack() {
   local state stack status tag
   capture state find_role_stack || return 0
   read -r stack status tag <<<"$state"
-  [[ $tag == "$TAG_VALUE" ]] || die "there is a stack $stack, which these scripts did not create: delete it, or set SERVICE_ACCOUNT"
+  [[ $tag == "$TAG_VALUE" ]] || die "there is a stack $stack, which these scripts did not create: delete it, or set SERVICE_ACCOUNT and POLICY_NAME and run scripts/steps/policy.sh"
   if [[ $status == *_IN_PROGRESS ]]; then
     poll 600 "the stack $stack, which an earlier run began" stack_rests "$stack" || die "the stack $stack is still $status: run this again later"
     capture state find_stack "$stack" || return 0
@@ -143,7 +143,7 @@ create() {
   if capture ours describe_ours; then
     read -r id role tag <<<"$ours"
     [[ $tag == "$TAG_VALUE" ]] ||
-      die "$NAMESPACE/$SERVICE_ACCOUNT is associated with $role already, by an association that these scripts did not create: delete the association $id, or set SERVICE_ACCOUNT"
+      die "$NAMESPACE/$SERVICE_ACCOUNT is associated with $role already, by an association that these scripts did not create: delete the association $id, or set SERVICE_ACCOUNT and POLICY_NAME and run scripts/steps/policy.sh"
     check_existing "$id"
     say "already exists: the association of $NAMESPACE/$SERVICE_ACCOUNT with $role"
   else

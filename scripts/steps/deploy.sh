@@ -56,7 +56,7 @@ refuse_others_objects() {
   for name in "serviceaccount/$SERVICE_ACCOUNT" configmap/pod-identity-demo; do
     object=$("${kube[@]}" get "$name" --ignore-not-found --output json) || die "cannot read $name: see the message of kubectl above"
     [[ -z $object ]] || is_ours "$object" ||
-      die "there is a $name in the namespace $NAMESPACE that these scripts did not create: set $([[ $name != serviceaccount/* ]] || echo 'SERVICE_ACCOUNT or ')NAMESPACE to another name"
+      die "there is a $name in the namespace $NAMESPACE that these scripts did not create: set $([[ $name != serviceaccount/* ]] || echo 'SERVICE_ACCOUNT or ')NAMESPACE to another name, and likewise POLICY_NAME, then run scripts/steps/policy.sh and association.sh"
   done
 }
 
@@ -103,7 +103,7 @@ create() {
   if [[ $NAMESPACE == default ]]; then
     refuse_others_objects
   elif capture namespace find_namespace && ! namespace_is_ours "$namespace"; then
-    die "there is a namespace $NAMESPACE that these scripts did not create: set NAMESPACE to another name"
+    die "there is a namespace $NAMESPACE that these scripts did not create: set NAMESPACE and POLICY_NAME to other names, then run scripts/steps/policy.sh and association.sh"
   fi
   found 'NoSuchBucket|Not Found|404' aws s3api head-bucket --region "$AWS_REGION" --bucket "$BUCKET" >/dev/null ||
     [[ -n $dry_run ]] || die "there is no bucket $BUCKET: create it with scripts/steps/bucket.sh, or set BUCKET to yours"

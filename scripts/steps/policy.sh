@@ -30,11 +30,25 @@ other_versions() {
     --query 'sort_by(Versions[?!IsDefaultVersion], &CreateDate)[].VersionId' --output text || true
 }
 
-# update ARN VERSION DOCUMENT: creates a new default version if the document differs.
+# read_version ARN VERSION: prints the version's document.
+read_version() {
+  found NoSuchEntity aws iam get-policy-version --policy-arn "$1" --version-id "$2" --query PolicyVersion.Document --output json
+}
+
+# same_workload ARN DOCUMENT: ends the script if the policy allows sessions of another namespace
+# or service account, which would lose their permissions if it were replaced.
+same_workload() {
+  local workload
+  workload=$(jq -r '[.. | objects | select(has("aws:PrincipalTag/kubernetes-namespace")) |
+    "\(.["aws:PrincipalTag/kubernetes-namespace"])/\(.["aws:PrincipalTag/kubernetes-service-account"])"] | .[0] // empty' <<<"$2")
+  [[ -z $workload || $workload == "$NAMESPACE/$SERVICE_ACCOUNT" ]] ||
+    die "the policy ${1##*/} is that of $workload, not of $NAMESPACE/$SERVICE_ACCOUNT: set POLICY_NAME to another name, or set NAMESPACE and SERVICE_ACCOUNT back"
+}
+
+# update ARN VERSION CURRENT DOCUMENT: creates a new default version if the document differs.
 update() {
-  local arn=$1 version=$2 document=$3 current listed others
-  if capture current found NoSuchEntity aws iam get-policy-version --policy-arn "$arn" --version-id "$version" \
-    --query PolicyVersion.Document --output json && same_json "$current" "$(<"$document")"; then
+  local arn=$1 version=$2 current=$3 document=$4 listed others
+  if [[ -n $current ]] && same_json "$current" "$(<"$document")"; then
     say "already exists: the policy ${arn##*/}, version $version"
     return
   fi
@@ -47,8 +61,8 @@ update() {
 }
 
 create() {
-  local i document state version tag
-  local versions=() documents=()
+  local i document state version tag current
+  local versions=() documents=() currents=()
   # Check both policies before anything is changed.
   for i in 0 1; do
     capture document filled "scripts/steps/policies/${templates[i]}"
@@ -58,13 +72,16 @@ create() {
       [[ $tag == "$TAG_VALUE" ]] ||
         die "there is a policy ${arns[i]##*/}, which these scripts did not create (its tag $TAG_KEY is $tag, not $TAG_VALUE): set POLICY_NAME and IRSA_POLICY_NAME"
       versions+=("$version")
+      capture current read_version "${arns[i]}" "$version" || current=''
+      same_workload "${arns[i]}" "${current:-null}"
+      currents+=("$current")
     else
-      versions+=('')
+      versions+=('') currents+=('')
     fi
   done
   for i in 0 1; do
     if [[ -n ${versions[i]} ]]; then
-      update "${arns[i]}" "${versions[i]}" "${documents[i]}"
+      update "${arns[i]}" "${versions[i]}" "${currents[i]}" "${documents[i]}"
     else
       change aws iam create-policy --policy-name "${arns[i]##*/}" --policy-document "file://${documents[i]}" --tags "$tag_pair"
     fi

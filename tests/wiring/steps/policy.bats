@@ -67,6 +67,24 @@ versions() {
   [[ $(admin iam list-policies --scope Local --query 'length(Policies)') == 0 ]]
 }
 
+@test "the policy of another namespace or service account is not replaced, and another name is a second policy" {
+  step policy
+  ((status == 0))
+  NAMESPACE=second step policy
+  ((status == 1))
+  [[ ${stderr_lines[-1]} == "policy.sh: the policy pod-identity-demo-us-east-1 is that of pod-identity-demo/pod-identity-demo, not of second/pod-identity-demo: set POLICY_NAME to another name, "* ]]
+  [[ -z $(writes) ]]
+  SERVICE_ACCOUNT=second step policy --dry-run
+  [[ $status == 1 && ${stderr_lines[-1]} == *"not of pod-identity-demo/second: "* ]]
+  SERVICE_ACCOUNT=second POLICY_NAME=second step policy
+  ((status == 0))
+  [[ $(admin iam list-policies --scope Local --query 'length(Policies)') == 3 ]]
+  POLICY_NAME=second step policy delete
+  step policy delete
+  ((status == 0))
+  [[ $(admin iam list-policies --scope Local --query 'length(Policies)') == 0 ]]
+}
+
 @test "a policy that is not ours, or is attached to something else, is not deleted" {
   admin iam create-policy --policy-name pod-identity-demo-us-east-1 --policy-document file://"$repository/scripts/steps/policies/irsa.json"
   step policy
