@@ -119,12 +119,30 @@ plan_without_aws() {
   say "AWS cannot be asked (no AWS CLI, no credentials, or no connection): this is the plan from nothing, as for account $ACCOUNT_ID"
 }
 
-# image_tag: prints the program's version and the commit, with which the image's tag begins.
+# program_version: prints the program's version.
+program_version() {
+  sed -n 's/^version = "\(.*\)"$/\1/p' "$root/Cargo.toml" | head -n 1
+}
+
+# uncommitted: prints how what the image is built from differs from the commit; nothing if it does not.
+uncommitted() {
+  local file sources=(src build.rs Cargo.toml Cargo.lock Dockerfile .dockerignore tests/sandbox/Cargo.toml)
+  cd "$root" || exit
+  git diff --no-ext-diff --no-textconv --no-color --binary HEAD -- "${sources[@]}"
+  git ls-files --others --exclude-standard -z -- "${sources[@]}" | while IFS= read -r -d '' file; do
+    printf '%s ' "$file" && git hash-object --no-filters -- "$file"
+  done
+}
+
+# image_tag: prints the program's version and the commit, with which the image's tag begins. With
+# uncommitted changes, a hash of these follows, so that the image is not taken for the commit's.
 image_tag() {
-  local version commit
-  version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$root/Cargo.toml" | head -n 1)
-  commit=$(git -C "$root" rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
-  echo "$version-$commit"
+  local commit changes
+  if commit=$(git -C "$root" rev-parse --short=12 HEAD 2>/dev/null); then
+    changes=$(uncommitted)
+    [[ -z $changes ]] || commit+=-dirty-$(git hash-object --stdin <<<"$changes" | cut -c 1-8)
+  fi
+  echo "$(program_version)-${commit:-unknown}"
 }
 
 # is_ecr REPOSITORY: true when it is in ECR.
@@ -149,7 +167,8 @@ image_in() {
 #   POLICY_ARN        what the association attaches, by default the policy POLICY_NAME;
 #                     and IRSA_POLICY_ARN, by default IRSA_POLICY_NAME
 #   REPOSITORY        where images are pushed to: the account's ECR
-#   IMAGE             REPOSITORY:VERSION-COMMIT, in ECR REPOSITORY:VERSION-COMMIT-ARCHITECTURE
+#   IMAGE             REPOSITORY:VERSION-COMMIT, in ECR REPOSITORY:VERSION-COMMIT-ARCHITECTURE;
+#                     with uncommitted changes, COMMIT-dirty-HASH in place of COMMIT
 settle() {
   local name who arn domain=amazonaws.com settled=yes
   for name in "$@"; do

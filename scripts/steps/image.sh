@@ -11,7 +11,8 @@
 #   -- ARGUMENT...                 pass these arguments to the build command
 #
 # build tags the image REPOSITORY:VERSION-COMMIT (in ECR, VERSION-COMMIT-ARCHITECTURE) and
-# REPOSITORY:VERSION, and prints the first of these names to stdout. push pushes only that
+# REPOSITORY:VERSION, and prints the first of these names to stdout. With uncommitted changes,
+# COMMIT is followed by -dirty- and a hash of them. push pushes only that
 # name, because tags of a registry can be immutable. The default repository is in the account's ECR: push
 # creates it if necessary, and logs in. load loads the image into the cluster of the
 # current kubectl context, or into a cluster of the given kind that CLUSTER_NAME
@@ -119,7 +120,8 @@ for_nodes() {
 }
 
 build() {
-  local version=${tag%-*} options=(--tag "$IMAGE")
+  local version options=(--tag "$IMAGE")
+  version=$(program_version)
   [[ $IMAGE != "$(image_in "$repository")" ]] || options+=(--tag "$repository:$version")
   case $platform/${tool##*/} in
     # The builder may have nowhere else to put an image of several platforms.
@@ -132,7 +134,7 @@ build() {
   esac
   [[ -z $platform ]] || options+=(--platform "$platform")
   [[ ${tool##*/} != buildah ]] || options+=(--layers) # the other tools cache layers by default
-  run_tool "$tool" build "${options[@]}" --build-arg "VERSION=$version" --build-arg "GIT_COMMIT=${tag##*-}" \
+  run_tool "$tool" build "${options[@]}" --build-arg "VERSION=$version" --build-arg "GIT_COMMIT=${tag#"$version"-}" \
     --build-arg "CREATED=$(created)" --build-arg "SOURCE=$(source_url)" ${build_arguments[@]+"${build_arguments[@]}"} "$root"
 }
 

@@ -41,10 +41,10 @@ called() {
   printf '[[registry]]\nlocation = "127.0.0.1:%s"\ninsecure = true\n' "$said" >"$BATS_TEST_TMPDIR/registries.conf"
   export CONTAINERS_REGISTRIES_CONF=$BATS_TEST_TMPDIR/registries.conf REPOSITORY=127.0.0.1:$said/pod-identity-demo
   tag=$(IMAGE='' image build --dry-run)
-  version=${tag##*:} version=${version%-*}
-  buildah tag "$IMAGE" "$tag" "${tag%-*}"
+  version=${tag##*:} version=${version%%-*} # not of a commit, which uncommitted changes follow
+  buildah tag "$IMAGE" "$tag" "$REPOSITORY:$version"
   [[ $(IMAGE='' image push) == "$tag" ]]
-  buildah rmi "$tag" "${tag%-*}" >/dev/null
+  buildah rmi "$tag" "$REPOSITORY:$version" >/dev/null
   local digest
   for digest in $(jq -r '.config.digest, .layers[].digest' "$folder/${tag##*:}"); do test -s "$folder/$digest"; done
   [[ ! -e $folder/$version ]] || fail "a mutable tag was pushed"

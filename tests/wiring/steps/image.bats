@@ -117,3 +117,37 @@ script_of() {
   run ! grep -q -e --platform "$CALLS"
   run ! image load kind --platform linux/amd64,linux/arm64
 }
+
+@test "uncommitted changes of what the image is built from change its tag, and nothing else does" {
+  local copy=$BATS_TEST_TMPDIR/copy clean edited
+  mkdir -p "$copy/src" "$copy/docs"
+  cp -r "$repository/scripts" "$repository/Cargo.toml" "$repository/Cargo.lock" "$repository/Dockerfile" "$copy/"
+  echo 'fn main() {}' >"$copy/src/main.rs"
+  # shellcheck disable=SC2317 # called below
+  commit() { git -C "$copy" -c user.name=test -c user.email=test@example.com commit --quiet --message test "$@"; }
+  tag() { REPOSITORY=registry.example/demo "$copy/scripts/steps/image.sh" build --dry-run 2>"$BATS_TEST_TMPDIR/said"; }
+  git init --quiet "$copy"
+  git -C "$copy" add --all
+  commit
+  clean=$(tag)
+  [[ $clean =~ ^registry.example/demo:[0-9.]+-[0-9a-f]{12}$ ]]
+  echo text >"$copy/docs/page.md"
+  [[ $(tag) == "$clean" ]]
+
+  echo '// edited' >>"$copy/src/main.rs"
+  edited=$(tag)
+  [[ $edited =~ ^$clean-dirty-[0-9a-f]{8}$ && $(tag) == "$edited" ]]
+  # The program names the commit so as well, and its version has nothing of it.
+  grep -qE -e "--tag registry.example/demo:[0-9.]+ --build-arg VERSION=[0-9.]+ --build-arg GIT_COMMIT=${edited#*-} " "$BATS_TEST_TMPDIR/said"
+  echo '// again' >>"$copy/src/main.rs"
+  [[ $(tag) == "$clean"-dirty-* && $(tag) != "$edited" ]]
+  commit --all
+  [[ $(tag) != *dirty* && $(tag) != "$clean" ]]
+
+  clean=$(tag)
+  echo 'new' >"$copy/src/new.rs"
+  edited=$(tag)
+  [[ $edited == "$clean"-dirty-* ]]
+  echo 'other' >"$copy/src/new.rs"
+  [[ $(tag) == "$clean"-dirty-* && $(tag) != "$edited" ]]
+}
