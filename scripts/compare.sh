@@ -7,8 +7,8 @@
 # Associates the cluster's OIDC provider, creates the IRSA service account with its
 # role, and deploys the job under it. With delete, deletes the Job, the service
 # account and the role, and the OIDC provider if it is ours and no other service
-# account uses it. Requires eksctl, the AWS CLI, jq, kubectl, and the job of
-# scripts/steps/deploy.sh. Only S3 requests cost money.
+# account uses it; with KUBERNETES=none, only what is in AWS. Requires eksctl, the AWS
+# CLI, jq, kubectl, and the job of scripts/steps/deploy.sh. Only S3 requests cost money.
 
 # shellcheck source-path=SCRIPTDIR source=lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
@@ -194,8 +194,16 @@ create() {
   differences
 }
 
-# other_users: prints the other service accounts with a role in their annotation.
+# other_users PROVIDER: prints the other service accounts with a role in their annotation; if
+# kubectl cannot reach the cluster, the roles of others that trust the provider.
 other_users() {
+  local roles
+  if [[ $KUBERNETES == none ]]; then
+    capture roles found '^$' aws iam list-roles --query 'Roles[].[RoleName, AssumeRolePolicyDocument]' --output json
+    jq -r --arg provider "$1" --arg ours "system:serviceaccount:$NAMESPACE:$IRSA_SERVICE_ACCOUNT" '.[]? | (.[1] | tojson) as $trust |
+      select(($trust | contains($provider)) and ($trust | contains("\"\($ours)\"") | not)) | "the role \(.[0])"' <<<"$roles"
+    return
+  fi
   kubectl get serviceaccounts --all-namespaces --output json |
     jq -r --arg ours "$NAMESPACE/$IRSA_SERVICE_ACCOUNT" --arg name "$annotation" '.items[] |
       select(.metadata.annotations[$name]) | "\(.metadata.namespace)/\(.metadata.name)" | select(. != $ours)' ||
@@ -213,7 +221,7 @@ delete_provider() {
     say "left alone: the OIDC provider, which these scripts did not create"
     return
   fi
-  capture users other_users
+  capture users other_users "$provider"
   if [[ -n $users ]]; then
     say "left alone: the OIDC provider, because other service accounts use it: ${users//$'\n'/, }"
   else
@@ -222,12 +230,16 @@ delete_provider() {
 }
 
 delete() {
-  local state tag cluster_exists='' arns arn
+  local state tag cluster_exists='' by_eksctl='' arns arn
   settle ACCOUNT_ID PARTITION
   if find_cluster >/dev/null; then
     cluster_exists=yes
-    need_kubernetes
-    change "${kube[@]}" delete "job/$irsa_job" --ignore-not-found --cascade=foreground --wait --timeout=120s
+    if [[ $KUBERNETES == none ]]; then
+      say "left alone: the Job and the service account inside the cluster, because KUBERNETES=none"
+    else
+      need_kubernetes
+      change "${kube[@]}" delete "job/$irsa_job" --ignore-not-found --cascade=foreground --wait --timeout=120s
+    fi
   fi
   if ! capture state find_stack "$stack"; then
     say "already deleted: the service account $NAMESPACE/$IRSA_SERVICE_ACCOUNT and its role"
@@ -236,11 +248,12 @@ delete() {
     if [[ $tag != "$TAG_VALUE" ]]; then
       say "left alone: the stack $stack, which these scripts did not create"
       return
-    elif command -v eksctl >/dev/null && [[ -n $cluster_exists ]] && find_provider >/dev/null; then
+    elif [[ $KUBERNETES != none && -n $cluster_exists ]] && command -v eksctl >/dev/null && find_provider >/dev/null; then
+      by_eksctl=yes
       change eksctl delete iamserviceaccount "${eksctl_cluster[@]}" --namespace "$NAMESPACE" --name "$IRSA_SERVICE_ACCOUNT" --wait
     fi
-    # Without the cluster and its provider, eksctl cannot delete the stack.
-    if [[ -z $dry_run ]] && find_stack "$stack" >/dev/null; then delete_stack "$stack"; fi
+    # Without the cluster, its API server and its provider, eksctl cannot delete the stack.
+    if [[ -z $dry_run || -z $by_eksctl ]] && find_stack "$stack" >/dev/null; then delete_stack "$stack"; fi
   fi
   if [[ -n $cluster_exists ]]; then
     delete_provider

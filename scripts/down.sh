@@ -2,6 +2,7 @@
 # Deletes what scripts/up.sh created: job, association, IRSA service account, add-on,
 # policies, bucket with its contents, image repository and cluster. Deletes only
 # resources that have our tag. Then asks each service again, and lists what still exists.
+# With KUBERNETES=none, leaves the objects inside the cluster alone.
 #
 #   scripts/down.sh [--dry-run]
 #
@@ -116,7 +117,7 @@ if capture cluster find_cluster; then cluster=${cluster##*[[:space:]]}; fi
 
 undo_in_cluster deploy
 undo association
-if [[ $KUBERNETES == none ]]; then undo_in_cluster compare; else undo compare; fi
+undo compare
 if [[ $cluster == "$TAG_VALUE" ]]; then
   step_heading addon
   say "the add-on is deleted together with the cluster $CLUSTER_NAME: until then, other pods may use it"

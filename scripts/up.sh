@@ -6,7 +6,8 @@
 #
 # --dry-run works without an AWS account: it then prints the commands that an empty
 # account would get. Requires the AWS CLI, jq, eksctl (unless the cluster exists), kubectl, and docker,
-# podman or buildah (unless IMAGE is set). With a new cluster this takes 20 minutes,
+# podman or buildah (unless IMAGE is set). The last step needs kubectl, so KUBERNETES=none is
+# refused. With a new cluster this takes 20 minutes,
 # and costs $0.23 an hour until you run scripts/down.sh. After an interruption or an
 # error, run it again: it continues with what is missing.
 
@@ -39,6 +40,8 @@ publish_image() {
 
 begin_step "$@"
 [[ $action == create ]] || die "to delete everything, run scripts/down.sh"
+[[ $KUBERNETES != none ]] ||
+  die "KUBERNETES is none, but the last step, deploy, needs kubectl: unset KUBERNETES, or run the steps that you need from scripts/steps/ one by one"
 # Report missing and old tools, and options that exclude each other, before anything is created.
 need_jq
 [[ -z $dry_run ]] || plan_without_aws

@@ -48,7 +48,7 @@ export WITH
 # contains it, and the pods run on no other nodes. `any` is for an image of both.
 export ARCHITECTURE=${ARCHITECTURE:-amd64}
 # Set this to `none` if kubectl cannot reach the cluster. The scripts then tell what you
-# must check or do inside the cluster yourself.
+# must check or do inside the cluster yourself. up.sh, which deploys the job, needs kubectl.
 export KUBERNETES=${KUBERNETES:-kubectl}
 # The folder for filled-in templates, relative to the project's folder.
 export FILLED=${FILLED:-k8s/filled}

@@ -149,6 +149,36 @@ AWS
   admin eks delete-addon --cluster-name pod-identity-demo --addon-name eks-pod-identity-agent
 }
 
+@test "with KUBERNETES=none, what compare made in AWS is deleted, but a provider that others use stays" {
+  local provider stack=eksctl-pod-identity-demo-addon-iamserviceaccount-pod-identity-demo-pod-identity-demo-irsa template
+  export KUBERNETES=none
+  provider=$(admin iam create-open-id-connect-provider --url "$(<"$CLUSTER_STATE/issuer")" --thumbprint-list 0000000000000000000000000000000000000000 \
+    --tags Key=pod-identity-demo,Value=pod-identity-demo --query OpenIDConnectProviderArn)
+  # trusting ACCOUNT: the trust policy of IRSA for a service account.
+  trusting() {
+    jq --null-input --compact-output --arg provider "$provider" --arg account "$1" '{Version: "2012-10-17", Statement: [{Effect: "Allow", Principal: {Federated: $provider},
+      Action: "sts:AssumeRoleWithWebIdentity", Condition: {StringEquals: {"\($provider | sub(".*provider/"; "")):sub": "system:serviceaccount:\($account)"}}}]}'
+  }
+  template=$(jq --null-input --argjson trust "$(trusting pod-identity-demo:pod-identity-demo-irsa)" --arg policy arn:aws:iam::123456789012:policy/pod-identity-demo-irsa-us-east-1 \
+    '{Resources: {Role: {Type: "AWS::IAM::Role", Properties: {AssumeRolePolicyDocument: $trust, ManagedPolicyArns: [$policy]}}}}')
+  admin cloudformation create-stack --stack-name "$stack" --template-body "$template" --capabilities CAPABILITY_IAM --tags Key=pod-identity-demo,Value=pod-identity-demo
+  admin iam create-role --role-name neighbour --assume-role-policy-document "$(trusting default:neighbour)"
+
+  step compare delete --dry-run
+  [[ $status == 0 && $stderr == *'$ aws cloudformation delete-stack'* && -z $(writes) ]]
+  step compare delete
+  ((status == 0))
+  [[ $stderr == *"left alone: the Job and the service account inside the cluster, because KUBERNETES=none"* ]]
+  [[ $stderr == *"left alone: the OIDC provider, because other service accounts use it: the role neighbour"* ]]
+  [[ -z $(admin cloudformation describe-stacks --query 'Stacks[].StackName') ]]
+  admin iam delete-role --role-name neighbour
+  step down
+  ((status == 0))
+  [[ $stderr == *'$ aws iam delete-open-id-connect-provider'*"nothing is left"* ]]
+  [[ $(admin iam list-open-id-connect-providers --query 'length(OpenIDConnectProviderList)') == 0 ]]
+  "$repository/scripts/steps/policy.sh"
+}
+
 @test "what the API server does not let kubectl list is not taken for nothing" {
   local provider
   # as USER: from here on, the API server treats kubectl as this user.

@@ -191,6 +191,8 @@ described() {
 }
 
 @test "up.sh says what excludes what before it creates anything" {
+  KUBERNETES=none step up
+  [[ $status == 1 && ${stderr_lines[0]} == "up.sh: KUBERNETES is none, but the last step, deploy, needs kubectl: "* && -z $(writes) ]]
   SESSION_TAGS=off step up
   echo "$stderr"
   [[ $status == 1 && $stderr == "up.sh: without session tags the policy pod-identity-demo-us-east-1 allows nothing"* && -z $(writes) ]]
