@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Shows the Jobs, their pods, the ends of their logs, and the newest objects.
+# Shows the Jobs, their pods, the ends of their logs, and their newest objects.
 #
 #   scripts/status.sh
 #
@@ -14,10 +14,22 @@
 # shellcheck source=lib/pods.sh
 . "$root/scripts/lib/pods.sh"
 
-# newest OBJECTS: prints the newest five objects, one per line, and the totals.
-newest() {
-  jq -r 'sort_by(.LastModified) | reverse | (.[:5][] | "\(.LastModified[:19])  \(.Size | tostring | (" " * (9 - length)) + .) bytes  \(.Key)"),
-    "\(length) objects, \(map(.Size) | add // 0) bytes"' <<<"$1"
+# show_objects POD: prints the newest five of the pod's objects, as S3 has them, one per line. The log
+# tells where they begin, and a pod's keys sort by time: the whole bucket may have millions.
+show_objects() {
+  local first objects
+  first=$("${kube[@]}" logs "$1" --tail=200 2>/dev/null |
+    jq -Rrn '[inputs | fromjson? | select(.message == "uploaded").key] | .[-5:][0] // empty' || true)
+  if [[ -z $first ]]; then
+    say "the end of the log of $1 names no object"
+  # All that a key begins with sorts before it, so the list begins with this object.
+  elif capture objects found NoSuchBucket aws s3api list-objects-v2 --region "$AWS_REGION" --bucket "$BUCKET" --prefix "${first%/*/*/*/*}/" \
+    --start-after "${first%?}" --no-paginate --max-keys 20 --query 'Contents[].{LastModified: LastModified, Size: Size, Key: Key}' --output json; then
+    jq -r '. // [] | sort_by(.LastModified) | reverse | .[:5][] |
+      "\(.LastModified[:19])  \(.Size | tostring | (" " * (9 - length)) + .) bytes  \(.Key)"' <<<"${objects:-null}"
+  else
+    say "the bucket $BUCKET does not exist"
+  fi
 }
 
 begin_step "$@"
@@ -36,13 +48,6 @@ if reach_cluster; then
     pod=$(name_of "$pods")
     show "${kube[@]}" logs "$pod" --tail=3
     { "${kube[@]}" logs "$pod" --tail=3 || true; } | readable
+    show_objects "$pod"
   done
-fi
-say ""
-if capture objects found NoSuchBucket aws s3api list-objects-v2 --region "$AWS_REGION" --bucket "$BUCKET" \
-  --query 'Contents[].{LastModified: LastModified, Size: Size, Key: Key}' --output json; then
-  [[ -n $objects && $objects != null ]] || objects='[]'
-  newest "$objects"
-else
-  say "the bucket $BUCKET does not exist"
 fi
