@@ -168,8 +168,22 @@ differences() {
 EOF
 }
 
+# without_guard: drops require-pod-identity from COMPONENTS, which people export for deploy.sh.
+without_guard() {
+  local component kept=''
+  for component in ${COMPONENTS-}; do
+    if [[ $component == require-pod-identity ]]; then
+      say "without the component require-pod-identity here: the pods of IRSA have no Pod Identity"
+    else
+      kept+=" $component"
+    fi
+  done
+  COMPONENTS=$kept
+}
+
 create() {
   local pods folder
+  without_guard
   settle ACCOUNT_ID PARTITION BUCKET IMAGE IRSA_POLICY_ARN
   need_tool eksctl
   associate=(eksctl utils associate-iam-oidc-provider "${eksctl_cluster[@]}" --approve)
@@ -178,7 +192,8 @@ create() {
   if ! reach_cluster; then
     change "${associate[@]}"
     change "${create_irsa_account[@]}"
-    folder=$(scripts/steps/manifests.sh irsa) || exit
+    # shellcheck disable=SC2086 # COMPONENTS is a list of names
+    folder=$(scripts/steps/manifests.sh irsa $COMPONENTS) || exit
     change kubectl apply --kustomize "$folder"
     differences
     return

@@ -50,6 +50,10 @@ the_plan() {
   echo "$stderr"
   ((status == 0))
   [[ $stderr == "$announced"*'$ eksctl utils associate-iam-oidc-provider '*'$ eksctl create iamserviceaccount '*'$ kubectl apply '* ]]
+  COMPONENTS='require-pod-identity monitoring' run --separate-stderr "$(script_path compare)" --dry-run
+  echo "$stderr"
+  [[ $status == 0 && ${stderr_lines[0]} == "without the component require-pod-identity here: "* ]]
+  grep -q 'components/monitoring' "$FILLED/irsa/kustomization.yaml"
   run --separate-stderr "$(script_path bucket)"
   [[ $status == 1 && $stderr == *"no usable AWS credentials"* ]]
 }
