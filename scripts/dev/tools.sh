@@ -204,7 +204,8 @@ nginx() {
   "$tools/bench/bin/nginx" -v || die "nginx, unpacked into $folder, does not run: install it with your system's packages"
 }
 
-# lock: only one process installs at a time. The lock contains its process ID.
+# lock: only one process installs at a time. The lock contains its process ID. A first build takes
+# 15 minutes, on a busy machine longer.
 lock() {
   local holder tries=0
   mkdir -p "$tools"
@@ -213,8 +214,8 @@ lock() {
     if [[ -n $holder ]] && ! kill -0 "${holder#process-}" 2>/dev/null; then
       rm -f "$tools/lock" # that process ended without removing the lock
     fi
-    ((tries > 0)) || say "waiting for process ${holder#process-}, which is installing"
-    ((tries++ < 600)) || die "process ${holder#process-} has held $tools/lock for 10 minutes: end that process"
+    ((tries % 300)) || say "waiting for process ${holder#process-}, which is installing$( ((tries == 0)) || echo ", since $((tries / 60)) minutes")"
+    ((tries++ < 3600)) || die "process ${holder#process-} has held $tools/lock for 60 minutes: end that process if it installs nothing any more, then run this again"
     sleep 1
   done
   trap 'rm -f "$tools/lock"' EXIT
