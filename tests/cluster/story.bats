@@ -31,7 +31,7 @@ setup_file() { export FILLED=$BATS_FILE_TMPDIR/filled; }
 @test "status shows the pods, the log and the objects" {
   step status
   ((status == 0))
-  [[ $output == *"job.batch/pod-identity-demo"*"Running"*"INFO uploaded "* ]]
+  [[ $output == *"job.batch/pod-identity-demo"*"Running"*"INFO uploaded "*" bytes  pod-identity-demo-"* ]]
   [[ -z $(writes) ]]
 }
 
