@@ -92,8 +92,8 @@ on_or_off() { if [[ $1 == True ]]; then echo off; else echo on; fi; }
 
 yes_or_no() { if [[ $1 == True ]]; then echo yes; else echo no; fi; }
 
-# show_target ID ROLE: prints the trust policy that the target role needs, and the policy
-# that gives it the workload's permissions. The statement is that of the EKS user guide
+# show_target ID ROLE: prints the trust policy that the target role needs, the policy that
+# gives it the workload's permissions, and for a role of another account what the bucket's needs. The statement is that of the EKS user guide
 # (pod-id-assign-target-role), with the external ID of this association.
 show_target() {
   local external actions='"sts:AssumeRole", "sts:TagSession"' permissions
@@ -119,4 +119,16 @@ show_target() {
 END
   say "and it must have this policy, or another with the permissions that the pods need:"
   cat "$permissions" >&2
+  [[ $TARGET_ROLE_ARN != arn:*:iam::"$ACCOUNT_ID":* ]] || return 0
+  say "It is in another account, so the policy of the bucket $BUCKET must allow it too. Add this statement, which scripts/steps/bucket.sh keeps," \
+    "once the role exists (aws s3api get-bucket-policy and put-bucket-policy):"
+  cat >&2 <<END
+    {
+      "Sid": "AllowTargetRole",
+      "Effect": "Allow",
+      "Principal": { "AWS": "$TARGET_ROLE_ARN" },
+      "Action": ["s3:PutObject", "s3:AbortMultipartUpload"],
+      "Resource": "arn:$PARTITION:s3:::$BUCKET/*"
+    }
+END
 }

@@ -51,7 +51,7 @@ setting() {
   local what=$1 read=$2 query=$3 want=$4 value
   shift 4
   if [[ -z $new ]] && capture value found '\((NoSuch[A-Za-z]*|ServerSideEncryptionConfigurationNotFoundError)\)' \
-    aws s3api "$read" "${at[@]}" --query "$query" --output json && same_json "$(jq -r 'if type == "string" then . else tojson end' <<<"$value")" "$want"; then
+    aws s3api "$read" "${at[@]}" --query "$query" --output json && same_json "$value" "$want"; then
     return
   fi
   say "$what:"
@@ -75,8 +75,22 @@ create_bucket() {
   change aws s3api put-bucket-tagging "${at[@]}" --tagging "TagSet=[{$tag_pair}]"
 }
 
+# require_tls: has the bucket's policy refuse requests without TLS. Other statements stay, such as one that
+# allows a target role of another account.
+require_tls() {
+  local policy ours existing=''
+  capture policy filled scripts/steps/policies/bucket.json
+  ours=$(jq '.Statement[0]' "$policy")
+  if [[ -z $new ]] && capture existing found '\(NoSuchBucketPolicy\)' aws s3api get-bucket-policy "${at[@]}" --query Policy --output text; then
+    ! jq --exit-status --argjson ours "$ours" '[.Statement] | flatten | any(. == $ours)' <<<"$existing" >"$scratch/has-ours" || return 0
+    jq --argjson ours "$ours" '.Statement = ([.Statement] | flatten | map(select(.Sid != $ours.Sid)) + [$ours])' <<<"$existing" >"$policy"
+  fi
+  say "requiring TLS:"
+  change aws s3api put-bucket-policy "${at[@]}" --policy "file://$policy"
+}
+
 create() {
-  local new='' tag policy lifecycle
+  local new='' tag lifecycle
   if capture tag find_bucket; then
     [[ $tag == "$TAG_VALUE" ]] ||
       die "there is a bucket $BUCKET, which these scripts did not create (its tag $TAG_KEY is $tag, not $TAG_VALUE): set BUCKET to another name"
@@ -85,7 +99,6 @@ create() {
     new=yes
     create_bucket
   fi
-  capture policy filled scripts/steps/policies/bucket.json
   capture lifecycle filled scripts/steps/policies/lifecycle.json
   setting "blocking public access" get-public-access-block 'PublicAccessBlockConfiguration.*' '[true, true, true, true]' \
     put-public-access-block "${at[@]}" --public-access-block-configuration \
@@ -94,8 +107,7 @@ create() {
     'ServerSideEncryptionConfiguration.Rules[].ApplyServerSideEncryptionByDefault.SSEAlgorithm' '["AES256"]' \
     put-bucket-encryption "${at[@]}" --server-side-encryption-configuration \
     'Rules=[{ApplyServerSideEncryptionByDefault={SSEAlgorithm=AES256}}]'
-  setting "requiring TLS" get-bucket-policy Policy "$(<"$policy")" \
-    put-bucket-policy "${at[@]}" --policy "file://$policy"
+  require_tls
   setting "aborting incomplete multipart uploads after one day" get-bucket-lifecycle-configuration \
     'Rules[].AbortIncompleteMultipartUpload.DaysAfterInitiation' '[1]' \
     put-bucket-lifecycle-configuration "${at[@]}" --lifecycle-configuration "file://$lifecycle"

@@ -94,6 +94,7 @@ described() {
   [[ $(described targetRoleArn) == "$TARGET_ROLE_ARN" ]]
   [[ $stderr == *'because eksctl cannot give its role the permission to assume the target role'* ]]
   [[ $stderr == *'"Action": ["sts:AssumeRole", "sts:TagSession"]'*"\"sts:ExternalId\": \"$external\""*UploadAsThisWorkloadAlone* ]]
+  [[ $stderr == *"It is in another account, so the policy of the bucket "*'"Principal": { "AWS": "'"$TARGET_ROLE_ARN"'" }'*'/*"'* ]]
   [[ $(admin iam get-role-policy --role-name "$(described roleArn | cut -d / -f 2)" --policy-name assume-target-role --output json) == *sts:AssumeRole*"$TARGET_ROLE_ARN"* ]]
   step association
   ((status == 0))

@@ -101,6 +101,19 @@ AWS
   step bucket delete
 }
 
+@test "what others have added to the bucket's policy stays" {
+  local theirs
+  step bucket
+  theirs='{"Version":"2012-10-17","Statement":{"Sid":"AllowTargetRole","Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:role/pictures"},"Action":"s3:PutObject","Resource":"arn:aws:s3:::'$bucket'/*"}}'
+  admin s3api put-bucket-policy --bucket "$bucket" --policy "$theirs"
+  step bucket
+  [[ $status == 0 && $(writes) == "write s3 PUT /$bucket?policy" ]]
+  [[ $(admin s3api get-bucket-policy --bucket "$bucket" | jq --compact-output '[.Statement[].Sid]') == '["AllowTargetRole","RefuseWithoutTLS"]' ]]
+  step bucket
+  [[ $status == 0 && -z $(writes) ]]
+  step bucket delete
+}
+
 @test "a bucket without our tag is neither used nor deleted" {
   admin s3api create-bucket --bucket not-ours-at-all
   BUCKET=not-ours-at-all step bucket
