@@ -247,7 +247,8 @@ fn certificates(folder: &Path) {
     let server_key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).expect("a key");
     let server = CertificateParams::new(["127.0.0.1".to_owned()]).expect("parameters");
     let signed = server.signed_by(&server_key, &Issuer::new(authority, key)).expect("signed");
-    let system = fs::read_to_string("/etc/ssl/certs/ca-certificates.crt").unwrap_or_default();
+    let system = fs::read_to_string("/etc/ssl/certs/ca-certificates.crt")
+        .expect("Debian's bundle of CA certificates, of the package ca-certificates");
     for (name, text) in [
         ("bundle.pem", system + &certificate.pem()),
         ("server.pem", signed.pem()),

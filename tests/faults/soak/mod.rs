@@ -35,7 +35,7 @@ const SAMPLE: Duration = Duration::from_millis(250);
 const SCRAPE: Duration = Duration::from_secs(5);
 const PROGRESS: Duration = Duration::from_secs(15);
 
-const TOO_SHORT: &str = "the run is too short to tell: not every fault came at least once";
+const TOO_SHORT: &str = "the run is too short to tell";
 
 /// Lines of the log that are kept for a message.
 const LAST: usize = 12;
@@ -61,7 +61,7 @@ pub async fn run(options: &Options, may_grow: bool) -> Result<(), String> {
     let took = soak.started.elapsed();
     let faults = outcome.map_err(|why| format!("{why}\n{}", soak.account.told()))?;
 
-    let Soak { world, program, mut account, samples, warm_up, scrapes, .. } = soak;
+    let Soak { world, program, mut account, samples, scrapes, .. } = soak;
     let (code, output) = program.end(TIMEOUT).await?;
     account.read(&output.lines, &world.sandbox.credentials)?;
     if code != Some(0) {
@@ -70,7 +70,8 @@ pub async fn run(options: &Options, may_grow: bool) -> Result<(), String> {
     world.nothing_unfinished().await?;
     let objects = account.check(&world.sandbox, options.pictures)?;
 
-    let warm = &samples[warm_up.unwrap_or(samples.len())..];
+    let warm_up = samples.partition_point(|sample| sample.pictures < options.pictures / 2);
+    let warm = &samples[warm_up..];
     let memory = trend::memory(warm);
     plot::write(options.csv.as_deref(), || plot::csv(&samples))?;
     plot::write(options.plot.as_deref(), || plot::svg(&samples, memory.as_ref()))?;
@@ -106,8 +107,6 @@ struct Soak {
     program: Program,
     account: Account,
     samples: Vec<Sample>,
-    /// How many of the samples are of the time in which not every fault had come yet.
-    warm_up: Option<usize>,
     scrapes: usize,
     /// The last lines of the log, for a message.
     last: VecDeque<String>,
@@ -144,7 +143,6 @@ impl Soak {
             program,
             account: Account::default(),
             samples: Vec::new(),
-            warm_up: None,
             scrapes: 0,
             last: VecDeque::new(),
             started: now,
@@ -159,11 +157,9 @@ impl Soak {
         let mut random = Rng::with_seed(seed);
         // Pictures in parts have every fifth fault, so that all of the run is alike.
         let mut decks = [Size::Parts, Size::Small].map(|size| (size, VecDeque::new()));
-        // How often all faults of a deck began to come.
-        let mut dealt = [0; 2];
         let mut faults = 0;
         let mut last = "no fault".to_owned();
-        let (pictures, fault_every) = (options.pictures, options.fault_every());
+        let Options { pictures, fault_every, .. } = *options;
         // None that would still be there when the count is reached.
         while (faults + 2) * fault_every <= pictures {
             let due = (faults + 1) * fault_every;
@@ -181,10 +177,6 @@ impl Soak {
                 .map_err(|why| format!("{why}, after fault {faults}: {last}"))?;
             let (size, deck) = &mut decks[usize::from(faults % 5 != 0)];
             if deck.is_empty() {
-                dealt[usize::from(*size == Size::Small)] += 1;
-                if dealt.iter().all(|times| *times > 1) && self.warm_up.is_none() {
-                    self.warm_up = Some(self.samples.len());
-                }
                 let of_size = |case: &Case| case.size == *size && fits(case);
                 let mut cases: Vec<_> = cases::all().into_iter().filter(of_size).collect();
                 random.shuffle(&mut cases);

@@ -15,9 +15,9 @@ pub struct Options {
     #[arg(long, value_name = "FILE", default_value = env!("CARGO_BIN_EXE_pod-identity-demo"))]
     pub(super) program: PathBuf,
 
-    /// After how many pictures there is another fault [default: so many that there are 400 faults]
-    #[arg(long, value_name = "N")]
-    fault_every: Option<u64>,
+    /// After how many pictures there is another fault
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    pub(super) fault_every: u64,
 
     /// How many pictures may be in flight at the same time
     #[arg(long, value_name = "N", default_value_t = 4)]
@@ -33,20 +33,9 @@ pub struct Options {
 }
 
 impl Options {
-    pub(super) fn fault_every(&self) -> u64 {
-        self.fault_every.unwrap_or(self.pictures / 400).max(1)
-    }
-
     /// Few pictures, so that the soak itself is tested with the fault suite.
     pub fn quick() -> Self {
         let program = env!("CARGO_BIN_EXE_pod-identity-demo").into();
-        Self {
-            pictures: 1000,
-            program,
-            fault_every: Some(250),
-            concurrency: 4,
-            csv: None,
-            plot: None,
-        }
+        Self { pictures: 1000, program, fault_every: 250, concurrency: 4, csv: None, plot: None }
     }
 }

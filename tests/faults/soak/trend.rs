@@ -1,7 +1,8 @@
 //! Whether a figure grows over a run.
 //!
-//! The warm-up ends when each fault has come once: each may take memory that is needed again when it comes
-//! again. The samples after it are cut into blocks of equal size, and each block counts once, with the
+//! The first half of the run is a warm-up, in which buffers and connections reach their size: a fault that
+//! comes for the first time may take memory that is needed again when it comes again. The samples after
+//! it are cut into blocks of equal size, and each block counts once, with the
 //! least that the program held in it: what is lost is never given back, so a leak raises the least, and
 //! what a large picture takes for a while does not. The line through these is that of Theil and Sen, whose slope is the
 //! median of the slopes between all pairs: where the allocator keeps something for a few blocks, that
@@ -46,7 +47,7 @@ pub fn memory(samples: &[Sample]) -> Option<Trend> {
 }
 
 /// Of open files, of which some are idle connections, now more and now fewer. One that is lost with each
-/// tenth fault is 20 after 200 faults.
+/// tenth fault is 10 after 100 faults.
 pub fn files(samples: &[Sample]) -> Option<Trend> {
     trend(samples, "files", 4.0, |held| float(held.files as u64))
 }
