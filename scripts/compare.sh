@@ -215,8 +215,9 @@ other_users() {
   local roles
   if [[ $KUBERNETES == none ]]; then
     capture roles found '^$' aws iam list-roles --query 'Roles[].[RoleName, AssumeRolePolicyDocument]' --output json
-    jq -r --arg provider "$1" --arg ours "system:serviceaccount:$NAMESPACE:$IRSA_SERVICE_ACCOUNT" '.[]? | (.[1] | tojson) as $trust |
-      select(($trust | contains($provider)) and ($trust | contains("\"\($ours)\"") | not)) | "the role \(.[0])"' <<<"$roles"
+    # Our own role, which has just been deleted, may still be listed.
+    jq -r --arg provider "$1" --arg ours "system:serviceaccount:$NAMESPACE:$IRSA_SERVICE_ACCOUNT" '.[]? | select(.[1] | tojson | contains($provider)) |
+      select([.[1] | .. | strings | select(startswith("system:serviceaccount:"))] | unique != [$ours]) | "the role \(.[0])"' <<<"$roles"
     return
   fi
   kubectl get serviceaccounts --all-namespaces --output json |

@@ -16,7 +16,7 @@ use crate::exit::{Exit, Signals};
 use crate::identity::{Diagnosis, Failure, Injected, RefreshingCredentials, Report, Requirement};
 use crate::job::{Attempt, Job};
 use crate::page::{About, Page};
-use crate::sdk::{self, BodyTimes};
+use crate::sdk::{self, BodyTimes, UnusableEndpoint};
 use crate::server::{Served, serve};
 use crate::source::Source;
 use crate::status::{Observer, Status};
@@ -39,10 +39,8 @@ pub fn run(arguments: Cli) -> ExitCode {
         }
         (Ok(region), Command::Identity(arguments)) => {
             arguments.check(region).map_or_else(unusable, |config| {
-                run_identity(&config).unwrap_or_else(|error| {
-                    complain(&error.to_string());
-                    Exit::CannotRun
-                })
+                run_identity(&config)
+                    .unwrap_or_else(|error| cannot_run(&*error, || complain(&error.to_string())))
             })
         }
     };
@@ -54,6 +52,16 @@ fn unusable(problems: Vec<String>) -> Exit {
         complain(&problem);
     }
     Exit::UnusableSettings
+}
+
+/// The exit code of what prevents the program from running, which is told. An endpoint of a profile is
+/// known only after the settings have been checked.
+fn cannot_run(error: &(dyn std::error::Error + 'static), tell: impl FnOnce()) -> Exit {
+    if error.is::<UnusableEndpoint>() {
+        return unusable(vec![error.to_string()]);
+    }
+    tell();
+    Exit::CannotRun
 }
 
 /// Prints an error. There is nobody to tell if that fails, and the exit code says it as well.
@@ -68,10 +76,7 @@ fn run_job(config: Config) -> Exit {
         Err(problem) => return unusable(vec![problem]),
     };
     let ended = run_to_end(config.concurrency, job(config, listener));
-    ended.unwrap_or_else(|error| {
-        tracing::error!(%error, "cannot run");
-        Exit::CannotRun
-    })
+    ended.unwrap_or_else(|error| cannot_run(&*error, || tracing::error!(%error, "cannot run")))
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener, String> {
@@ -105,6 +110,7 @@ async fn job(config: Config, listener: Option<TcpListener>) -> Result<Exit, Cann
     let mut signals = Signals::install()?;
     let body = BodyTimes { whole: config.limits.fetch, silence: config.limits.read };
     let sdk = sdk::load(Some(&config.region), body).await;
+    sdk::check_endpoints(&sdk)?;
     let credentials = credentials(&sdk, config.require_identity)?;
     let uploader = Uploader::new(&sdk, credentials.clone(), config.place.clone());
     let page = listener.as_ref().and_then(|_| page(&config, &uploader, &credentials));
@@ -170,6 +176,7 @@ fn run_identity(config: &IdentityConfig) -> Result<Exit, CannotRun> {
 
 async fn identity(config: &IdentityConfig) -> Result<Report, CannotRun> {
     let sdk = sdk::load(config.region.as_deref(), BodyTimes::default()).await;
+    sdk::check_endpoints(&sdk)?;
     let credentials = credentials(&sdk, config.require_identity)?;
     let report = Report::make(&sdk, &credentials, config.expect_role.as_deref()).await;
     let Some(place) = config.probe.clone().filter(|_| report.is_ok()) else {

@@ -27,7 +27,7 @@ pub(crate) fn innermost(error: &(dyn Error + 'static)) -> String {
 pub(crate) fn one_line(error: &(dyn Error + 'static)) -> String {
     let mut line = String::new();
     for cause in causes(error) {
-        let cause = cause.to_string();
+        let cause = without_quotations(cause.to_string());
         if !line.ends_with(&cause) {
             if !line.is_empty() {
                 line.push_str(": ");
@@ -40,6 +40,18 @@ pub(crate) fn one_line(error: &(dyn Error + 'static)) -> String {
 
 /// The longest text of a service that is kept, in bytes: what answers in its place may send any length.
 const LONGEST_TEXT: usize = 1000;
+
+/// The SDK's text about an endpoint that is no URL, without the endpoint and the whole request, which it
+/// quotes: a password may be in the one, IRSA's token is in the other.
+fn without_quotations(text: String) -> String {
+    for before in ["Custom endpoint `", "failed to apply endpoint `"] {
+        if let Some((start, rest)) = text.split_once(before) {
+            let end = rest.rsplit_once('`').map_or("", |(_, end)| end);
+            return format!("{start}{before}…`{end}");
+        }
+    }
+    text
+}
 
 /// An error of the AWS SDK in one line: the service's code and message if the service answered,
 /// otherwise what prevented an answer. It never quotes the response, which may contain the session
@@ -72,4 +84,27 @@ pub(crate) fn beginning(text: &str, longest: usize) -> &str {
 /// One line that does nothing to a terminal: others wrote parts of it.
 pub(crate) fn printable(text: &str) -> String {
     text.replace(char::is_control, " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_and_a_request_that_the_sdk_quotes_are_left_out() {
+        for (text, shown) in [
+            (
+                "failed to apply endpoint `me:secret@host` to request `Request { body: secret }`: endpoint \
+                 must contain scheme",
+                "failed to apply endpoint `…`: endpoint must contain scheme",
+            ),
+            (
+                "Custom endpoint `me:secret@host` was not a valid URI",
+                "Custom endpoint `…` was not a valid URI",
+            ),
+            ("failed to apply endpoint `secret, without an end", "failed to apply endpoint `…`"),
+        ] {
+            assert_eq!(one_line(&std::io::Error::other(text)), shown);
+        }
+    }
 }

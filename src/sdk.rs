@@ -16,6 +16,8 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::{Builder, Connector};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_types::service_config::ServiceConfigKey;
+use url::Url;
 
 use crate::answer_limit::AnswerLimit;
 
@@ -58,6 +60,43 @@ fn http_client() -> SharedHttpClient {
         connector.build()
     });
     SharedHttpClient::new(AnswerLimit(client))
+}
+
+/// The endpoint that is set for a service: by `AWS_ENDPOINT_URL_` and its name, `AWS_ENDPOINT_URL` or the
+/// profile.
+pub(crate) fn endpoint(sdk: &SdkConfig, service: &str) -> Option<String> {
+    let key = ServiceConfigKey::builder()
+        .service_id(service)
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build()
+        .ok()?;
+    sdk.service_config()
+        .and_then(|settings| settings.load_config(key))
+        .or_else(|| sdk.endpoint_url().map(str::to_owned))
+}
+
+/// An endpoint that the SDK cannot use. It is not shown, because it may have a password in it.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the endpoint for {service} (AWS_ENDPOINT_URL_{service}, AWS_ENDPOINT_URL, or endpoint_url of the profile) is \
+     not a URL such as http://localhost:4566: give one with http:// or https:// and a host"
+)]
+pub(crate) struct UnusableEndpoint {
+    service: &'static str,
+}
+
+/// Checks the endpoints that are set for the services that the program asks.
+pub(crate) fn check_endpoints(sdk: &SdkConfig) -> Result<(), UnusableEndpoint> {
+    let unusable = |service| endpoint(sdk, service).is_some_and(|text| !is_endpoint(&text));
+    match ["S3", "STS"].into_iter().find(|service| unusable(service)) {
+        Some(service) => Err(UnusableEndpoint { service }),
+        None => Ok(()),
+    }
+}
+
+fn is_endpoint(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| ["http", "https"].contains(&url.scheme()) && url.has_host())
 }
 
 /// How long the body of a request may take to arrive from the image host. Zero is for bodies that are

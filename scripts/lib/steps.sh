@@ -161,9 +161,11 @@ need_kubernetes() {
 }
 
 # at_cluster: true when kubectl can be asked. Ends the script if its current context is
-# another cluster, because what that has would be taken for what this one has.
+# another cluster, because what that has would be taken for what this one has; a dry run goes on.
 at_cluster() {
-  [[ $KUBERNETES != none ]] && command -v kubectl >/dev/null && need_kubernetes
+  [[ $KUBERNETES != none ]] && command -v kubectl >/dev/null || return 1
+  if [[ -n $dry_run ]] && ! (need_kubernetes); then return 1; fi
+  need_kubernetes
 }
 
 # agent_without_addon: prints which Pod Identity Agent the cluster has instead of the

@@ -102,7 +102,7 @@ pub(super) fn diagnose(evidence: &Evidence) -> Diagnosis {
             (Failure::Chain { .. }, Some((status, text))) => {
                 format!("the Pod Identity Agent answered {status}: {text}")
             }
-            (Failure::Chain { sts: Some(_), text, .. }, None) => {
+            (Failure::Chain { sts: Some(_), text, .. }, None) if evidence.injected.has_irsa() => {
                 format!("IRSA's request to STS failed: {text}")
             }
             (Failure::Chain { text, .. }, None) => text.clone(),

@@ -198,20 +198,23 @@ impl RefreshingCredentials {
         }
     }
 
-    /// The principal of the credentials in use, with which the next request will be signed.
-    pub(crate) fn signer(&self) -> Option<Principal> {
-        lock(&self.0.state).held.as_ref().map(|held| held.principal.clone())
+    /// The principal of valid credentials, with which a request that is sent now is signed.
+    pub(crate) async fn signer(&self) -> Result<Principal, NoCredentials> {
+        let credentials = self.credentials().await?;
+        let found = Principal::of(&credentials, &self.0.injected);
+        let state = lock(&self.0.state);
+        let held = state.held.as_ref().map(|held| &held.principal);
+        // It may have a name already.
+        Ok(held.filter(|held| held.has_keys_of(&found)).cloned().unwrap_or(found))
     }
 
     /// Drops these credentials if they are in use: S3 says that they are not valid, whatever the clocks say.
     /// Another request may have got new ones meanwhile, which stay.
-    pub(crate) fn forget(&self, rejected: Option<&Principal>) {
+    pub(crate) fn forget(&self, rejected: &Principal) {
         let mut state = lock(&self.0.state);
-        let held = state
-            .held
-            .take_if(|held| rejected.is_none_or(|rejected| rejected.has_keys_of(&held.principal)));
+        let dropped = state.held.take_if(|held| rejected.has_keys_of(&held.principal));
         drop(state);
-        if held.is_some() {
+        if dropped.is_some() {
             self.0.changes.send_replace(());
         }
     }

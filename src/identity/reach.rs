@@ -5,7 +5,7 @@ use std::error::Error;
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use http_body_util::LengthLimitError;
 
-use crate::errors::find_cause;
+use crate::errors::{find_cause, one_line};
 
 /// How far a request that failed came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,8 +32,8 @@ impl Reach {
         let has_code = error.code().is_some_and(|code| code != "NotFound");
         let status = error.raw_response().map(|response| response.status().as_u16());
         match (status, error) {
-            // The body of an answer of success did not come whole, unless it is far too long.
-            (Some(200..300), SdkError::ResponseError(_))
+            // The body of the answer did not come whole, unless it is far too long.
+            (Some(..500), SdkError::ResponseError(_))
                 if find_cause::<LengthLimitError>(error).is_none() =>
             {
                 Self::NoAnswer
@@ -41,6 +41,8 @@ impl Reach {
             (Some(..500), _) if !has_code => Self::Other,
             (Some(_), _) => Self::Answer,
             (None, SdkError::ConstructionFailure(_)) => Self::Unsent,
+            // An endpoint that is no URL is an error of the dispatch.
+            (None, _) if one_line(error).contains("was not a valid URI") => Self::Unsent,
             (None, _) => Self::NoAnswer,
         }
     }

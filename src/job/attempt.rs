@@ -39,8 +39,10 @@ impl Attempt {
             UploadError::S3(failure) => {
                 let signer = failure.signer.clone();
                 let diagnosis = self.diagnose(Failure::S3(failure)).await;
-                if diagnosis.resolved_by == ResolvedBy::FreshCredentials {
-                    self.credentials.forget(signer.as_ref());
+                if diagnosis.resolved_by == ResolvedBy::FreshCredentials
+                    && let Some(signer) = &signer
+                {
+                    self.credentials.forget(signer);
                 }
                 diagnosis
             }

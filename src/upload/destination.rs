@@ -5,11 +5,11 @@ use std::time::SystemTime;
 use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{IdentityCache, RequestChecksumCalculation};
-use aws_types::service_config::ServiceConfigKey;
 use url::Url;
 use uuid::Uuid;
 
 use crate::identity::RefreshingCredentials;
+use crate::sdk;
 
 /// A bucket, and this pod's own place in it.
 #[derive(Clone, Debug)]
@@ -34,11 +34,8 @@ pub(crate) struct Destination {
 impl Destination {
     pub(super) fn new(place: Place, sdk: &SdkConfig) -> Self {
         let region = sdk.region().map(ToString::to_string).unwrap_or_default();
-        let endpoint = endpoint(sdk).map(|text| match Url::parse(&text) {
-            Ok(url) if url.has_host() => without_secrets(&url).trim_end_matches('/').to_owned(),
-            // It may have a password in it, wherever that is.
-            _ => "that is set, which is no URL with a host".to_owned(),
-        });
+        let endpoint = sdk::endpoint(sdk, "S3").and_then(|text| Url::parse(&text).ok());
+        let endpoint = endpoint.map(|url| without_secrets(&url).trim_end_matches('/').to_owned());
         Self { place, region, endpoint }
     }
 }
@@ -73,22 +70,9 @@ pub(super) fn client(sdk: &SdkConfig, credentials: RefreshingCredentials) -> Cli
             .identity_cache(IdentityCache::no_cache())
             // Every upload brings its own checksum, in a header or in a trailer.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-            .force_path_style(endpoint(sdk).is_some_and(|url| !is_amazons(&url)))
+            .force_path_style(sdk::endpoint(sdk, "S3").is_some_and(|url| !is_amazons(&url)))
             .build(),
     )
-}
-
-/// The endpoint that is set for S3: by `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` or the profile.
-fn endpoint(sdk: &SdkConfig) -> Option<String> {
-    let key = ServiceConfigKey::builder()
-        .service_id("S3")
-        .env("AWS_ENDPOINT_URL")
-        .profile("endpoint_url")
-        .build()
-        .ok()?;
-    sdk.service_config()
-        .and_then(|settings| settings.load_config(key))
-        .or_else(|| sdk.endpoint_url().map(str::to_owned))
 }
 
 /// Whether an endpoint is Amazon's own (VPC endpoints included), where each bucket has a DNS name.

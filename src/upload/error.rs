@@ -32,10 +32,10 @@ impl UploadError {
         }
     }
 
-    /// S3's failure, if S3 says that the credentials are not valid.
-    pub(super) fn rejection(&self) -> Option<&S3Failure> {
+    /// Whose credentials were in use, if S3 says that they are not valid.
+    pub(super) fn rejected_signer(&self) -> Option<&Principal> {
         match self {
-            Self::S3(failure) => Some(&**failure).filter(|failure| failure.rejects_credentials()),
+            Self::S3(failure) if failure.rejects_credentials() => failure.signer.as_ref(),
             _ => None,
         }
     }

@@ -58,13 +58,16 @@ impl Object<'_> {
             .checksum_algorithm(ChecksumAlgorithm::Crc32);
         // The upload cannot be aborted without the identifier in this answer. So if the program ends,
         // it waits for the answer a while longer.
-        let signer = credentials.signer();
+        let created = async {
+            let signer = credentials.signer().await?;
+            let created = create.send().await;
+            created
+                .map_err(|error| UploadError::of("CreateMultipartUpload", to, Some(signer), &error))
+        };
         let created = tokio::select! {
-            created = create.send() => created,
+            created = created => created?,
             () = cancel.cancelled().then(|()| sleep(ABORT_TIMEOUT)) => return Err(UploadError::Cancelled),
         };
-        let created = created
-            .map_err(|error| UploadError::of("CreateMultipartUpload", to, signer, &error))?;
         let Some(id) = created.upload_id().filter(|id| !id.is_empty()) else {
             return Err(UploadError::not_of_s3("CreateMultipartUpload", to, "upload ID"));
         };
@@ -72,8 +75,8 @@ impl Object<'_> {
         let sent = unless_cancelled(cancel, self.parts(id, picture, chunks, &mut in_flight)).await;
         if let Err(error) = &sent {
             // The upload is aborted with new ones.
-            if let Some(rejection) = error.rejection() {
-                credentials.forget(rejection.signer.as_ref());
+            if let Some(signer) = error.rejected_signer() {
+                credentials.forget(signer);
             }
             // S3 may keep a part that it is still receiving when the upload is aborted.
             let settle = async { while in_flight.next().await.is_some() {} };
@@ -117,7 +120,7 @@ impl Object<'_> {
         let mut parts: Vec<_> = stored.into_iter().map(|(part, _)| part).collect();
         parts.sort_by_key(CompletedPart::part_number);
         let Uploader { client, to, credentials } = self.uploader;
-        let signer = credentials.signer();
+        let signer = credentials.signer().await?;
         let completed = client
             .complete_multipart_upload()
             .bucket(&to.place.bucket)
@@ -126,7 +129,9 @@ impl Object<'_> {
             .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts)).build())
             .send()
             .await
-            .map_err(|error| UploadError::of("CompleteMultipartUpload", to, signer, &error))?;
+            .map_err(|error| {
+                UploadError::of("CompleteMultipartUpload", to, Some(signer), &error)
+            })?;
         if completed.e_tag.is_none() {
             return Err(UploadError::not_of_s3("CompleteMultipartUpload", to, "ETag"));
         }
@@ -136,7 +141,7 @@ impl Object<'_> {
     async fn part(&self, id: &str, number: i32, body: Replay) -> Result<StoredPart, UploadError> {
         let crc32 = body.crc32();
         let Uploader { client, to, credentials } = self.uploader;
-        let signer = credentials.signer();
+        let signer = credentials.signer().await?;
         let sent = client
             .upload_part()
             .bucket(&to.place.bucket)
@@ -149,7 +154,7 @@ impl Object<'_> {
             .body(body.plain())
             .send()
             .await
-            .map_err(|error| UploadError::of("UploadPart", to, signer, &error))?;
+            .map_err(|error| UploadError::of("UploadPart", to, Some(signer), &error))?;
         if sent.e_tag.is_none() {
             return Err(UploadError::not_of_s3("UploadPart", to, "ETag"));
         }

@@ -99,7 +99,7 @@ impl Uploader {
     /// Puts a small object where pictures go, to see whether that is allowed. Returns its key.
     pub(crate) async fn probe(&self) -> Result<String, UploadError> {
         let key = self.to.place.probe_key();
-        let signer = self.credentials.signer();
+        let signer = self.credentials.signer().await?;
         self.client
             .put_object()
             .bucket(&self.to.place.bucket)
@@ -109,7 +109,7 @@ impl Uploader {
             .body(ByteStream::from_static(PROBE))
             .send()
             .await
-            .map_err(|error| UploadError::of("PutObject", &self.to, signer, &error))?;
+            .map_err(|error| UploadError::of("PutObject", &self.to, Some(signer), &error))?;
         Ok(key)
     }
 }
@@ -118,7 +118,7 @@ impl Object<'_> {
     /// One request. Its checksum is a header if all bytes have arrived, otherwise a trailer.
     async fn put(&self, body: Replay) -> Result<Uploaded, UploadError> {
         let Uploader { client, to, credentials } = self.uploader;
-        let signer = credentials.signer();
+        let signer = credentials.signer().await?;
         let request = client
             .put_object()
             .bucket(&to.place.bucket)
@@ -141,9 +141,8 @@ impl Object<'_> {
             // If the picture breaks off, the request fails too. Then the picture is the cause.
             Err(error) => {
                 let broken = body.failure().map(UploadError::from);
-                return Err(
-                    broken.unwrap_or_else(|| UploadError::of("PutObject", to, signer, &error))
-                );
+                return Err(broken
+                    .unwrap_or_else(|| UploadError::of("PutObject", to, Some(signer), &error)));
             }
         }
         let fetch_time = body.finish()?;

@@ -67,6 +67,23 @@ async fn a_missing_bucket_is_reported_in_one_line() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_is_no_url_is_reported_in_one_line_without_its_password() {
+    let world = World::new().await;
+    for endpoint in ["localhost:4566", "me:endpoint-secret@host:9000"] {
+        for (arguments, service) in [("--count 1", "S3"), ("identity", "S3"), ("--count 1", "STS")]
+        {
+            let name = format!("AWS_ENDPOINT_URL_{service}");
+            let job = world.job("/random", arguments).env(&name, endpoint);
+            let done = job.finish().await.expect(2);
+            let [line] = &done.lines[..] else { panic!("{arguments}: {:?}", done.lines) };
+            let expected = format!("error: the endpoint for {service} ({name}, ");
+            assert!(line.starts_with(&expected) && !line.contains("secret"), "{line}");
+        }
+    }
+    assert!(world.sandbox.s3.requests().is_empty());
+}
+
+#[tokio::test]
 async fn unknown_arguments_are_rejected() {
     let world = World::new().await;
     world.job("/random", "--intervall 1s").finish().await.expect(2);

@@ -73,7 +73,12 @@ pub(super) const CAUSES: &[Cause] = &[
         Some(match elsewhere {
             Some(reason) => explanation(
                 format!("{cause}, {}", reason.text.split(", fault").next().unwrap_or_default()),
-                "allow eks-auth:AssumeRoleForPodIdentity in the policy of which IAM speaks",
+                reason.fix(
+                    "eks-auth:AssumeRoleForPodIdentity",
+                    reason
+                        .place("the policy that IAM names")
+                        .unwrap_or("the policy that IAM names"),
+                ),
             ),
             None => explanation(
                 cause,

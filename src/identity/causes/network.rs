@@ -1,5 +1,5 @@
-//! Causes on the network between this pod and S3 or STS, as the texts of rustls and of the C library name
-//! them.
+//! Causes on the network between this pod and S3 or STS, as the texts of rustls and of Rust's standard
+//! library name them.
 
 use super::super::evidence::{Evidence, Failure};
 use super::super::reach::Reach;
@@ -21,8 +21,8 @@ pub(super) const CAUSES: &[Cause] = &[
             unanswered(e).filter(|(_, text)| text.contains("failed to lookup address"))?;
         Some(explanation(
             format!("the host name of {who} cannot be resolved: {text}"),
-            "check AWS_REGION and AWS_ENDPOINT_URL, and that the network policies let this pod ask \
-             the cluster's DNS (port 53)",
+            "check AWS_REGION and the endpoint that is set (AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_STS), and \
+             that the network policies let this pod ask the cluster's DNS (port 53)",
         ))
     }),
 ];

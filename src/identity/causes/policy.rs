@@ -25,6 +25,26 @@ impl<'a> Reason<'a> {
         self.text.contains(kind)
     }
 
+    /// Where a policy of this kind is. A resource-based one is in `own`.
+    pub(super) fn place(&self, own: &'static str) -> Option<&'static str> {
+        let kinds = [
+            ("identity-based policy", "the role's policy"),
+            ("resource-based policy", own),
+            ("permissions boundary", "the role's permissions boundary"),
+            (
+                "service control policy",
+                "the organization's service control policy (ask its administrators)",
+            ),
+            (
+                "resource control policy",
+                "the organization's resource control policy (ask its administrators)",
+            ),
+            ("VPC endpoint policy", "the policy of the VPC endpoint"),
+            ("session policy", "the session policy of the association"),
+        ];
+        kinds.into_iter().find_map(|(kind, place)| self.is_of(kind).then_some(place))
+    }
+
     /// How to have it allow the action, where `place` has the policy.
     pub(super) fn fix(&self, action: &str, place: &str) -> String {
         if self.is_explicit {

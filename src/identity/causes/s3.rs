@@ -10,8 +10,10 @@ use super::{Cause, Explanation, explanation};
 pub(super) const CAUSES: &[Cause] = &[
     Cause::new("kms", Wait, |e| {
         let Failure::S3(s3) = &e.failure else { return None };
-        let is_of_key = s3.code.as_deref().is_some_and(|code| code.starts_with("KMS."));
-        (is_of_key || s3.text.contains("kms:")).then_some(())?;
+        let code = s3.code.as_deref().unwrap_or_default();
+        let is_of_key = code.starts_with("KMS.");
+        let is_throttled = code.starts_with("KMS.Throttling");
+        ((is_of_key && !is_throttled) || s3.text.contains("kms:")).then_some(())?;
         let cause = format!("the bucket's KMS key refuses {}: {}", e.identity(), s3.text);
         if is_of_key {
             return Some(explanation(
@@ -20,8 +22,8 @@ pub(super) const CAUSES: &[Cause] = &[
             ));
         }
         // Any kind of policy may deny the key's use as it may deny the bucket's.
-        let reason = Reason::of(&s3.text).filter(|reason| !reason.is_of("identity-based"));
-        let place = reason.as_ref().and_then(|reason| place(reason, "the key's policy"));
+        let reason = Reason::of(&s3.text).filter(|reason| !reason.is_of("no identity-based"));
+        let place = reason.as_ref().and_then(|reason| reason.place("the key's policy"));
         let fix = match reason.as_ref().zip(place) {
             Some((reason, place)) => reason.fix("kms:GenerateDataKey and kms:Decrypt", place),
             None => {
@@ -108,8 +110,11 @@ pub(super) const CAUSES: &[Cause] = &[
             // A new bucket is not known everywhere yet.
             "TemporaryRedirect",
         ];
-        let is_code = s3.code.as_deref().is_some_and(|code| codes.contains(&code));
-        (is_code || matches!(s3.status, Some(408 | 429 | 500..))).then_some(())?;
+        let code = s3.code.as_deref().unwrap_or_default();
+        let is_code = codes.contains(&code) || code.starts_with("KMS.Throttling");
+        let status = s3.status.filter(|status| code == status.to_string());
+        let is_status = matches!(status, Some(408 | 429 | 500..));
+        (is_code || is_status || matches!(s3.status, Some(500 | 502..=504))).then_some(())?;
         Some(explanation(
             format!("S3 cannot serve the request at the moment: {}", s3.text),
             "no action is needed: the program tries again with the next picture; if SlowDown \
@@ -170,26 +175,6 @@ fn denied(e: &Evidence) -> Option<&S3Failure> {
     e.s3(&["AccessDenied"])
 }
 
-/// Where a policy of this kind is. A resource-based one is in `own`.
-fn place(reason: &Reason<'_>, own: &'static str) -> Option<&'static str> {
-    let kinds = [
-        ("identity-based policy", "the role's policy"),
-        ("resource-based policy", own),
-        ("permissions boundary", "the role's permissions boundary"),
-        (
-            "service control policy",
-            "the organization's service control policy (ask its administrators)",
-        ),
-        (
-            "resource control policy",
-            "the organization's resource control policy (ask its administrators)",
-        ),
-        ("VPC endpoint policy", "the policy of the VPC endpoint"),
-        ("session policy", "the session policy of the association"),
-    ];
-    kinds.into_iter().find_map(|(kind, place)| reason.is_of(kind).then_some(place))
-}
-
 fn s3_access_denied(e: &Evidence) -> Option<Explanation> {
     let s3 = denied(e)?;
     let (bucket, objects) = (&s3.bucket, s3.objects());
@@ -204,7 +189,7 @@ fn s3_access_denied(e: &Evidence) -> Option<Explanation> {
             ),
         ));
     };
-    let place = place(&reason, "the bucket's policy").unwrap_or("the policy that it names");
+    let place = reason.place("the bucket's policy").unwrap_or("the policy that it names");
     let fix = reason.fix(&format!("s3:PutObject on {objects}"), place);
     let tags = "; if it asks for session tags (aws:PrincipalTag), check that the association's \
                 disableSessionTags is off";

@@ -8,7 +8,7 @@ use super::super::evidence::{Evidence, Failure, StsFailure};
 use super::super::injected::ROLE_ARN;
 use super::super::reach::Reach;
 use super::super::token::Token;
-use super::ResolvedBy::Wait;
+use super::ResolvedBy::{Never, Wait};
 use super::{Cause, explanation};
 
 pub(super) const CAUSES: &[Cause] = &[
@@ -75,6 +75,13 @@ pub(super) const CAUSES: &[Cause] = &[
             format!("STS cannot serve the request at the moment: {text}"),
             "no action is needed: the program repeats the request; if it is throttled for long, start \
              fewer pods at a time",
+        ))
+    }),
+    Cause::new("sts_endpoint", Never, |e| {
+        let (_, text) = failed(e).filter(|(sts, _)| sts.reach == Reach::Unsent)?;
+        Some(explanation(
+            format!("the settings make no request to STS: {text}"),
+            "correct AWS_REGION or AWS_ENDPOINT_URL_STS, which is a URL with http:// or https://",
         ))
     }),
     Cause::new("not_sts", Wait, |e| {

@@ -162,3 +162,29 @@ async fn another_identity_at_a_refresh_is_refused_and_said() {
     assert!(matches!(credentials.credentials().await, Err(NoCredentials::Refused { .. })));
     assert!(credentials.standing().principal.is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn only_the_credentials_that_were_rejected_are_dropped() {
+    let chain = Chain::answering(Feature::CredentialsHttp, HOUR);
+    let credentials = chain.refreshing(Requirement::Any);
+    let first = credentials.signer().await.expect("credentials");
+    credentials.forget(&first);
+    let second = credentials.signer().await.expect("credentials");
+    assert_eq!(chain.asked(), 2);
+    credentials.forget(&first);
+    credentials.signer().await.expect("credentials");
+    assert_eq!(chain.asked(), 2, "another picture's late rejection dropped them");
+    credentials.forget(&second);
+    credentials.signer().await.expect("credentials");
+    assert_eq!(chain.asked(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_is_signed_with_credentials_that_have_not_ended() {
+    let chain = Chain::answering(Feature::CredentialsHttp, HOUR);
+    let credentials = chain.refreshing(Requirement::Any);
+    let first = credentials.signer().await.expect("credentials");
+    advance(2 * HOUR).await;
+    let second = credentials.signer().await.expect("credentials");
+    assert!(!second.has_keys_of(&first));
+}

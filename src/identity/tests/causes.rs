@@ -4,14 +4,16 @@ use std::fmt::Write as _;
 
 use proptest::prelude::*;
 
+use super::super::agent::Answer;
 use super::super::causes::{GROUPS, ResolvedBy, diagnose};
-use super::super::evidence::Failure;
+use super::super::evidence::{Failure, StsFailure};
 use super::super::injected::{FULL_URI, Injected};
 use super::super::provider::Provider;
+use super::super::reach::Reach;
 use super::super::s3_failure::S3Failure;
 use super::super::untrusted::agent_answer;
 use super::cases::cases;
-use super::samples::{IRSA, NEVER, claims, irsa, refusal, refused, s3, with_irsa_token};
+use super::samples::{IRSA, NEVER, agent, claims, irsa, refusal, refused, s3, with_irsa_token};
 use crate::fuzzing::{TEXT, s3_refusal};
 
 #[test]
@@ -67,6 +69,11 @@ fn what_is_wrong_with_a_key_is_told_apart() {
     let by_session = diagnose(&s3("AccessDenied", &session));
     assert_eq!(by_session.id, "kms");
     assert!(by_session.fix.ends_with("in the session policy of the association"), "{by_session:?}");
+    let denied = format!("{text}with an explicit deny in an identity-based policy");
+    let by_deny = diagnose(&s3("AccessDenied", &denied));
+    assert!(by_deny.fix.ends_with("the role's policy, which denies it explicitly"), "{by_deny:?}");
+    let throttled = s3("KMS.ThrottlingException", "KMS.ThrottlingException: slow down");
+    assert_eq!(diagnose(&throttled).id, "s3_service_error");
     let identity = format!("{text}because no identity-based policy allows it");
     let by_role = diagnose(&s3("AccessDenied", &identity));
     assert!(by_role.fix.ends_with("in the key's policy and in the role's"), "{by_role:?}");
@@ -95,6 +102,30 @@ fn sts_rejects_tokens_for_reasons_that_only_its_text_tells() {
     ] {
         assert_eq!(diagnose(&irsa("InvalidIdentityToken", text)).id, id, "{text}");
     }
+}
+
+#[test]
+fn what_denies_the_node_is_named() {
+    let diagnosis = diagnose(&refusal(
+        403,
+        "[id]: (AccessDeniedException): User: arn:aws:sts::1:assumed-role/node/i-1 is not authorized to \
+         perform: eks-auth:AssumeRoleForPodIdentity on resource: arn:aws:eks:us-east-1:1:cluster/demo with \
+         an explicit deny in a service control policy, fault: client",
+    ));
+    assert_eq!(diagnosis.id, "node_role_not_allowed");
+    assert!(diagnosis.cause.ends_with("in a service control policy"), "{diagnosis:?}");
+    assert!(diagnosis.fix.ends_with("which denies it explicitly"), "{diagnosis:?}");
+}
+
+#[test]
+fn a_chain_that_took_too_long_is_not_irsas_where_there_is_no_irsa() {
+    let mut evidence = agent(Answer::Credentials);
+    if let Failure::Chain { sts, text, .. } = &mut evidence.failure {
+        *sts = Some(StsFailure { reach: Reach::NoAnswer, code: None, status: None });
+        "credentials provider timed out".clone_into(text);
+    }
+    let diagnosis = diagnose(&evidence);
+    assert_eq!((diagnosis.id, &*diagnosis.cause), ("unknown", "credentials provider timed out"));
 }
 
 #[test]
@@ -127,6 +158,12 @@ fn a_gateway_in_front_of_s3_that_fails_is_told_by_its_status() {
     for status in ["408", "429", "500", "501", "503", "599"] {
         assert_eq!(diagnose(&s3(status, "HTTP status")).id, "s3_service_error", "{status}");
     }
+    // A server that says what it lacks is not told to recover by itself.
+    let mut full = s3("XMinioStorageFull", "XMinioStorageFull: no space");
+    if let Failure::S3(failure) = &mut full.failure {
+        failure.status = Some(507);
+    }
+    assert_eq!(diagnose(&full).id, "unknown");
 }
 
 #[test]

@@ -166,6 +166,11 @@ pub(super) fn answers_of_s3() -> Vec<Case> {
             &["not_s3"],
         ),
         (
+            "answers 403 and is cut off",
+            raw("HTTP/1.1 403 No\nContent-Type: application/xml\nContent-Length: 300", xml),
+            &["endpoint_unreachable"],
+        ),
+        (
             "answers 502 without a body",
             raw("HTTP/1.1 502 Bad\nContent-Length: 0", b""),
             &["s3_service_error"],

@@ -60,13 +60,16 @@ fn trend(
 ) -> Option<Trend> {
     let (first, last) = (samples.first()?, samples.last()?);
     // A line through fewer says nothing.
-    let size = Some(samples.len() / BLOCKS).filter(|size| *size > 0)?;
+    if samples.len() < BLOCKS {
+        return None;
+    }
     // Over time, in which no two blocks are at one place; pictures may stand still for a block.
-    let points: Vec<_> = samples
-        .chunks_exact(size)
-        .filter_map(|block| {
+    let points: Vec<_> = (0..BLOCKS)
+        .map(|block| [block, block + 1].map(|edge| edge * samples.len() / BLOCKS))
+        .filter_map(|[begin, end]| {
+            let block = &samples[begin..end];
             let lowest = block.iter().map(|sample| figure(&sample.held)).min_by(f64::total_cmp)?;
-            Some((block[size / 2].seconds, lowest))
+            Some((block[block.len() / 2].seconds, lowest))
         })
         .collect();
     let pairs = (1..points.len()).flat_map(|later| (0..later).map(move |earlier| (earlier, later)));

@@ -50,6 +50,12 @@ pub(super) fn cases() -> Vec<Case> {
         ),
         ("sts_service_error", irsa("Throttling", "Rate exceeded"), "Rate exceeded", "fewer pods"),
         (
+            "sts_endpoint",
+            irsa_reached(Reach::Unsent, "Custom endpoint `…` was not a valid URI"),
+            "make no request to STS",
+            "http:// or https://",
+        ),
+        (
             "not_sts",
             irsa_reached(Reach::Other, "the provider's answer has no expiry"),
             "has no expiry",
