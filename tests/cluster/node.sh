@@ -65,6 +65,7 @@ account() {
   SSL_CERT_FILE=$(cut -d ' ' -f 3 "$state/ministack")
   export SSL_CERT_FILE
   daemon eks "$root/.tools/ministack/bin/python" "$root/tests/cluster/eks.py" "$state" "https://127.0.0.1:$emulator_port" "$node_address:$aws_port"
+  await curl --silent --output /dev/null "$aws_endpoint/_ministack/health"
 }
 
 control_plane() {
