@@ -27,16 +27,50 @@ pub fn all() -> Vec<Case> {
     cases
 }
 
-/// Answers that are not HTTP, or too much of it.
-fn no_proper_http(place: Place, told: &'static [&'static str]) -> impl Iterator<Item = Case> {
+/// Answers whose head is not HTTP, or too much of it.
+fn malformed_heads() -> Vec<(&'static str, Vec<u8>)> {
     let long = format!("HTTP/1.1 200 OK\nX-Long: {}", "x".repeat(700_000));
-    let answers = [
+    let many = format!("HTTP/1.1 200 OK{}", "\nX-Many: x".repeat(2000));
+    let two_lengths = "HTTP/1.1 200 OK\nContent-Length: 9\nContent-Length: 11";
+    vec![
         ("sends no HTTP at all", b"hello\r\n\r\n".to_vec()),
+        ("sends a status that is no number", raw("HTTP/1.1 OK", b"")),
+        ("sends a header without a colon", raw("HTTP/1.1 200 OK\nnonsense", b"")),
         ("sends a header of 700 kB", raw(&long, b"")),
-    ];
-    answers.into_iter().map(move |(fault, bytes)| {
-        Case::new(place, fault, Inject::Network(Network::Answer(bytes)), Fails(told))
-    })
+        ("sends 2000 headers", raw(&many, b"")),
+        ("sends a length that is no number", raw("HTTP/1.1 200 OK\nContent-Length: -5", b"")),
+        ("sends two lengths", raw(two_lengths, b"<html></html>")),
+        ("ends in the middle of the head", b"HTTP/1.1 200 OK\r\nContent-".to_vec()),
+    ]
+}
+
+/// Answers whose body does not come whole.
+fn malformed_bodies() -> Vec<(&'static str, Vec<u8>)> {
+    let chunked = "HTTP/1.1 200 OK\nTransfer-Encoding: chunked";
+    vec![
+        ("sends a chunk whose size is no number", raw(chunked, b"zz\r\n")),
+        ("sends a chunk whose size overflows", raw(chunked, b"fffffffffffffffff\r\n")),
+    ]
+}
+
+/// Answers of a service that are no proper HTTP; and one that is cut by its length, which is another's.
+fn no_proper_http(
+    place: Place,
+    gone: &'static [&'static str],
+    of_another: &'static [&'static str],
+) -> impl Iterator<Item = Case> {
+    let long = raw("HTTP/1.1 200 OK\nContent-Length: 300", b"<html></html>");
+    let short = raw("HTTP/1.1 200 OK\nContent-Length: 5", b"<html></html>");
+    let mut answers = malformed_heads();
+    answers.extend(malformed_bodies());
+    answers.push(("announces more bytes than it sends", long));
+    answers
+        .into_iter()
+        .map(move |(fault, bytes)| (fault, bytes, gone))
+        .chain([("announces fewer bytes than it sends", short, of_another)])
+        .map(move |(fault, bytes, told)| {
+            Case::new(place, fault, Inject::Network(Network::Answer(bytes)), Fails(told))
+        })
 }
 
 /// Redirects to another server, which must get no request.

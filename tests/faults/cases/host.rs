@@ -2,7 +2,7 @@
 
 use sandbox::Network;
 
-use super::{raw, statuses};
+use super::{malformed_bodies, malformed_heads, raw, statuses};
 use crate::bomb::{self, JPEG};
 use crate::case::Expect::{Fails, Masked};
 use crate::case::{Case, Inject, Place, Size};
@@ -64,68 +64,44 @@ pub(super) fn hosts() -> Vec<Case> {
 
 /// Answers of the image host that are no proper HTTP, or that hide something.
 pub(super) fn answers_of_the_host() -> Vec<Case> {
-    let long = format!("HTTP/1.1 200 OK\nX-Long: {}", "x".repeat(700_000));
-    let many = format!("HTTP/1.1 200 OK{}", "\nX-Many: x".repeat(2000));
-    [
-        ("sends no HTTP at all", b"hello\r\n\r\n".to_vec(), &["connect"] as &[_]),
-        ("sends a status that is no number", raw("HTTP/1.1 OK", b""), &["connect"]),
-        ("sends a header without a colon", raw("HTTP/1.1 200 OK\nnonsense", b""), &["connect"]),
-        ("sends a header of 700 kB", raw(&long, b""), &["connect"]),
-        ("sends 2000 headers", raw(&many, b""), &["connect"]),
-        (
-            "sends a length that is no number",
-            raw("HTTP/1.1 200 OK\nContent-Length: -5", b""),
-            &["connect"],
-        ),
-        (
-            "sends two lengths",
-            raw("HTTP/1.1 200 OK\nContent-Length: 9\nContent-Length: 11", JPEG),
-            &["connect"],
-        ),
-        (
-            "sends a chunk whose size is no number",
-            raw("HTTP/1.1 200 OK\nTransfer-Encoding: chunked", b"zz\r\n"),
-            &["broken"],
-        ),
-        (
-            "sends a chunk whose size overflows",
-            raw("HTTP/1.1 200 OK\nTransfer-Encoding: chunked", b"fffffffffffffffff\r\n"),
-            &["broken"],
-        ),
-        ("ends in the middle of the head", b"HTTP/1.1 200 OK\r\nContent-".to_vec(), &["connect"]),
-        ("redirects without saying where", raw("HTTP/1.1 302 Found", b""), &["status"]),
-        (
-            "switches protocols",
-            raw("HTTP/1.1 101 Switching Protocols\nUpgrade: x", b""),
-            &["status"],
-        ),
-        (
-            "sends half a picture and closes",
-            raw("HTTP/1.1 200 OK\nContent-Type: image/jpeg", JPEG),
-            &["truncated"],
-        ),
-    ]
-    .into_iter()
-    .map(|(fault, bytes, reasons)| {
-        let inject = Inject::Network(Network::Answer(bytes));
-        Case::new(Place::ImageHost, fault, inject, Fails(reasons))
-    })
-    .chain(bomb::all().into_iter().map(|(coding, bytes)| {
-        let length = bytes.len();
-        let head = format!(
-            "HTTP/1.1 200 OK\nContent-Type: image/jpeg\nContent-Encoding: {coding}\n\
+    let of = |answers: Vec<(&'static str, Vec<u8>)>, reasons: &'static [&'static str]| {
+        answers.into_iter().map(move |(fault, bytes)| (fault, bytes, reasons))
+    };
+    of(malformed_heads(), &["connect"])
+        .chain(of(malformed_bodies(), &["broken"]))
+        .chain([
+            ("redirects without saying where", raw("HTTP/1.1 302 Found", b""), &["status"] as &[_]),
+            (
+                "switches protocols",
+                raw("HTTP/1.1 101 Switching Protocols\nUpgrade: x", b""),
+                &["status"],
+            ),
+            (
+                "sends half a picture and closes",
+                raw("HTTP/1.1 200 OK\nContent-Type: image/jpeg", JPEG),
+                &["truncated"],
+            ),
+        ])
+        .map(|(fault, bytes, reasons)| {
+            let inject = Inject::Network(Network::Answer(bytes));
+            Case::new(Place::ImageHost, fault, inject, Fails(reasons))
+        })
+        .chain(bomb::all().into_iter().map(|(coding, bytes)| {
+            let length = bytes.len();
+            let head = format!(
+                "HTTP/1.1 200 OK\nContent-Type: image/jpeg\nContent-Encoding: {coding}\n\
              Content-Length: {length}"
-        );
-        let inject = Inject::Network(Network::Answer(raw(&head, &bytes)));
-        let fault = format!("sends a {coding} that would become 256 MiB");
-        Case::new(Place::ImageHost, &fault, inject, Fails(&["not_an_image"]))
-    }))
-    .chain([Case::new(
-        Place::ImageHost,
-        "sends a body without end",
-        Inject::Network(Network::Endless(raw("HTTP/1.1 200 OK", JPEG))),
-        Fails(&["too_large"]),
-    )
-    .sized(Size::Parts)])
-    .collect()
+            );
+            let inject = Inject::Network(Network::Answer(raw(&head, &bytes)));
+            let fault = format!("sends a {coding} that would become 256 MiB");
+            Case::new(Place::ImageHost, &fault, inject, Fails(&["not_an_image"]))
+        }))
+        .chain([Case::new(
+            Place::ImageHost,
+            "sends a body without end",
+            Inject::Network(Network::Endless(raw("HTTP/1.1 200 OK", JPEG))),
+            Fails(&["too_large"]),
+        )
+        .sized(Size::Parts)])
+        .collect()
 }

@@ -80,7 +80,7 @@ pub(super) fn agents() -> Vec<Case> {
     let endless = Network::Endless(raw("HTTP/1.1 200 OK\nContent-Type: application/json", b"{"));
     let endless = Inject::Network(endless);
     cases.push(Case::new(Place::Agent, "answers without end", endless, NOT_CREDENTIALS));
-    cases.extend(no_proper_http(Place::Agent, &["agent_unreachable"]));
+    cases.extend(no_proper_http(Place::Agent, &["agent_unreachable"], &["not_credentials"]));
     cases.extend(redirects(Place::Agent, &["agent_redirects"]));
     cases.extend(statuses(Place::Agent, "", |from| match from {
         425 => "`agent_busy` for 429, otherwise `unknown`",
@@ -168,7 +168,7 @@ pub(super) fn sts() -> Vec<Case> {
     .into_iter()
     .map(|(fault, inject, expect)| Case::new(Place::Sts, fault, inject, expect))
     .chain(documents(Place::Sts, "SessionToken", NOT_STS))
-    .chain(no_proper_http(Place::Sts, &["sts_unreachable"]))
+    .chain(no_proper_http(Place::Sts, &["sts_unreachable"], &["not_sts"]))
     .chain(redirects(Place::Sts, &["not_sts"]))
     .chain(statuses(Place::Sts, "", |from| match from {
         425 => "`sts_service_error` for 429, otherwise `not_sts`",

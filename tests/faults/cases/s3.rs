@@ -190,7 +190,7 @@ pub(super) fn answers_of_s3() -> Vec<Case> {
     .map(|(fault, bytes, reasons)| {
         Case::new(Place::S3, fault, Inject::Network(Network::Answer(bytes)), Fails(reasons))
     })
-    .chain(no_proper_http(Place::S3, &["endpoint_unreachable"]))
+    .chain(no_proper_http(Place::S3, &["endpoint_unreachable"], &["not_s3"]))
     .chain(redirects(Place::S3, &["not_s3"]))
     .chain([("200 OK", NOT_S3), ("503 Busy", Fails(&["s3_service_error"]))].map(
         |(status, expect)| {
