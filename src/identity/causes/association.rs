@@ -7,6 +7,7 @@
 use super::super::evidence::Evidence;
 use super::ResolvedBy::Wait;
 use super::agent::{denied, relayed};
+use super::policy::Reason;
 use super::{Cause, explanation};
 
 pub(super) const CAUSES: &[Cause] = &[
@@ -108,9 +109,7 @@ impl<'a> Link<'a> {
         let text = relayed(e, &["AccessDeniedException"])?;
         let (first, action, target) = denied(text)?;
         ["sts:AssumeRole", "sts:TagSession"].contains(&action).then_some(())?;
-        let reason = ["because no ", "with an explicit deny"];
-        let reason = reason.iter().find_map(|start| text.find(start).map(|at| &text[at..]));
-        let reason = reason.and_then(|reason| reason.split(", fault").next());
+        let reason = Reason::of(text).and_then(|reason| reason.text.split(", fault").next());
         Some(Self { first, action, target, reason })
     }
 
