@@ -64,21 +64,10 @@ kubeconfig() {
 END
 }
 
-# reserve_ports NUMBER: writes ports of the loopback interface that nothing uses to STATE/ports, and keeps
-# them until the cluster runs or this script has ended: otherwise a connection of another process could have
-# one of them by then. A server may listen at a port that is only bound, if both allow that.
+# reserve_ports: writes free ports of the loopback interface to STATE/ports, and keeps them until the cluster
+# runs or this script has ended: otherwise a connection of another process could have one of them by then.
 reserve_ports() {
-  "$root/.tools/ministack/bin/python" -c 'import os, socket, sys, time
-state, parent = sys.argv[2], os.getppid()
-sockets = [socket.socket() for _ in range(int(sys.argv[1]))]
-for one in sockets:
-    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    one.bind(("127.0.0.1", 0))
-with open(state + "/ports.new", "w", encoding="utf-8") as file:
-    print(*(one.getsockname()[1] for one in sockets), file=file)
-os.rename(state + "/ports.new", state + "/ports")
-while os.getppid() == parent and os.path.isdir(state) and not os.path.exists(state + "/running"):
-    time.sleep(0.1)' "$1" "$state" >"$state/ports.log" 2>&1 </dev/null 3>&- &
+  "$root/.tools/ministack/bin/python" "$root/tests/cluster/ports.py" "$state" 6 >"$state/ports.log" 2>&1 </dev/null 3>&- &
   until [[ -e $state/ports ]]; do
     kill -0 $! 2>/dev/null || die "no ports could be reserved: $(<"$state/ports.log")"
     sleep 0.1
@@ -213,7 +202,7 @@ up() {
   remove_state
   mkdir -p "$state"
   echo "$wanted" >"$state/level" # from here on, the folder is known as a cluster's
-  reserve_ports 6
+  reserve_ports
   echo "${CLUSTER_IPV6-}" >"$state/ipv6"
   # shellcheck source=../../tests/cluster/settings.sh
   . "$root/tests/cluster/settings.sh" "$state"

@@ -202,10 +202,9 @@ impl RefreshingCredentials {
     pub(crate) async fn signer(&self) -> Result<Principal, NoCredentials> {
         let credentials = self.credentials().await?;
         let found = Principal::of(&credentials, &self.0.injected);
-        let state = lock(&self.0.state);
-        let held = state.held.as_ref().map(|held| &held.principal);
-        // It may have a name already.
-        Ok(held.filter(|held| held.has_keys_of(&found)).cloned().unwrap_or(found))
+        // The same, with the names that STS has told.
+        let held = lock(&self.0.state).held.as_ref().map(|held| held.principal.clone());
+        Ok(held.filter(|held| held.has_keys_of(&found)).unwrap_or(found))
     }
 
     /// Drops these credentials if they are in use: S3 says that they are not valid, whatever the clocks say.
