@@ -132,10 +132,16 @@ impl S3 for Store {
         &self,
         mut request: S3Request<AbortMultipartUploadInput>,
     ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
-        self.uploads.need_open(&request.input.upload_id)?;
-        self.uploads.abort(&request.input.upload_id);
+        let id = request.input.upload_id.clone();
+        self.uploads.need_open(&id)?;
+        self.uploads.abort(&id);
         request.credentials = None;
-        self.files.abort_multipart_upload(request).await
+        let aborted = self.files.abort_multipart_upload(request).await;
+        if aborted.is_err() {
+            // A part was arriving. As with S3, the upload can be aborted again.
+            self.uploads.begin(&id);
+        }
+        aborted
     }
 
     async fn list_parts(
