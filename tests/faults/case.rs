@@ -124,7 +124,7 @@ pub struct Case {
     pub inject: Inject,
     pub size: Size,
     pub expect: Expect,
-    /// What the log must quote of the error if it calls the cause `unknown`: one of these.
+    /// What the log must quote of the error, always if it calls the cause `unknown`: one of these.
     pub quotes: &'static [&'static str],
 }
 

@@ -174,12 +174,17 @@ fn certificates_and_names() -> Vec<Case> {
         (Place::Sts, Fails(&["certificate_rejected"]), Fails(&["name_not_resolved"])),
     ];
     for (place, expect, no_name) in places {
-        for (fault, flaw) in [
-            ("has a certificate that has expired", Flaw::Expired),
-            ("has a certificate of another host", Flaw::OtherHost),
-            ("has a certificate of an unknown issuer", Flaw::UnknownIssuer),
+        for (fault, flaw, quoted) in [
+            ("has a certificate that has expired", Flaw::Expired, &["certificate expired"]),
+            (
+                "has a certificate of another host",
+                Flaw::OtherHost,
+                &["certificate not valid for name"],
+            ),
+            ("has a certificate of an unknown issuer", Flaw::UnknownIssuer, &["BadSignature"]),
         ] {
-            cases.push(Case::new(place, fault, Inject::Certificate(flaw), expect.clone()));
+            let inject = Inject::Certificate(flaw);
+            cases.push(Case::new(place, fault, inject, expect.clone()).quotes(quoted));
         }
         let renewed = Inject::Certificate(Flaw::None);
         cases.push(Case::new(place, "has a new certificate", renewed, Masked));

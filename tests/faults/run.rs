@@ -187,14 +187,16 @@ pub async fn is_back(program: &mut Program, before: Held) -> Result<(), String> 
     if program.has_ended() { Err("the program ended".to_owned()) } else { Ok(()) }
 }
 
-/// The log names the cause that the case expects, and quotes the error if it does not know one.
+/// The log names the cause that the case expects, and quotes of the error what the case asks for.
 fn is_as_expected(case: &Case, id: &str, text: &str) -> Result<(), String> {
     let Case { expect, quotes, .. } = case;
     match expect {
         Expect::Fails(expected) if !expected.contains(&id) => {
             Err(format!("the log says {id}, not {expected:?}: {text}"))
         }
-        _ if id == "unknown" && !quotes.iter().any(|quoted| text.contains(quoted)) => {
+        _ if (id == "unknown" || !quotes.is_empty())
+            && !quotes.iter().any(|quoted| text.contains(quoted)) =>
+        {
             Err(format!("the log quotes none of {quotes:?}: {text}"))
         }
         _ => Ok(()),
