@@ -1,10 +1,10 @@
 //! Causes on the network between this pod and S3 or STS, as the texts of rustls and of Rust's standard
 //! library name them.
 
-use super::super::evidence::{Evidence, Failure};
+use super::super::evidence::Evidence;
 use super::super::reach::Reach;
 use super::ResolvedBy::Wait;
-use super::{Cause, explanation};
+use super::{Cause, explanation, s3, sts};
 
 pub(super) const CAUSES: &[Cause] = &[
     Cause::new("certificate_rejected", Wait, |e| {
@@ -29,16 +29,10 @@ pub(super) const CAUSES: &[Cause] = &[
 
 /// Who did not answer, and the text that says why.
 pub(super) fn unanswered(e: &Evidence) -> Option<(String, &str)> {
-    match &e.failure {
-        Failure::S3(s3) if s3.reach == Reach::NoAnswer => {
-            let in_region = || format!("S3 in {}", s3.region);
-            Some((s3.endpoint.clone().unwrap_or_else(in_region), &s3.text))
-        }
-        Failure::Chain { sts: Some(sts), text, .. }
-            if sts.reach == Reach::NoAnswer && e.injected.has_irsa() =>
-        {
-            Some(("STS".to_owned(), text))
-        }
-        _ => None,
+    if let Some(s3) = s3::reached(e, Reach::NoAnswer) {
+        let in_region = || format!("S3 in {}", s3.region);
+        return Some((s3.endpoint.clone().unwrap_or_else(in_region), &s3.text));
     }
+    let (_, text) = sts::failed(e).filter(|(sts, _)| sts.reach == Reach::NoAnswer)?;
+    Some(("STS".to_owned(), text))
 }

@@ -163,7 +163,7 @@ pub(super) const CAUSES: &[Cause] = &[
 ];
 
 /// S3's failure, if the request came as far as this.
-fn reached(e: &Evidence, reach: Reach) -> Option<&S3Failure> {
+pub(super) fn reached(e: &Evidence, reach: Reach) -> Option<&S3Failure> {
     match &e.failure {
         Failure::S3(s3) => Some(&**s3).filter(|s3| s3.reach == reach),
         _ => None,

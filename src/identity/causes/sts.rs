@@ -103,7 +103,7 @@ pub(super) const CAUSES: &[Cause] = &[
 ];
 
 /// What is known of IRSA's request to STS, and the text of the failure, if IRSA is injected.
-fn failed(e: &Evidence) -> Option<(&StsFailure, &str)> {
+pub(super) fn failed(e: &Evidence) -> Option<(&StsFailure, &str)> {
     match &e.failure {
         Failure::Chain { sts: Some(sts), text, .. } if e.injected.has_irsa() => Some((sts, text)),
         _ => None,
