@@ -16,8 +16,8 @@ WORKDIR /src
 # benchmark are not part of the program, so empty files take their place and
 # changes to them do not trigger a rebuild.
 COPY Cargo.toml Cargo.lock build.rs ./
-COPY tests/sandbox/Cargo.toml tests/sandbox/
-RUN mkdir -p benches/job tests/faults tests/sandbox/src && touch benches/job/main.rs tests/faults/main.rs tests/sandbox/src/lib.rs
+COPY crates/sandbox/Cargo.toml crates/sandbox/
+RUN mkdir -p benches/job tests/faults crates/sandbox/src && touch benches/job/main.rs tests/faults/main.rs crates/sandbox/src/lib.rs
 COPY src src
 
 # The build context has no .git directory, so the commit is an argument.

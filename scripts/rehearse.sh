@@ -8,7 +8,7 @@
 #
 #   --pause        wait for Enter before each scene
 #
-# In place of Kubernetes, the job is a local process. scripts/dev/cluster.sh starts a real
+# In place of Kubernetes, the job is a local process. cluster/cluster.sh starts a real
 # cluster on this machine, in which scripts/up.sh and all steps run against the same AWS.
 #
 # Requires Rust, Python and jq. Installs the AWS CLI if it is missing. Takes two

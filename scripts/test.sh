@@ -26,13 +26,13 @@ need jq "install it with your system's packages"
 
 run scripts/dev/tools.sh lint deny modules localstack ministack manifests image browser kubernetes eksctl
 cluster=''
-if scripts/dev/cluster.sh check; then
+if cluster/cluster.sh check; then
   cluster=yes
   run scripts/dev/tools.sh cluster containers
 fi
 bin=$root/.tools/lint/bin
 scripts=()
-while IFS= read -r script; do scripts+=("$script"); done < <(git ls-files .ci/run 'scripts/*.sh' 'tests/*.'{sh,bash,bats})
+while IFS= read -r script; do scripts+=("$script"); done < <(git ls-files .ci/run 'scripts/*.sh' 'cluster/*.sh' 'tests/*.'{sh,bash,bats})
 
 run cargo fmt --all --check
 run cargo fmt --manifest-path fuzz/Cargo.toml --check

@@ -18,4 +18,4 @@ features() {
 scripts=$(features --package pod-identity-demo --package sandbox --edges normal,build)
 tests=$(features --workspace --edges normal,build,dev)
 twice=$(comm -23 <(echo "$scripts") <(echo "$tests"))
-[[ -z $twice ]] || die "cargo compiles these twice, because the tests ask for more features (add these in tests/sandbox/Cargo.toml): $twice"
+[[ -z $twice ]] || die "cargo compiles these twice, because the tests ask for more features (add these in crates/sandbox/Cargo.toml): $twice"

@@ -16,7 +16,7 @@
 #   scripts/dev/tools.sh bench        what the benchmark measures     .tools/bench/bin
 #
 # Accepts several sets at once. Does not install again what is already installed.
-# scripts/dev/requirements/ and tests/cluster/modules/ pin the versions. To uninstall, run
+# scripts/dev/requirements/ and cluster/modules/ pin the versions. To uninstall, run
 # `rm -r .tools`; what `cluster` and `browser` install with apt are the system's own packages.
 
 # shellcheck source-path=SCRIPTDIR source=../lib/common.sh
@@ -78,10 +78,10 @@ actionlint() {
   rm -rf "$cache"
 }
 
-# go_tool MODULE [LDFLAGS]: builds the tools of a module in tests/cluster/modules from source, unless
+# go_tool MODULE [LDFLAGS]: builds the tools of a module in cluster/modules from source, unless
 # they were built from the same versions already.
 go_tool() {
-  local folder=$root/tests/cluster/modules/$1 bin=$tools/cluster/bin packages
+  local folder=$root/cluster/modules/$1 bin=$tools/cluster/bin packages
   if cat "$folder"/go.{mod,sum} | cmp -s - "$tools/cluster/$1.stamp"; then return; fi
   need go "install Go $(sed -n 's/^go //p' "$folder/go.mod") or later, https://go.dev/dl/"
   mkdir -p "$bin"

@@ -126,7 +126,7 @@ program_version() {
 
 # uncommitted: prints how what the image is built from differs from the commit; nothing if it does not.
 uncommitted() {
-  local file sources=(src build.rs Cargo.toml Cargo.lock Dockerfile .dockerignore tests/sandbox/Cargo.toml)
+  local file sources=(src build.rs Cargo.toml Cargo.lock Dockerfile .dockerignore crates/sandbox/Cargo.toml)
   cd "$root" || exit
   git diff --no-ext-diff --no-textconv --no-color --binary HEAD -- "${sources[@]}"
   git ls-files --others --exclude-standard -z -- "${sources[@]}" | while IFS= read -r -d '' file; do

@@ -9,7 +9,7 @@ export POLL_PAUSE=0.5 LAG=5 DEPLOY_TIMEOUT=120
 . "${BASH_SOURCE[0]%/*}/calls.bash"
 # shellcheck source-path=SCRIPTDIR source=objects.bash
 . "$project/tests/cluster/objects.bash"
-within=("$project/scripts/dev/cluster.sh" run)
+within=("$project/cluster/cluster.sh" run)
 
 # The first process in the cluster's network.
 [[ -z $state ]] || node=$(pgrep --parent "$(<"$state/pid")")
@@ -19,7 +19,7 @@ in_cluster() {
   "${within[@]}" "$@"
 }
 
-# kube ARGUMENT...: kubectl, as the cluster's administrator. As `scripts/dev/cluster.sh kubectl`, without starting the script.
+# kube ARGUMENT...: kubectl, as the cluster's administrator. As `cluster/cluster.sh kubectl`, without starting the script.
 kube() {
   nsenter --target "$node" --net "$project/.tools/cluster/bin/kubectl" --kubeconfig "$state/admin.conf" "$@"
 }

@@ -92,7 +92,7 @@ complaints() {
   eventually 60 has_uploaded "$namespace"
   # Without a local port kubectl takes a free one, and prints it.
   set -m # a process group of its own, for teardown
-  "$project/scripts/dev/cluster.sh" kubectl --namespace "$namespace" port-forward job/pod-identity-demo :8080 >"$BATS_TEST_TMPDIR/forward" 3>&- &
+  "$project/cluster/cluster.sh" kubectl --namespace "$namespace" port-forward job/pod-identity-demo :8080 >"$BATS_TEST_TMPDIR/forward" 3>&- &
   forward=$!
   set +m
   eventually 30 grep -q '^Forwarding from 127.0.0.1:' "$BATS_TEST_TMPDIR/forward"

@@ -8,16 +8,16 @@ setup_suite() {
   # The cluster ends with the tests, whatever ends them.
   export CLUSTER_STATE CLUSTER_OWNER=$$
   rmdir "$CLUSTER_STATE" # the cluster creates it
-  "$project/tests/cluster/images.sh"
-  "$project/scripts/dev/cluster.sh" up
+  "$project/cluster/images.sh"
+  "$project/cluster/cluster.sh" up
   # shellcheck source-path=SCRIPTDIR source=calls.bash
   . "$project/tests/cluster/calls.bash"
   mkdir -p "$CLUSTER_STATE/tools/bin"
-  start_aws "$CLUSTER_STATE/tools/bin" "$project/scripts/dev/cluster.sh" run
+  start_aws "$CLUSTER_STATE/tools/bin" "$project/cluster/cluster.sh" run
   # Found before the AWS CLI itself.
   export CLUSTER_TOOLS=$CLUSTER_STATE/tools/bin
 }
 
 teardown_suite() {
-  "$BATS_TEST_DIRNAME/../../scripts/dev/cluster.sh" down
+  "$BATS_TEST_DIRNAME/../../cluster/cluster.sh" down
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # All the way up and down again with the real eksctl, kubectl and AWS CLI: the emulated account is judged as
-# AWS judges it (tests/cluster/strict.py), and the cluster behind it is real. The tests build on each other.
+# AWS judges it (cluster/strict.py), and the cluster behind it is real. The tests build on each other.
 
 # shellcheck disable=SC2016,SC2154 # backquotes are of JMESPath; status, output and stderr are of bats' run
 # shellcheck source-path=SCRIPTDIR source=cluster.bash

@@ -1,24 +1,13 @@
 # shellcheck shell=bash
-# Functions that the tests of the image share. They find the tools, build the image on
-# a stand-in for its base image, and run containers in the sandbox.
+# Functions that the tests of the image share. They find the tools and run containers in the sandbox.
 # shellcheck disable=SC2034 # the tests read what is set here
 
 project=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)
-state=$project/.tools/image-test
 # shellcheck source-path=SCRIPTDIR source=../wait.bash
 . "$project/tests/wait.bash"
-export PATH=$project/.tools/containers/bin:$PATH
-export IMAGE=localhost/pod-identity-demo:test CONTAINER_TOOL=buildah
-# The image is for this machine, also when it is pushed.
-case $(uname -m) in
-  aarch64 | arm64) export IMAGE_PLATFORM=linux/arm64 ;;
-  *) export IMAGE_PLATFORM=linux/amd64 ;;
-esac
-# The tests have their own storage and keep it, so that a second run builds only what has changed.
-export CONTAINERS_STORAGE_CONF=$state/storage.conf
-
-# If the tests run in a container themselves, podman cannot raise the limits to its defaults.
-readonly limits=(--ulimit nofile=1024:1024 --ulimit nproc=1024:1024)
+root=$project
+# shellcheck source-path=SCRIPTDIR source=../../cluster/image.sh
+. "$project/cluster/image.sh"
 
 # fail REASON...: prints the reason, and fails the test.
 fail() {
@@ -45,42 +34,6 @@ stop() {
   local pid
   [[ -e $BATS_TEST_TMPDIR/background ]] || return 0
   while read -r pid; do kill "$pid" 2>/dev/null || true; done <"$BATS_TEST_TMPDIR/background"
-}
-
-# The stand-in for the base image contains only empty folders, into which the build mounts
-# this machine's compiler, C library and Rust. Only --build-context gives it the name of the
-# base image, so that nothing else uses it by mistake.
-readonly from_host=(/usr/bin /usr/lib /usr/lib64 /usr/libexec /usr/include /etc/ssl /etc/alternatives)
-
-stand_in() {
-  local folder=$state/stand-in path link
-  rm -rf "$folder" && mkdir -p "$folder/usr/local/rustup" "$folder/usr/local/cargo" "$folder/tmp"
-  for path in "${from_host[@]}"; do mkdir -p "$folder$path"; done
-  for link in bin lib lib64; do ln -s "usr/$link" "$folder/$link"; done
-  printf '%s\n' 'FROM scratch' 'COPY . /' 'ENV PATH=/usr/local/rustup/bin:/usr/bin CARGO_HOME=/usr/local/cargo' |
-    buildah build --quiet --layers --timestamp 0 --tag localhost/stand-in --file - "$folder"
-}
-
-# Configures the storage of images.
-prepare_storage() {
-  mkdir -p "$state/tmp"
-  printf '[storage]\ndriver = "vfs"\ngraphroot = "%s"\nrunroot = "%s"\n' "$state/storage" "$state/run" >"$CONTAINERS_STORAGE_CONF"
-}
-
-# Builds $IMAGE from the Dockerfile, with scripts/steps/image.sh.
-build_image() {
-  local base path options=(--network host --isolation oci "${limits[@]}")
-  prepare_storage
-  base=$(sed -n 's/^FROM \(rust:.*\) AS build$/\1/p' "$project/Dockerfile")
-  [[ -n $base ]] || fail "the Dockerfile has no build stage FROM rust" || return 1
-  stand_in || fail "cannot build the stand-in for $base" || return 1
-  options+=(--build-context "$base=container-image://localhost/stand-in" --volume "$(rustc --print sysroot):/usr/local/rustup:ro")
-  for path in "${from_host[@]}"; do
-    [[ ! -e $path ]] || options+=(--volume "$path:$path:ro")
-  done
-  # The commit is always the same. Otherwise each build would have to link the program again.
-  options+=(--build-arg GIT_COMMIT=0123456789ab)
-  TMPDIR=$state/tmp "$project/scripts/steps/image.sh" build -- "${options[@]}"
 }
 
 # Starts the sandbox, which runs until the test ends, and writes its variables to $world/env.

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # What the tests of the wiring share: `load ../lib/wiring.sh`.
 # An emulated AWS account for each file of tests, behind a proxy that notes each call and can
-# fail one (tests/cluster/eks.py); if asked for, with a Kubernetes control plane; and a PATH with
+# fail one (cluster/eks.py); if asked for, with a Kubernetes control plane; and a PATH with
 # nothing but what the scripts say they need.
 
 bats_require_minimum_version 1.5.0
@@ -26,10 +26,10 @@ toolbox() {
 }
 
 # start_cloud [LEVEL]: starts an emulated account, or as much of a cluster as LEVEL says
-# (scripts/dev/cluster.sh). The bucket's policy wants TLS, which the proxy speaks with the emulator.
+# (cluster/cluster.sh). The bucket's policy wants TLS, which the proxy speaks with the emulator.
 start_cloud() {
   export CLUSTER_STATE=$BATS_FILE_TMPDIR/cluster CLUSTER_OWNER=$$ KUBECONFIG=$BATS_FILE_TMPDIR/cluster/kubeconfig
-  "$repository/scripts/dev/cluster.sh" up "${1:-account}"
+  "$repository/cluster/cluster.sh" up "${1:-account}"
   cloud_settings
   export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1
   # Without the caller's settings, second attempts and long waits.
@@ -45,8 +45,8 @@ start_cloud() {
 # shellcheck disable=SC2034,SC2154 # of and for settings.sh
 cloud_settings() {
   local state root=$repository
-  # shellcheck source-path=SCRIPTDIR source=../../cluster/settings.sh
-  . "$repository/tests/cluster/settings.sh" "$CLUSTER_STATE"
+  # shellcheck source-path=SCRIPTDIR source=../../../cluster/settings.sh
+  . "$repository/cluster/settings.sh" "$CLUSTER_STATE"
   export AWS_ENDPOINT_URL=$aws_endpoint
   # eksctl asks the OIDC issuer for its certificate; whatever asks the emulator itself checks its own.
   export SSL_CERT_FILE=$pki/ca.crt
@@ -57,7 +57,7 @@ cloud_settings() {
 
 # stop_cloud: also with the tools that toolbox leaves out.
 stop_cloud() {
-  PATH=$PATH:/usr/bin:/bin "$repository/scripts/dev/cluster.sh" down
+  PATH=$PATH:/usr/bin:/bin "$repository/cluster/cluster.sh" down
 }
 
 # kube ARGUMENT...: kubectl, as the cluster's administrator. It asks nobody for a token, as the scripts' kubectl does.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# What scripts/dev/cluster.sh removes and ends, and what it says when openssl fails. Starts nothing.
+# What cluster/cluster.sh removes and ends, and what it says when openssl fails. Starts nothing.
 
 # shellcheck disable=SC2154 # status, output and stderr are of bats' run
 bats_require_minimum_version 1.5.0
@@ -17,7 +17,7 @@ interrupted_start() {
 }
 
 cluster() {
-  run --separate-stderr "$repository/scripts/dev/cluster.sh" "$@"
+  run --separate-stderr "$repository/cluster/cluster.sh" "$@"
   echo "$stderr" # shown where a test fails
 }
 

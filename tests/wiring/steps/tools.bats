@@ -8,11 +8,11 @@ repository=$(CDPATH='' cd -- "$BATS_TEST_DIRNAME/../../.." && pwd -P)
 setup() {
   local copy=$BATS_TEST_TMPDIR/copy
   export COUNT=$BATS_TEST_TMPDIR/count
-  mkdir -p "$copy/.tools/cluster" "$copy/tests/cluster" "$BATS_TEST_TMPDIR/bin"
+  mkdir -p "$copy/.tools/cluster" "$copy/cluster" "$BATS_TEST_TMPDIR/bin"
   cp -r "$repository/scripts" "$copy/"
-  cp -r "$repository/tests/cluster/modules" "$copy/tests/cluster/"
+  cp -r "$repository/cluster/modules" "$copy/cluster/"
   # As if eksctl were installed.
-  cat "$copy/tests/cluster/modules/eksctl"/go.{mod,sum} >"$copy/.tools/cluster/eksctl.stamp"
+  cat "$copy/cluster/modules/eksctl"/go.{mod,sum} >"$copy/.tools/cluster/eksctl.stamp"
   export LOCK=$copy/.tools/lock
   tools=$copy/scripts/dev/tools.sh
   sleep 600 3>&- &

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The addresses and paths of the test cluster: `. settings.sh STATE`.
+# The addresses and paths of the cluster: `. settings.sh STATE`.
 # shellcheck disable=SC2034 # the scripts that source this file use it
 
 : "${root:?is set by common.sh, which must be sourced first}"
@@ -7,7 +7,7 @@
 state=$1
 pki=$state/pki
 bin=$root/.tools/cluster/bin images=$root/.tools/cluster/images
-sandbox_cluster=${CARGO_TARGET_DIR:-$root/target}/debug/sandbox-cluster
+sandbox=${CARGO_TARGET_DIR:-$root/target}/debug/sandbox
 # What runs: account (the emulated AWS account), control-plane (and Kubernetes without a kubelet), or
 # node (and a node, all in namespaces of their own).
 level=$(cat "$state/level" 2>/dev/null || echo node)

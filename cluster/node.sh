@@ -4,15 +4,15 @@
 # it is the first process in namespaces of their own, whose network and mounts it prepares:
 # when it ends, the kernel ends every process of the cluster, including the containers.
 #
-#   tests/cluster/node.sh STATE
+#   cluster/node.sh STATE
 #
-# scripts/dev/cluster.sh calls it, and has written certificates and configuration to the
+# cluster/cluster.sh calls it, and has written certificates and configuration to the
 # folder STATE. A file `running` in that folder says that all processes are started.
 
-# shellcheck source-path=SCRIPTDIR source=../../scripts/lib/common.sh
-. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/common.sh"
+# shellcheck source-path=SCRIPTDIR source=../scripts/lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib/common.sh"
 # shellcheck source=settings.sh
-. "$root/tests/cluster/settings.sh" "$1"
+. "$root/cluster/settings.sh" "$1"
 
 # daemon NAME COMMAND...: starts a process with its output in logs/NAME.
 daemon() {
@@ -64,7 +64,7 @@ account() {
   await grep -q '^ready ' "$state/ministack"
   SSL_CERT_FILE=$(cut -d ' ' -f 3 "$state/ministack")
   export SSL_CERT_FILE
-  daemon eks "$root/.tools/ministack/bin/python" "$root/tests/cluster/eks.py" "$state" "https://127.0.0.1:$emulator_port" "$node_address:$aws_port"
+  daemon eks "$root/.tools/ministack/bin/python" "$root/cluster/eks.py" "$state" "https://127.0.0.1:$emulator_port" "$node_address:$aws_port"
   await curl --silent --output /dev/null "$aws_endpoint/_ministack/health"
 }
 
@@ -102,7 +102,7 @@ node() {
   done
   daemon kubelet "$bin/kubelet" --config "$state/kubelet.yaml" --kubeconfig "$state/node.conf" --root-dir "$state/kubelet" \
     --hostname-override node --node-ip "$node_address" --cert-dir "$state/kubelet-pki" --register-node
-  daemon images "$sandbox_cluster" images --listen "$node_address:$images_port"
+  daemon images "$sandbox" image-host --listen "$node_address:$images_port"
 }
 
 # A Node object without a machine: pods are assigned to it, and stay Pending.

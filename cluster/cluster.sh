@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # A real Kubernetes cluster on this machine, in which Pod Identity works as on EKS, without AWS:
 #
-#   scripts/dev/cluster.sh up [LEVEL]       starts it, in some 10 seconds
-#   scripts/dev/cluster.sh kubectl ARG...   runs kubectl as the cluster's administrator
-#   scripts/dev/cluster.sh run COMMAND...   runs a command with the cluster's environment, for
+#   cluster/cluster.sh up [LEVEL]       starts it, in some 10 seconds
+#   cluster/cluster.sh kubectl ARG...   runs kubectl as the cluster's administrator
+#   cluster/cluster.sh run COMMAND...   runs a command with the cluster's environment, for
 #                                           example: run scripts/up.sh
-#   scripts/dev/cluster.sh down             ends it; nothing is left running
-#   scripts/dev/cluster.sh check            says whether this machine can run it
+#   cluster/cluster.sh down             ends it; nothing is left running
+#   cluster/cluster.sh check            says whether this machine can run it
 #
 # The API server, the controllers, the scheduler, the kubelet, EKS's admission webhook and eksctl
 # are the real programs. MiniStack emulates the AWS account and enforces IAM; the sandbox is the
-# Pod Identity Agent and the image host. docs/cluster.md describes the parts.
+# Pod Identity Agent and the image host. cluster/README.md describes the parts.
 #
 # LEVEL is how much of it runs:
 #   node            all of it, the default. Requires Linux and root. Everything runs in namespaces
@@ -25,17 +25,17 @@
 # on an IPv6 cluster of EKS. If CLUSTER_OWNER is the ID of a process, the cluster ends when that
 # process does. CLUSTER_TOOLS is a folder whose programs `run` finds first.
 
-# shellcheck source-path=SCRIPTDIR source=../lib/common.sh
-. "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
-# shellcheck source=../../tests/cluster/settings.sh
-. "$root/tests/cluster/settings.sh" "${CLUSTER_STATE:-/tmp/pod-identity-demo-cluster}"
+# shellcheck source-path=SCRIPTDIR source=../scripts/lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib/common.sh"
+# shellcheck source=settings.sh
+. "$root/cluster/settings.sh" "${CLUSTER_STATE:-/tmp/pod-identity-demo-cluster}"
 
 # init_pid: prints the process ID of node.sh; false when it does not run.
 init_pid() {
   local pid
   pid=$(cat "$state/pid" 2>/dev/null) || return 1
   # After a crash, the number may be that of any process.
-  [[ $(ps -ww -o args= -p "$pid") == *"/tests/cluster/node.sh "* ]] || return 1
+  [[ $(ps -ww -o args= -p "$pid") == *"/cluster/node.sh "* ]] || return 1
   # Between this process and node.sh is unshare.
   [[ $level != node ]] || pid=$(pgrep --parent "$pid") || return 1
   kill -0 "$pid" 2>/dev/null && echo "$pid"
@@ -67,7 +67,7 @@ END
 # reserve_ports: writes free ports of the loopback interface to STATE/ports, and keeps them until the cluster
 # runs or this script has ended: otherwise a connection of another process could have one of them by then.
 reserve_ports() {
-  "$root/.tools/ministack/bin/python" "$root/tests/cluster/ports.py" "$state" 6 >"$state/ports.log" 2>&1 </dev/null 3>&- &
+  "$root/.tools/ministack/bin/python" "$root/cluster/ports.py" "$state" 6 >"$state/ports.log" 2>&1 </dev/null 3>&- &
   until [[ -e $state/ports ]]; do
     kill -0 $! 2>/dev/null || die "no ports could be reserved: $(<"$state/ports.log")"
     sleep 0.1
@@ -153,7 +153,7 @@ END
 # enter COMMAND...: runs a command in the cluster's network.
 enter() {
   local pid
-  pid=$(init_pid) || die "the cluster does not run: start it with scripts/dev/cluster.sh up"
+  pid=$(init_pid) || die "the cluster does not run: start it with cluster/cluster.sh up"
   if [[ $level == node ]]; then nsenter --target "$pid" --net "$@"; else "$@"; fi
 }
 
@@ -185,13 +185,13 @@ check() {
 
 up() {
   local deadline=$((SECONDS + 120)) pid wanted=${1:-node} in_namespaces=()
-  ! init_pid >/dev/null || die "the cluster runs already: end it with scripts/dev/cluster.sh down"
+  ! init_pid >/dev/null || die "the cluster runs already: end it with cluster/cluster.sh down"
   case $wanted in
     node)
       check || exit
       "$root/scripts/dev/tools.sh" cluster ministack lint
-      [[ -x $sandbox_cluster ]] || run cargo build --locked --package sandbox --manifest-path "$root/Cargo.toml"
-      [[ -e $images/pod-identity-demo.tar ]] || { "$root/scripts/dev/tools.sh" containers && run "$root/tests/cluster/images.sh" >&2; }
+      [[ -x $sandbox ]] || run cargo build --locked --package sandbox --manifest-path "$root/Cargo.toml"
+      [[ -e $images/pod-identity-demo.tar ]] || { "$root/scripts/dev/tools.sh" containers && run "$root/cluster/images.sh" >&2; }
       in_namespaces=(unshare --net --mount --pid --fork --kill-child --mount-proc)
       ;;
     control-plane) "$root/scripts/dev/tools.sh" kubernetes eksctl ministack lint ;;
@@ -204,12 +204,12 @@ up() {
   echo "$wanted" >"$state/level" # from here on, the folder is known as a cluster's
   reserve_ports
   echo "${CLUSTER_IPV6-}" >"$state/ipv6"
-  # shellcheck source=../../tests/cluster/settings.sh
-  . "$root/tests/cluster/settings.sh" "$state"
+  # shellcheck source=settings.sh
+  . "$root/cluster/settings.sh" "$state"
   configure
   # Each in a process group of its own, so that whatever interrupts a script ends neither.
   set -m
-  ${in_namespaces[@]+"${in_namespaces[@]}"} "$root/tests/cluster/node.sh" "$state" >"$state/logs/init" 2>&1 </dev/null 3>&- &
+  ${in_namespaces[@]+"${in_namespaces[@]}"} "$root/cluster/node.sh" "$state" >"$state/logs/init" 2>&1 </dev/null 3>&- &
   pid=$!
   echo "$pid" >"$state/pid"
   if [[ -n ${CLUSTER_OWNER-} ]]; then

@@ -2,13 +2,13 @@
 # Builds the images that the test cluster imports, as archives in .tools/cluster/images:
 # the project's own image from its Dockerfile, and the sandbox's servers.
 
-# shellcheck source-path=SCRIPTDIR source=../../scripts/lib/common.sh
-. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib/common.sh"
-# shellcheck source=../image/world.sh
-. "$root/tests/image/world.sh"
+# shellcheck source-path=SCRIPTDIR source=../scripts/lib/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib/common.sh"
+# shellcheck source=image.sh
+. "$root/cluster/image.sh"
 
 readonly images=$root/.tools/cluster/images
-readonly program=${CARGO_TARGET_DIR:-$root/target}/debug/sandbox-cluster
+readonly program=${CARGO_TARGET_DIR:-$root/target}/debug/sandbox
 mkdir -p "$images"
 # Two runs of the tests share the images.
 exec {lock}>"$images/lock"
@@ -30,12 +30,12 @@ sandbox_image() {
   local folder=$images/context entrypoint
   rm -rf "${folder:?}" && mkdir -p "$folder/tmp"
   chmod 1777 "$folder/tmp"
-  cp "$program" "$folder/sandbox-cluster"
+  cp "$program" "$folder/sandbox"
   ldd "$program" | grep -o '/[^ ]*' | while IFS= read -r library; do
     mkdir -p "$folder${library%/*}"
     cp --dereference "$library" "$folder$library"
   done
-  entrypoint=$(jq --null-input --compact-output '$ARGS.positional' --args /sandbox-cluster "${@:2}")
+  entrypoint=$(jq --null-input --compact-output '$ARGS.positional' --args /sandbox "${@:2}")
   printf '%s\n' 'FROM scratch' 'COPY . /' "ENTRYPOINT $entrypoint" | buildah build --quiet --layers --timestamp 0 --tag "$1" --file - "$folder" >&2
   rm -rf "${folder:?}"
 }
@@ -43,7 +43,7 @@ sandbox_image() {
 prepare_storage
 build_image
 archive "$IMAGE" pod-identity-demo
-sandbox_image localhost/sandbox-cluster:1
-archive localhost/sandbox-cluster:1 sandbox-cluster
+sandbox_image localhost/sandbox:1
+archive localhost/sandbox:1 sandbox
 sandbox_image localhost/pause:1 pause
 archive localhost/pause:1 pause

@@ -10,7 +10,7 @@ import botocore.session
 import fills
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-KUBECTL = os.path.join(HERE, "..", "..", ".tools", "cluster", "bin", "kubectl")
+KUBECTL = os.path.join(HERE, "..", ".tools", "cluster", "bin", "kubectl")
 ADDONS = {fills.AGENT: "agent.yaml", "vpc-cni": "aws-node.yaml"}
 
 
