@@ -24,6 +24,7 @@ mod identity;
 mod job;
 mod lock;
 mod page;
+mod partition;
 mod sdk;
 mod server;
 mod source;

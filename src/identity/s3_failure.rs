@@ -2,6 +2,7 @@
 
 use super::principal::Principal;
 use super::reach::Reach;
+use crate::partition::Partition;
 
 /// What is known of a failed request to S3.
 #[derive(Clone, Debug, Default)]
@@ -42,15 +43,10 @@ impl S3Failure {
 
     /// The ARN of all objects of the bucket or access point, for a policy.
     pub(super) fn objects(&self) -> String {
-        let partition = match &self.region {
-            region if region.starts_with("cn-") => "aws-cn",
-            region if region.starts_with("us-gov-") => "aws-us-gov",
-            _ => "aws",
-        };
         match &self.bucket {
             // https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-points-policies.html
             arn if arn.starts_with("arn:") => format!("{arn}/object/*"),
-            name => format!("arn:{partition}:s3:::{name}/*"),
+            name => format!("arn:{}:s3:::{name}/*", Partition::of_region(&self.region).id),
         }
     }
 }

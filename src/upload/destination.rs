@@ -9,6 +9,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::identity::RefreshingCredentials;
+use crate::partition;
 use crate::sdk;
 
 /// A bucket, and this pod's own place in it.
@@ -79,8 +80,7 @@ pub(super) fn client(sdk: &SdkConfig, credentials: RefreshingCredentials) -> Cli
 /// An emulator or another store has none, so that the bucket must be in the path.
 fn is_amazons(endpoint: &str) -> bool {
     let url = Url::parse(endpoint);
-    let host = url.as_ref().ok().and_then(Url::host_str).unwrap_or_default();
-    [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"].iter().any(|domain| host.ends_with(domain))
+    url.is_ok_and(|url| url.host_str().is_some_and(partition::is_amazons))
 }
 
 /// A URL's scheme, host and path: the rest may contain secrets. It is cut to fit S3's limit of 2 KB
@@ -111,6 +111,7 @@ mod tests {
     fn only_amazons_own_endpoints_have_buckets_as_hosts() {
         assert!(is_amazons("https://s3.eu-west-1.amazonaws.com"));
         assert!(is_amazons("https://bucket.vpce-1a2b3c4d-5e6f.s3.us-east-1.vpce.amazonaws.com"));
+        assert!(is_amazons("https://s3.us-isob-east-1.sc2s.sgov.gov"));
         assert!(!is_amazons("http://localhost:4566"));
         assert!(!is_amazons("http://localstack.localstack.svc:4566"));
         assert!(!is_amazons("https://minio.example.com"));

@@ -210,6 +210,8 @@ fn the_objects_of_a_bucket_have_the_partition_of_the_region() {
     assert_eq!(objects("pictures", "eu-west-1"), "arn:aws:s3:::pictures/*");
     assert_eq!(objects("pictures", "cn-north-1"), "arn:aws-cn:s3:::pictures/*");
     assert_eq!(objects("pictures", "us-gov-west-1"), "arn:aws-us-gov:s3:::pictures/*");
+    assert_eq!(objects("pictures", "us-isob-east-1"), "arn:aws-iso-b:s3:::pictures/*");
+    assert_eq!(objects("pictures", "eusc-de-east-1"), "arn:aws-eusc:s3:::pictures/*");
     let access_point = "arn:aws:s3:us-east-1:123456789012:accesspoint/pictures";
     assert_eq!(objects(access_point, "us-east-1"), format!("{access_point}/object/*"));
 }
