@@ -178,7 +178,7 @@ async fn identity(config: &IdentityConfig) -> Result<Report, CannotRun> {
     let sdk = sdk::load(config.region.as_deref(), BodyTimes::default()).await;
     sdk::check_endpoints(&sdk)?;
     let credentials = credentials(&sdk, config.require_identity)?;
-    let report = Report::make(&sdk, &credentials, config.expect_role.as_deref()).await;
+    let report = Report::make(&sdk, &credentials, config.expect_role.as_ref()).await;
     let Some(place) = config.probe.clone().filter(|_| report.is_ok()) else {
         return Ok(report);
     };

@@ -9,7 +9,7 @@ use bytesize::ByteSize;
 use tracing_subscriber::filter::Targets;
 use url::Url;
 
-use crate::identity::Requirement;
+use crate::identity::{ExpectedRole, Requirement};
 use crate::page::{Hosts, PageOptions};
 use crate::source::Limits;
 use crate::telemetry::LogFormat;
@@ -44,8 +44,7 @@ pub(crate) struct Config {
 #[derive(Clone, Debug)]
 pub(crate) struct IdentityConfig {
     pub(crate) require_identity: Requirement,
-    /// The name of the expected role, if one is expected.
-    pub(crate) expect_role: Option<String>,
+    pub(crate) expect_role: Option<ExpectedRole>,
     /// Whether to print JSON instead of text.
     pub(crate) json: bool,
     /// Where to upload an object, if one is to be uploaded.
@@ -80,19 +79,6 @@ pub(crate) fn optional<T>(
     check: impl FnOnce(&str) -> Result<T, String>,
 ) -> Result<Option<T>, String> {
     text.filter(|text| !text.is_empty()).map(check).transpose()
-}
-
-/// The name of a role, which may be given as its ARN.
-pub(crate) fn role_name(text: &str) -> Result<String, String> {
-    // arn:aws:iam::ACCOUNT:role/PATH/NAME
-    let name = match text.strip_prefix("arn:") {
-        Some(arn) => arn.split_once(":role/").and_then(|(_, path)| path.rsplit('/').next()),
-        None => Some(text),
-    };
-    match name.filter(|name| !name.is_empty() && !name.contains(['/', ':'])) {
-        Some(name) => Ok(name.to_owned()),
-        None => Err(format!("{text:?} is not a role's name and not the ARN of a role")),
-    }
 }
 
 pub(crate) fn bucket(name: Option<String>) -> Result<String, String> {

@@ -10,10 +10,10 @@ use aws_smithy_types::error::ErrorMetadata;
 
 use crate::config::{
     LARGEST_OBJECT, LONGEST, boolean, bucket, concurrency, count, duration, hosts, image_url,
-    keep_pictures, key_prefix, listen, log_filter, log_format, pod_name, role_name, size, timeout,
+    keep_pictures, key_prefix, listen, log_filter, log_format, pod_name, size, timeout,
 };
 pub use crate::identity::untrusted::{agent_answer, claims, token};
-use crate::identity::{Requirement, untrusted};
+use crate::identity::{ExpectedRole, Requirement, untrusted};
 use crate::source::{EndWatch, ImageKind, SNIFF_LENGTH};
 use crate::upload::{Destination, Place, UploadError};
 
@@ -84,7 +84,7 @@ pub fn setting(text: &str) {
         count(text).map(|count| count != 0),
         concurrency(text).map(|number| (1..=1024).contains(&number)),
         image_url(text).map(|url| url.has_host()),
-        role_name(text).map(|name| !name.contains('/')),
+        text.parse::<ExpectedRole>().map(|role| !role.name.contains('/')),
         keep_pictures(text).map(|number| number <= 100),
         hosts(text).map(|_| true),
         listen(text).map(|_| true),

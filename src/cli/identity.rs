@@ -4,7 +4,7 @@ use aws_types::region::Region;
 use clap::Args;
 
 use super::shared::{Guard, PlaceArguments, REQUIRE_IDENTITY};
-use crate::config::{IdentityConfig, Problems, optional, region_name, role_name};
+use crate::config::{IdentityConfig, Problems, optional, region_name};
 
 /// The arguments of `identity` as they were given.
 #[derive(Args, Clone, Debug)]
@@ -13,7 +13,7 @@ pub(crate) struct IdentityArguments {
     guard: Guard,
 
     /// The name or ARN of the role that the association names; the exit code is 3 if the credentials
-    /// are for another role
+    /// are for another role. Of an ARN, partition, account and name are compared
     #[arg(long, value_name = "ROLE")]
     expect_role: Option<String>,
 
@@ -36,7 +36,8 @@ impl IdentityArguments {
         let mut problems = Problems(Vec::new());
         let p = &mut problems;
         let require_identity = p.take(REQUIRE_IDENTITY, self.guard.require_identity.parse());
-        let expect_role = p.take("--expect-role", optional(self.expect_role.as_deref(), role_name));
+        let expect_role =
+            p.take("--expect-role", optional(self.expect_role.as_deref(), str::parse));
         let probe = self.probe.then(|| self.place.check(p));
         let region = region_name(region);
         let region = if self.probe { p.note("AWS_REGION", region) } else { region.ok() };

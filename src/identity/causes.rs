@@ -107,7 +107,10 @@ pub(super) fn diagnose(evidence: &Evidence) -> Diagnosis {
             }
             (Failure::Chain { text, .. }, None) => text.clone(),
             (Failure::Refused(required, found), _) => format!("{found}, not {required}"),
-            (Failure::OtherRole { expected, found }, _) => format!("role {found}, not {expected}"),
+            (
+                Failure::OtherRole { expected, found } | Failure::OtherAccount { expected, found },
+                _,
+            ) => format!("role {found}, not {expected}"),
             (Failure::S3(failure), _) => failure.text.clone(),
         },
         fix: "run `pod-identity-demo identity` in this pod, and check each step".to_owned(),

@@ -38,6 +38,8 @@ pub(crate) enum Failure {
     Refused(Requirement, Box<Principal>),
     /// The role is not the one that `identity --expect-role` names.
     OtherRole { expected: String, found: String },
+    /// The role is in another account or partition than the one of that ARN.
+    OtherAccount { expected: String, found: String },
     /// S3 refused a request or did not answer.
     S3(Box<S3Failure>),
 }

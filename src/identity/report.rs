@@ -20,6 +20,7 @@ use super::causes::Diagnosis;
 use super::chain::{Link, State};
 use super::credentials::{CHAIN_TIME, RefreshingCredentials};
 use super::evidence::Failure;
+use super::expected_role::ExpectedRole;
 use super::injected::Injected;
 use super::no_credentials::NoCredentials;
 use super::principal::Principal;
@@ -74,12 +75,12 @@ pub(super) struct Verdict {
 }
 
 impl Report {
-    /// Looks at this pod, and asks every provider of the chain and STS. `role` is the name of the
-    /// expected role, if one is.
+    /// Looks at this pod, and asks every provider of the chain and STS. `role` is the expected
+    /// role, if one is.
     pub(crate) async fn make(
         sdk: &SdkConfig,
         credentials: &RefreshingCredentials,
-        role: Option<&str>,
+        role: Option<&ExpectedRole>,
     ) -> Self {
         let required = credentials.required();
         let injected = credentials.injected();
@@ -147,11 +148,19 @@ async fn find_principal(
 
 /// Another role than the expected one, or something else than a role. Without an answer of STS nothing
 /// can be said.
-fn other_role(expected: &str, found: Option<&PrincipalReport>) -> Option<Failure> {
-    let found = &found?.principal;
-    let found = found.role.as_deref().or(found.arn.as_deref())?;
-    (found != expected)
-        .then(|| Failure::OtherRole { expected: expected.to_owned(), found: found.to_owned() })
+fn other_role(expected: &ExpectedRole, found: Option<&PrincipalReport>) -> Option<Failure> {
+    let Principal { arn, role, .. } = &found?.principal;
+    let arn = arn.as_deref()?;
+    if expected.matches(arn) {
+        return None;
+    }
+    let expected_text = expected.to_string();
+    Some(if role.is_some() && !expected.has_account_of(arn) {
+        Failure::OtherAccount { expected: expected_text, found: arn.to_owned() }
+    } else {
+        let found = role.as_deref().unwrap_or(arn).to_owned();
+        Failure::OtherRole { expected: expected_text, found }
+    })
 }
 
 /// Asks each provider on its own, all at the same time, and classifies them as the chain would.

@@ -166,17 +166,34 @@ async fn a_missing_region_is_noted_and_prevents_only_the_probe() {
 async fn a_role_other_than_the_expected_one_ends_the_report_with_3() {
     let world = World::new().await;
     let arn = "arn:aws:iam::123456789012:role/service/demo";
-    for (expected, code) in [("demo", 0), (arn, 0), ("other", 3)] {
+    for (expected, code, id) in [
+        ("demo", 0, ""),
+        (arn, 0, ""),
+        ("other", 3, "stale_role"),
+        ("arn:aws:iam::123456789012:role/other", 3, "stale_role"),
+        ("arn:aws:iam::999999999999:role/demo", 3, "wrong_account"),
+        ("arn:aws:iam::999999999999:role/service/demo", 3, "wrong_account"),
+        ("arn:aws-cn:iam::123456789012:role/demo", 3, "wrong_account"),
+        ("arn:aws-us-gov:iam::123456789012:role/demo", 3, "wrong_account"),
+    ] {
         let arguments = format!("identity --json --expect-role {expected}");
         let report = report(world.job("/random", &arguments), code).await;
         assert_eq!(report["principal"]["role"], "demo", "{report:#}");
         assert_eq!(report["verdict"]["ok"], code == 0);
         if code != 0 {
-            assert_eq!(report["verdict"]["diagnosis"]["id"], "stale_role");
+            assert_eq!(report["verdict"]["diagnosis"]["id"], id, "{expected}: {report:#}");
             assert_eq!(report["verdict"]["diagnosis"]["resolved_by"], "never");
         }
     }
-    let done = world.job("/random", "identity --expect-role arn:aws:iam::1:user/me").finish().await;
-    let done = done.expect(2);
-    assert!(done.lines[0].starts_with("error: --expect-role: "), "{:?}", done.lines);
+    for (expected, why) in [
+        ("arn:aws:iam::1:user/me", "not the ARN of a role"),
+        ("arn:aws:iam::1:role/me", "12 digits"),
+        ("arn:amazon:iam::123456789012:role/me", "none of aws, aws-cn"),
+        ("arn:aws:sts::123456789012:assumed-role/demo/pod", "arn:aws:iam::123456789012:role/demo"),
+    ] {
+        let done = world.job("/random", &format!("identity --expect-role {expected}"));
+        let done = done.finish().await.expect(2);
+        let [line] = &done.lines[..] else { panic!("{:?}", done.lines) };
+        assert!(line.starts_with("error: --expect-role: ") && line.contains(why), "{line}");
+    }
 }

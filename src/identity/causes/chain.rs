@@ -25,6 +25,7 @@ pub(super) const CAUSES: &[Cause] = &[
     Cause::new("node_role_fallback", Never, node_role_fallback),
     Cause::new("not_injected", Never, not_injected),
     Cause::new("wrong_identity", Never, wrong_identity),
+    Cause::new("wrong_account", Never, wrong_account),
     Cause::new("stale_role", Never, stale_role),
     Cause::new("no_identity", Never, no_identity),
 ];
@@ -119,6 +120,24 @@ fn wrong_identity(e: &Evidence) -> Option<Explanation> {
         format!("{} answered, but --require-identity asks for {required}", found.provider),
         "remove the provider that is earlier in the chain, or require the one that is meant to \
          answer",
+    ))
+}
+
+fn wrong_account(e: &Evidence) -> Option<Explanation> {
+    let Failure::OtherAccount { expected, found } = &e.failure else { return None };
+    let provider = e.principal.as_ref().map_or(Provider::PodIdentity, |found| found.provider);
+    let check = match provider {
+        Provider::PodIdentity => {
+            "check which account's role the association names, its target role included".to_owned()
+        }
+        provider => format!("check which account's role is set for {provider}"),
+    };
+    Some(explanation(
+        format!(
+            "these credentials are for {found}, which is in another account or partition than \
+             {expected}, which --expect-role names"
+        ),
+        format!("{check}, or correct --expect-role"),
     ))
 }
 

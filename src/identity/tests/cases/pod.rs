@@ -11,6 +11,10 @@ pub(super) fn cases() -> Vec<Case> {
     let skipped = Injected::default().set("SKIP_CONTAINERS", "proxy, pod-identity-demo");
     let other_role =
         Failure::OtherRole { expected: "uploader".to_owned(), found: "reader".to_owned() };
+    let other_account = Failure::OtherAccount {
+        expected: "arn:aws:iam::999999999999:role/uploader".to_owned(),
+        found: "arn:aws:sts::123456789012:assumed-role/uploader/eks-demo-pod".to_owned(),
+    };
     vec![
         (
             "shadowed_by_irsa",
@@ -48,6 +52,12 @@ pub(super) fn cases() -> Vec<Case> {
             refused(Requirement::Provider(Provider::Profile), Provider::Environment),
             "asks for profile",
             "remove",
+        ),
+        (
+            "wrong_account",
+            Evidence { failure: other_account, ..pod() },
+            "arn:aws:sts::123456789012:assumed-role/uploader/eks-demo-pod, which is in another account",
+            "which account's role the association names",
         ),
         (
             "stale_role",
