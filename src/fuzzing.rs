@@ -14,7 +14,6 @@ use crate::config::{
 };
 pub use crate::identity::untrusted::{agent_answer, claims, token};
 use crate::identity::{ExpectedRole, Requirement, untrusted};
-use crate::source::{EndWatch, ImageKind, SNIFF_LENGTH};
 use crate::upload::{Destination, Place, UploadError};
 
 /// Texts as servers and people may send them, for proptest: often with control characters, which
@@ -26,12 +25,7 @@ pub(crate) const TEXT: &str = "[\\x00-\\xa0]{0,60}|\\PC*";
 pub fn check(target: &str, input: &[u8]) {
     let text = String::from_utf8_lossy;
     match target {
-        // The first byte is the size of the chunks.
-        "picture" => {
-            if let Some((size, bytes)) = input.split_first() {
-                picture(bytes, usize::from(*size));
-            }
-        }
+        "picture" => crate::source::fuzz_logic::picture(input),
         "setting" => setting(&text(input)),
         // A whole token, and the claims of one.
         "token" => {
@@ -53,23 +47,6 @@ pub fn check(target: &str, input: &[u8]) {
             }
         }
         other => panic!("no fuzz target is called {other}"),
-    }
-}
-
-/// Bytes are judged alike however they are cut into chunks of `size` bytes, and only images are
-/// pictures.
-pub fn picture(bytes: &[u8], size: usize) {
-    match ImageKind::of(&bytes[..bytes.len().min(SNIFF_LENGTH)]) {
-        Ok(kind) => {
-            assert!(kind.media_type.starts_with("image/"), "{kind:?}");
-            let mut whole = EndWatch::new(kind, bytes);
-            let mut cut = whole.clone();
-            whole.see(bytes);
-            bytes.chunks(size.max(1)).for_each(|chunk| cut.see(chunk));
-            let length = bytes.len() as u64;
-            assert_eq!(whole.is_whole(length), cut.is_whole(length), "{kind:?} in {size}");
-        }
-        Err(what) => assert!(!what.is_empty()),
     }
 }
 

@@ -2,19 +2,20 @@
 //! the rules that make a picture whole.
 
 mod address_guard;
+mod completeness;
 mod error;
 mod fetch;
 mod image_kind;
 mod limits;
-mod patience;
 mod picture;
+mod stall_timer;
 mod tee;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub use completeness::fuzz_logic;
 pub(crate) use error::FetchError;
 pub(crate) use fetch::Source;
 pub(crate) use image_kind::ImageKind;
-#[cfg(any(test, feature = "fuzzing"))]
-pub(crate) use image_kind::{EndWatch, SNIFF_LENGTH};
 pub(crate) use limits::Limits;
 pub(crate) use picture::Picture;
 pub(crate) use tee::{Tee, Tees};

@@ -6,18 +6,26 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
 use reqwest::Response;
 use reqwest::header::CONTENT_LENGTH;
 use tokio::time::Instant;
 use url::Url;
 
+use super::completeness::Completeness;
 use super::error::FetchError;
-use super::image_kind::{EndWatch, ImageKind, SNIFF_LENGTH};
+use super::image_kind::{ImageKind, SNIFF_LENGTH};
 use super::limits::Limits;
-use super::patience::Patience;
+use super::stall_timer::StallTimer;
 use super::tee::Tee;
+
+/// Frames of the body below this length in bytes are joined to chunks of at least this length.
+///
+/// A frame keeps the whole buffer into which the connection was read, however few bytes of it are
+/// its own, and the host chooses how the body is cut. With one frame a byte, a picture that is kept
+/// until S3 has it would take thousands of times its size.
+const JOINED: usize = 16 << 10;
 
 /// A picture whose kind is known and whose bytes are still arriving.
 ///
@@ -34,7 +42,7 @@ pub(crate) struct Picture {
     /// The chunks from which the kind was determined. They are returned first.
     beginning: VecDeque<Bytes>,
     rest: Download,
-    end: EndWatch,
+    completeness: Completeness,
     tee: Option<Tee>,
 }
 
@@ -55,8 +63,17 @@ impl Picture {
             return Err(FetchError::TooLarge { limit: limits.size });
         }
         let body = response.into();
-        let patience = Patience::until(deadline, limits);
-        let mut rest = Download { declared, limits, patience, body, received: 0, ended: None };
+        let stall_timer = StallTimer::until(deadline, limits);
+        let mut rest = Download {
+            declared,
+            limits,
+            stall_timer,
+            body,
+            joined: BytesMut::new(),
+            least: SNIFF_LENGTH,
+            received: 0,
+            ended: None,
+        };
         let mut beginning = VecDeque::new();
         let mut first_bytes = Vec::new();
         while first_bytes.len() < SNIFF_LENGTH
@@ -66,16 +83,18 @@ impl Picture {
             first_bytes.extend_from_slice(&chunk[..missing.min(chunk.len())]);
             beginning.push_back(chunk);
         }
+        rest.least = JOINED;
         if beginning.is_empty() {
             return Err(FetchError::Empty);
         }
         let kind = ImageKind::of(&first_bytes).map_err(FetchError::NotAnImage)?;
-        let mut end = EndWatch::new(kind, &first_bytes);
+        let mut completeness = Completeness::of(kind);
         for chunk in &beginning {
-            end.see(chunk);
+            completeness.see(chunk);
         }
         let started = deadline - limits.fetch;
-        let picture = Self { url, kind, attempts, started, beginning, rest, end, tee: None };
+        let picture =
+            Self { url, kind, attempts, started, beginning, rest, completeness, tee: None };
         if picture.rest.ended.is_some() {
             // All of a small picture has arrived: if it is not whole, no upload needs to begin.
             picture.finish()?;
@@ -113,7 +132,7 @@ impl Picture {
         } else {
             let next = self.rest.poll_chunk(context);
             if let Poll::Ready(Some(Ok(chunk))) = &next {
-                self.end.see(chunk);
+                self.completeness.see(chunk);
             }
             next
         };
@@ -125,14 +144,14 @@ impl Picture {
 
     /// Nobody waits for the next chunk at the moment: that time does not count against the host.
     pub(crate) fn pause(&mut self) {
-        self.rest.patience.pause();
+        self.rest.stall_timer.pause();
     }
 
     /// Says, after the last chunk, how long the picture took from the first request to the last
     /// byte; an error if it is not all there.
     pub(crate) fn finish(&self) -> Result<Duration, FetchError> {
         let (received, ended) = self.rest.finish()?;
-        if self.end.is_whole(received) {
+        if self.completeness.is_whole() {
             Ok(ended - self.started)
         } else {
             Err(FetchError::Truncated { received, kind: self.kind.media_type })
@@ -147,8 +166,12 @@ struct Download {
     /// body that declares a length as well is held to it.
     declared: Option<u64>,
     limits: Limits,
-    patience: Patience,
+    stall_timer: StallTimer,
     body: reqwest::Body,
+    /// Frames that are not long enough yet to be a chunk.
+    joined: BytesMut,
+    /// The least length in bytes of a chunk, unless it is the last.
+    least: usize,
     received: u64,
     /// When the last byte arrived, if it has.
     ended: Option<Instant>,
@@ -159,14 +182,16 @@ impl Download {
     fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, FetchError>>> {
         while self.ended.is_none() {
             let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
-                return self.patience.poll_end(context).map(|too_slow| Some(Err(too_slow)));
+                return self.stall_timer.poll_stalled(context).map(|too_slow| Some(Err(too_slow)));
             };
-            self.patience.pause();
+            self.stall_timer.pause();
             match frame {
                 Some(Ok(frame)) => {
                     // A frame is either bytes or trailers, which are of no interest.
-                    if let Some(chunk) = frame.into_data().ok().filter(|data| !data.is_empty()) {
-                        return Poll::Ready(Some(self.check(&chunk).map(|()| chunk)));
+                    let Ok(bytes) = frame.into_data() else { continue };
+                    self.check(&bytes)?;
+                    if let Some(chunk) = self.join(bytes) {
+                        return Poll::Ready(Some(Ok(chunk)));
                     }
                 }
                 Some(Err(error)) => {
@@ -176,7 +201,20 @@ impl Download {
                 None => self.ended = Some(Instant::now()),
             }
         }
-        Poll::Ready(None)
+        let last = std::mem::take(&mut self.joined);
+        Poll::Ready((!last.is_empty()).then(|| Ok(last.freeze())))
+    }
+
+    /// The next chunk, if with these bytes there are enough for one.
+    fn join(&mut self, bytes: Bytes) -> Option<Bytes> {
+        if self.joined.is_empty() {
+            if bytes.len() >= self.least {
+                return Some(bytes);
+            }
+            self.joined.reserve(self.least);
+        }
+        self.joined.extend_from_slice(&bytes);
+        (self.joined.len() >= self.least).then(|| std::mem::take(&mut self.joined).freeze())
     }
 
     fn check(&mut self, chunk: &[u8]) -> Result<(), FetchError> {

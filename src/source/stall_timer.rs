@@ -1,4 +1,4 @@
-//! How long the image host may keep the program waiting.
+//! How long the image host may be silent.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,30 +9,30 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::error::FetchError;
 use super::limits::{Limits, time_left};
 
-/// What is left of the timeouts of a picture whose bytes are arriving.
+/// The time that the image host has left to send the bytes of a picture.
 ///
 /// Only the time in which the program waits for the host counts. The host is not responsible for
 /// delays while S3 takes no bytes or a request to S3 is repeated.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(super) struct StallTimer {
     limits: Limits,
     /// What is left of [`Limits::fetch`].
     left: Duration,
-    /// When the current wait began, if the program is waiting.
+    /// When the program began to wait for the host, if it is waiting.
     since: Option<Instant>,
-    /// The end of that wait. It is kept, because each wait needs one.
+    /// The end of that wait. It is reused, because a picture has many waits.
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
-impl Patience {
+impl StallTimer {
     /// Starts with the time that is left until `deadline`.
     pub(super) fn until(deadline: Instant, limits: Limits) -> Self {
         Self { limits, left: time_left(deadline), since: None, alarm: None }
     }
 
-    /// Ready when the host has been silent for too long. To be polled whenever there is nothing to
-    /// read from the host.
-    pub(super) fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<FetchError> {
+    /// Ready, with the error to report, once the host has been silent for too long. Polled whenever
+    /// nothing can be read from the host.
+    pub(super) fn poll_stalled(&mut self, context: &mut Context<'_>) -> Poll<FetchError> {
         let since = *self.since.get_or_insert_with(|| {
             let now = Instant::now();
             let end = now + self.left.min(self.limits.read);
@@ -51,7 +51,7 @@ impl Patience {
         Poll::Ready(self.limits.too_slow(left))
     }
 
-    /// Ends the wait, if there is one: something has arrived, or nobody reads at the moment.
+    /// Stops counting: something has arrived, or nobody reads at the moment.
     pub(super) fn pause(&mut self) {
         if let Some(since) = self.since.take() {
             self.left = self.left.saturating_sub(since.elapsed());
