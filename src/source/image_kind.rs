@@ -81,7 +81,7 @@ fn is_png(bytes: &[u8]) -> bool {
 }
 
 /// The header, and behind its color table the beginning of an extension or of an image: a text may begin
-/// with `GIF89a` as well (GIF89a specification, sections 17 to 26).
+/// with `GIF89a` as well (`GIF89a` specification, sections 17 to 26).
 fn is_gif(bytes: &[u8]) -> bool {
     let [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', _, _, _, _, packed, _, _, blocks @ ..] = bytes
     else {
@@ -152,7 +152,7 @@ fn is_bmp(bytes: &[u8]) -> bool {
 }
 
 /// The header of a TIFF, with the place of the first directory behind it (TIFF 6.0, section 2), or that
-/// of a BigTIFF, whose places have eight bytes. Canon's raw format is a TIFF with a mark of its own.
+/// of a `BigTIFF`, whose places have eight bytes. Canon's raw format is a TIFF with a mark of its own.
 fn is_tiff(bytes: &[u8]) -> bool {
     match bytes {
         [b'I', b'I', 42, 0, 16, 0, 0, 0, b'C', b'R', 2, ..] => false,

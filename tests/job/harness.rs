@@ -191,6 +191,15 @@ impl Running<'_> {
         rustix::process::kill_process(id, signal).expect("it can be signalled");
     }
 
+    /// The most memory that it has had at a time, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let id = self.child.id().expect("it runs");
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("it runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes = peak.and_then(|peak| peak.trim().trim_end_matches(" kB").parse().ok());
+        kilobytes.map_or(0, |kilobytes: u64| kilobytes * 1024)
+    }
+
     /// Sends SIGTERM, and waits until the program ends.
     pub async fn terminate(self) -> Finished {
         self.signal(rustix::process::Signal::TERM);

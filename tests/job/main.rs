@@ -15,6 +15,7 @@ mod guard;
 mod identity;
 mod localstack;
 mod logs;
+mod memory;
 mod multipart;
 mod pictures;
 mod refusals;

@@ -14,6 +14,7 @@ pub(super) fn hosts() -> Vec<Case> {
         ("announces fewer bytes than it sends", "long=100", Fails(&["truncated"])),
         ("sends more chunks than it announces", "long=100&framing=chunked", Fails(&["length"])),
         ("sends chunks", "framing=chunked", Masked),
+        ("sends chunks of one byte", "drip=1,0&framing=chunked", Masked),
         ("marks the end by closing", "framing=close", Masked),
         ("resets after 300 bytes", "cut=300", Fails(&["broken"])),
         ("resets after 300 bytes of chunks", "cut=300&framing=chunked", Fails(&["broken"])),
