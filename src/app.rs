@@ -5,18 +5,18 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use aws_config::SdkConfig;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::aws::{self, BodyTimes, Settings, UnusableEndpoint};
 use crate::cli::{Cli, Command, LISTEN};
 use crate::config::{Config, IdentityConfig};
+use crate::diagnosis::{Diagnosis, Failure, Report};
 use crate::exit::{Exit, Signals};
-use crate::identity::{Diagnosis, Failure, Injected, RefreshingCredentials, Report, Requirement};
+use crate::identity::{Chain, Injected, RefreshingCredentials};
 use crate::job::{Attempt, Job};
 use crate::page::{About, Page};
-use crate::sdk::{self, BodyTimes, UnusableEndpoint};
 use crate::server::{Served, serve};
 use crate::source::Source;
 use crate::status::{Observer, Status};
@@ -32,7 +32,7 @@ pub fn run(arguments: Cli) -> ExitCode {
     let command = arguments.into_command();
     // This fails only if a provider is already installed, and nothing before this installs one.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let exit = match (sdk::region(), command) {
+    let exit = match (aws::region(), command) {
         (Err(error), _) => unusable(vec![format!("AWS_REGION: cannot be read: {error}")]),
         (Ok(region), Command::Run(settings)) => {
             settings.check(region).map_or_else(unusable, run_job)
@@ -109,10 +109,11 @@ async fn job(config: Config, listener: Option<TcpListener>) -> Result<Exit, Cann
     let started = Instant::now();
     let mut signals = Signals::install()?;
     let body = BodyTimes { whole: config.limits.fetch, silence: config.limits.read };
-    let sdk = sdk::load(Some(&config.region), body).await;
-    sdk::check_endpoints(&sdk)?;
-    let credentials = credentials(&sdk, config.require_identity)?;
-    let uploader = Uploader::new(&sdk, credentials.clone(), config.place.clone());
+    let settings = Settings::load(Some(&config.region), body).await?;
+    let injected = Injected::from_env();
+    let chain = Arc::new(Chain::new(settings.clone(), injected.clone()));
+    let credentials = RefreshingCredentials::new(chain, config.require_identity, injected);
+    let uploader = Uploader::new(&settings.sdk, credentials.clone(), config.place.clone());
     let page = listener.as_ref().and_then(|_| page(&config, &uploader, &credentials));
     let observer = page.clone().map(|page| Arc::new(page) as Arc<dyn Observer>);
     let status = Status::new(credentials.clone(), config.interval, observer);
@@ -120,7 +121,7 @@ async fn job(config: Config, listener: Option<TcpListener>) -> Result<Exit, Cann
     if let Some(listener) = listener {
         serve(listener, Served { status: status.clone(), page: page.clone() })
             .map_err(|error| format!("cannot serve health and metrics: {error}"))?;
-        tokio::spawn(credentials.clone().keep_named(sdk.clone()));
+        tokio::spawn(credentials.clone().keep_named(settings.sdk.clone()));
     }
     let source = Source::new(config.image_urls.clone(), config.allow_private_source, config.limits)
         .map_err(|error| format!("cannot set up TLS for the image host: {error}"))?;
@@ -154,11 +155,6 @@ fn page(config: &Config, uploader: &Uploader, credentials: &RefreshingCredential
     Some(page)
 }
 
-fn credentials(sdk: &SdkConfig, required: Requirement) -> Result<RefreshingCredentials, CannotRun> {
-    let chain = sdk.credentials_provider().ok_or("the AWS SDK has no credential chain")?;
-    Ok(RefreshingCredentials::new(chain, required, Injected::from_env()))
-}
-
 fn run_identity(config: &IdentityConfig) -> Result<Exit, CannotRun> {
     let report = run_to_end(1, identity(config))?;
     let text = if config.json {
@@ -171,25 +167,30 @@ fn run_identity(config: &IdentityConfig) -> Result<Exit, CannotRun> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         written => written.map_err(|error| format!("cannot print the report: {error}"))?,
     }
-    Ok(if report.is_ok() { Exit::Success } else { Exit::WrongIdentity })
+    Ok(match report.is_ok() {
+        true => Exit::Success,
+        false if report.is_unusable_setting() => Exit::UnusableSettings,
+        false => Exit::WrongIdentity,
+    })
 }
 
 async fn identity(config: &IdentityConfig) -> Result<Report, CannotRun> {
-    let sdk = sdk::load(config.region.as_deref(), BodyTimes::default()).await;
-    sdk::check_endpoints(&sdk)?;
-    let credentials = credentials(&sdk, config.require_identity)?;
-    let report = Report::make(&sdk, &credentials, config.expect_role.as_ref()).await;
+    let settings = Settings::load(config.region.as_deref(), BodyTimes::default()).await?;
+    let injected = Injected::from_env();
+    let chain = Arc::new(Chain::new(settings.clone(), injected.clone()));
+    let credentials = RefreshingCredentials::new(chain.clone(), config.require_identity, injected);
+    let report = Report::make(&settings, &chain, &credentials, config.expect_role.as_ref()).await;
     let Some(place) = config.probe.clone().filter(|_| report.is_ok()) else {
         return Ok(report);
     };
-    let failure = match Uploader::new(&sdk, credentials.clone(), place).probe().await {
+    let failure = match Uploader::new(&settings.sdk, credentials.clone(), place).probe().await {
         Ok(key) => return Ok(report.with_access(Ok(key))),
         Err(UploadError::S3(failure)) => Failure::S3(failure),
         Err(UploadError::Credentials(error)) => Failure::of(&error, config.require_identity),
         // A probe fetches no picture, and nothing cancels it.
         Err(UploadError::Fetch(_) | UploadError::Cancelled) => return Ok(report),
     };
-    let diagnosis = Diagnosis::of(failure, &credentials, None).await;
+    let diagnosis = Diagnosis::of(failure, &credentials, None);
     Ok(report.with_access(Err(diagnosis)))
 }
 

@@ -245,17 +245,65 @@ pub(crate) fn log_filter(text: &str) -> Result<Targets, String> {
     })
 }
 
+/// What holds for all texts of settings: for property tests and `fuzz/`.
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz_logic {
+    use super::{
+        LARGEST_OBJECT, LONGEST, boolean, bucket, concurrency, count, duration, hosts, image_url,
+        keep_pictures, key_prefix, listen, log_filter, log_format, pod_name, size, timeout,
+    };
+    use crate::identity::{ExpectedRole, Requirement};
+
+    /// A text is a setting within its own limits, or the error is one line that says why not.
+    pub fn setting(input: &[u8]) {
+        let text = &*String::from_utf8_lossy(input);
+        let checked = [
+            bucket(Some(text.to_owned())).map(|name| !name.is_empty()),
+            key_prefix(text.to_owned()).map(|prefix| !prefix.starts_with('/')),
+            duration(text).map(|time| time <= LONGEST),
+            timeout(text).map(|time| !time.is_zero()),
+            size(text).map(|bytes| (1..=LARGEST_OBJECT).contains(&bytes)),
+            count(text).map(|count| count != 0),
+            concurrency(text).map(|number| (1..=1024).contains(&number)),
+            image_url(text).map(|url| url.has_host()),
+            text.parse::<ExpectedRole>().map(|role| !role.name.contains('/')),
+            keep_pictures(text).map(|number| number <= 100),
+            hosts(text).map(|_| true),
+            listen(text).map(|_| true),
+            boolean(text).map(|_| true),
+            log_format(Some(text)).map(|_| true),
+            log_filter(text).map(|_| true),
+            text.parse::<Requirement>().map(|_| true),
+        ];
+        for (number, setting) in checked.into_iter().enumerate() {
+            match setting {
+                Ok(holds) => assert!(holds, "setting {number} is beyond its own limit: {text:?}"),
+                Err(why) => assert!(!why.is_empty() && !why.contains('\n'), "{why:?}"),
+            }
+        }
+        let name = pod_name(Some(text.to_owned()));
+        let key = key_prefix(format!("a{}", &name[..name.len().min(500)]));
+        assert!(!name.is_empty() && key.is_ok_and(|key| !key.contains('/')), "{name:?}");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use crate::fuzzing::{TEXT, setting};
+    use super::fuzz_logic::setting;
+    use crate::seeds::{TEXT, each_seed};
+
+    #[test]
+    fn the_property_holds_for_the_seeds() {
+        each_seed("setting", setting);
+    }
 
     proptest! {
         #[test]
         fn any_text_is_a_usable_setting_or_one_line_that_says_why_not(text in TEXT, simple in "[0-9a-zA-Z:./\\s]{0,20}") {
-            setting(&text);
-            setting(&simple);
+            setting(text.as_bytes());
+            setting(simple.as_bytes());
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use crate::aws::clean;
 
 /// The error itself, then its source, then the source of that one, and so on.
 pub(crate) fn causes<'a>(
@@ -35,11 +35,8 @@ pub(crate) fn one_line(error: &(dyn Error + 'static)) -> String {
             line.push_str(&cause);
         }
     }
-    printable(&line)
+    clean(&line)
 }
-
-/// The longest text of a service that is kept, in bytes: what answers in its place may send any length.
-const LONGEST_TEXT: usize = 1000;
 
 /// The SDK's text about an endpoint that is no URL, without the endpoint and the whole request, which it
 /// quotes: a password may be in the one, IRSA's token is in the other.
@@ -51,39 +48,6 @@ fn without_quotations(text: String) -> String {
         }
     }
     text
-}
-
-/// An error of the AWS SDK in one line: the service's code and message if the service answered,
-/// otherwise what prevented an answer. It never quotes the response, which may contain the session
-/// token. A long message is cut.
-pub(crate) fn explain<E>(error: &SdkError<E>) -> String
-where
-    E: ProvideErrorMetadata + Error + 'static,
-{
-    if let Some(code) = error.code() {
-        let message = error.message().unwrap_or("no message");
-        return beginning(&printable(&format!("{code}: {message}")), LONGEST_TEXT).to_owned();
-    }
-    match (error.raw_response(), error) {
-        // The body did not come whole.
-        (Some(response), SdkError::ResponseError(_)) => {
-            printable(&format!("HTTP status {}: {}", response.status(), innermost(error)))
-        }
-        (Some(response), _) => {
-            format!("HTTP status {}, without an error code", response.status())
-        }
-        (None, _) => one_line(error),
-    }
-}
-
-/// At most so many bytes of a text.
-pub(crate) fn beginning(text: &str, longest: usize) -> &str {
-    &text[..text.floor_char_boundary(longest)]
-}
-
-/// One line that does nothing to a terminal: others wrote parts of it.
-pub(crate) fn printable(text: &str) -> String {
-    text.replace(char::is_control, " ")
 }
 
 #[cfg(test)]

@@ -1,38 +1,33 @@
-//! The program's identity: which provider of the default credential chain answers, for which principal,
-//! and if that is not the required identity, why not and what to do.
+//! The program's identity: which provider of the default credential chain responds, for which principal,
+//! and what was injected into the pod.
 
-mod agent;
-mod causes;
+mod cached;
 mod chain;
 mod credentials;
-mod evidence;
 mod expected_role;
-mod held;
 mod injected;
 mod no_credentials;
 mod principal;
 mod provider;
-mod reach;
-mod report;
-mod report_text;
-mod s3_failure;
 mod token;
+mod usable;
 
 #[cfg(test)]
-mod tests;
-#[cfg(any(test, feature = "fuzzing"))]
-pub(crate) mod untrusted;
-
-pub(crate) use causes::{Diagnosis, ResolvedBy};
-pub(crate) use chain::{Link, chain};
-pub(crate) use credentials::{CHAIN_TIME, RefreshingCredentials, Standing};
-pub(crate) use evidence::Failure;
+pub(crate) use chain::StaticChain;
+pub(crate) use chain::{CHAIN_TIME, Chain, ChainFailure, Link, LinkState};
+pub(crate) use credentials::{CredentialStatus, RefreshingCredentials};
 pub(crate) use expected_role::ExpectedRole;
-pub(crate) use injected::Injected;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use injected::TOKEN_FILE;
+#[cfg(test)]
+pub(crate) use injected::WEB_IDENTITY_TOKEN_FILE;
+pub(crate) use injected::{FULL_URI, Injected, RELATIVE_URI, ROLE_ARN};
 pub(crate) use no_credentials::NoCredentials;
 pub(crate) use principal::Principal;
-pub(crate) use provider::Requirement;
-pub(crate) use reach::Reach;
-pub(crate) use report::Report;
-pub(crate) use s3_failure::S3Failure;
-pub(crate) use token::Subject;
+pub(crate) use provider::{Provider, Requirement};
+#[cfg(feature = "fuzzing")]
+pub use token::fuzz_logic;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use token::with_claims;
+pub(crate) use token::{Content, Subject, Token, Tokens};
+pub(crate) use usable::Unusable;

@@ -10,22 +10,20 @@
 //! serves all of these. `identity` is not on the picture's path: it resolves credentials, refreshes
 //! them for the S3 client, and explains failures. It imports none of the others.
 
-mod answer_limit;
 mod app;
+mod aws;
 mod backoff;
 mod cli;
 mod config;
+mod diagnosis;
 mod errors;
 mod exit;
-#[cfg(any(test, feature = "fuzzing"))]
-#[doc(hidden)]
-pub mod fuzzing;
 mod identity;
 mod job;
 mod lock;
 mod page;
-mod partition;
-mod sdk;
+#[cfg(test)]
+mod seeds;
 mod server;
 mod source;
 mod status;
@@ -34,3 +32,13 @@ mod upload;
 
 pub use app::run;
 pub use cli::{Cli, VERSION};
+
+/// The properties that `fuzz/` tests. Each is defined beside the parser that it is about.
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzz_logic {
+    pub use crate::config::fuzz_logic::setting;
+    pub use crate::diagnosis::fuzz_logic::{agent_response, s3_refusal};
+    pub use crate::identity::fuzz_logic::token;
+    pub use crate::source::fuzz_logic::picture;
+}

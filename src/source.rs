@@ -11,7 +11,7 @@ mod picture;
 mod stall_timer;
 mod tee;
 
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(feature = "fuzzing")]
 pub use completeness::fuzz_logic;
 pub(crate) use error::FetchError;
 pub(crate) use fetch::Source;

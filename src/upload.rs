@@ -3,12 +3,12 @@
 mod checksum_trailer;
 mod chunks;
 mod destination;
-mod error;
+mod failure;
 mod multipart;
 mod replay;
 mod uploader;
 
 pub(crate) use destination::{Destination, Place, without_secrets};
-pub(crate) use error::UploadError;
+pub(crate) use failure::{S3Failure, UploadError};
 pub(crate) use multipart::most_requests;
 pub(crate) use uploader::{Uploaded, Uploader};

@@ -2,6 +2,6 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pod_identity_demo::fuzzing;
+use pod_identity_demo::fuzz_logic;
 
-fuzz_target!(|input: &[u8]| fuzzing::check("setting", input));
+fuzz_target!(|input: &[u8]| fuzz_logic::setting(input));

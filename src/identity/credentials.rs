@@ -16,17 +16,18 @@ use std::time::{Duration, SystemTime};
 use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
+use aws_credential_types::provider::{ProvideCredentials, future};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::held::Held;
+use super::cached::CachedCredentials;
+use super::chain::{AskChain, Asked, ChainFailure, Link};
 use super::injected::Injected;
-use super::no_credentials::{self, NoCredentials};
+use super::no_credentials::NoCredentials;
 use super::principal::Principal;
-use super::provider::Requirement;
+use super::provider::{Provider, Requirement};
 use crate::backoff::{Pauses, pauses};
 use crate::lock::lock;
 
@@ -39,9 +40,9 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 const FIRST_NAMING_PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_NAMING_PAUSE: Duration = Duration::from_hours(1);
 
-/// How long the chain may take to answer, with all its providers and retries: they have no limit of
-/// their own for an answer that stops in its middle.
-pub(crate) const CHAIN_TIME: Duration = Duration::from_secs(30);
+/// The shortest time between two questions to STS, and between two refreshes that succeed but bring
+/// credentials that have expired. The latter doubles up to [`LONGEST_PAUSE`].
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The default chain's credentials, refreshed before they expire. Cheap to clone: all clones share
 /// them.
@@ -49,9 +50,11 @@ pub(crate) const CHAIN_TIME: Duration = Duration::from_secs(30);
 pub(crate) struct RefreshingCredentials(Arc<Inner>);
 
 struct Inner {
-    chain: SharedCredentialsProvider,
+    chain: Arc<dyn AskChain>,
     required: Requirement,
     injected: Injected,
+    /// The wall clock.
+    now: fn() -> SystemTime,
     renewed: Notify,
     changes: watch::Sender<()>,
     state: Mutex<State>,
@@ -59,8 +62,12 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    held: Option<Held>,
+    held: Option<CachedCredentials>,
     refresh: Option<Refresh>,
+    /// How each provider of the chain responded last.
+    links: Vec<Link>,
+    /// How long credentials that come expired are used, which doubles as long as they do.
+    if_expired: Duration,
     /// The pauses between refreshes, while they fail.
     pauses: Option<Pauses>,
     not_before: Option<Instant>,
@@ -69,7 +76,10 @@ struct State {
     failure: Option<NoCredentials>,
 }
 
-type Refresh = Shared<BoxFuture<'static, Result<Credentials, NoCredentials>>>;
+/// Credentials and whose they are.
+type Found = (Credentials, Principal);
+
+type Refresh = Shared<BoxFuture<'static, Result<Found, NoCredentials>>>;
 
 /// How often the chain was asked for credentials, by result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,7 +90,7 @@ pub(crate) struct Refreshes {
 
 /// The state of the credentials, for status and metrics.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Standing {
+pub(crate) struct CredentialStatus {
     /// The principal of the credentials in use.
     pub(crate) principal: Option<Principal>,
     /// Whether requests can be signed. Credentials that expired while there was nothing to do
@@ -89,6 +99,8 @@ pub(crate) struct Standing {
     pub(crate) refreshes: Refreshes,
     /// Why the last refresh failed, if it did.
     pub(crate) failure: Option<NoCredentials>,
+    /// How each provider of the chain responded last, in the chain's order; empty before that.
+    pub(crate) links: Vec<Link>,
     /// When the credentials in use arrived.
     pub(crate) since: Option<SystemTime>,
     /// When their refresh is due, unless they are static. The first request after that asks.
@@ -97,18 +109,25 @@ pub(crate) struct Standing {
 
 impl RefreshingCredentials {
     /// Refreshes what `chain` provides, and refuses it if it is not what is `required`.
-    pub(crate) fn new(
-        chain: SharedCredentialsProvider,
+    pub(crate) fn new(chain: Arc<dyn AskChain>, required: Requirement, injected: Injected) -> Self {
+        Self::with_clock(chain, required, injected, SystemTime::now)
+    }
+
+    fn with_clock(
+        chain: Arc<dyn AskChain>,
         required: Requirement,
         injected: Injected,
+        now: fn() -> SystemTime,
     ) -> Self {
+        let state = State { links: chain.unasked(), ..State::default() };
         Self(Arc::new(Inner {
             chain,
+            now,
             required,
             injected,
             renewed: Notify::new(),
             changes: watch::Sender::new(()),
-            state: Mutex::default(),
+            state: Mutex::new(state),
         }))
     }
 
@@ -122,18 +141,27 @@ impl RefreshingCredentials {
 
     /// Valid credentials: those in use, or new ones.
     pub(crate) async fn credentials(&self) -> Result<Credentials, NoCredentials> {
+        self.current().await.map(|(credentials, _)| credentials)
+    }
+
+    /// The principal of valid credentials, with which a request that is sent now is signed.
+    pub(crate) async fn signer(&self) -> Result<Principal, NoCredentials> {
+        self.current().await.map(|(_, principal)| principal)
+    }
+
+    async fn current(&self) -> Result<Found, NoCredentials> {
         let refresh = {
             let mut state = lock(&self.0.state);
             match state.held.as_ref().filter(|held| !held.has_ended()) {
                 Some(held) => {
-                    let credentials = held.credentials.clone();
-                    let is_due = held.needs_refresh()
+                    let found = (held.credentials.clone(), held.principal.clone());
+                    let is_due = held.needs_refresh((self.0.now)())
                         && state.refresh.is_none()
                         && state.not_before.is_none_or(|time| Instant::now() >= time);
                     if is_due {
                         tokio::spawn(self.refresh(&mut state));
                     }
-                    return Ok(credentials);
+                    return Ok(found);
                 }
                 None => self.refresh(&mut state),
             }
@@ -150,37 +178,40 @@ impl RefreshingCredentials {
             .clone()
     }
 
-    pub(crate) fn standing(&self) -> Standing {
+    pub(crate) fn status(&self) -> CredentialStatus {
         let state = lock(&self.0.state);
         let held = state.held.as_ref();
-        Standing {
+        CredentialStatus {
             principal: held.map(|held| held.principal.clone()),
             usable: held.is_some_and(|held| state.pauses.is_none() || !held.has_ended()),
             refreshes: state.refreshes,
             failure: state.failure.clone(),
             since: held.map(|held| held.since),
-            refresh_due: held.and_then(Held::refresh_due),
+            links: state.links.clone(),
+            refresh_due: held.and_then(CachedCredentials::refresh_due),
         }
     }
 
-    /// Changes whenever [`RefreshingCredentials::standing`] may.
+    /// Changes whenever [`RefreshingCredentials::status`] may.
     pub(crate) fn changes(&self) -> watch::Receiver<()> {
         self.0.changes.subscribe()
     }
 
-    /// Asks STS at each refresh which role this is, for status and metrics. Never returns.
+    /// Asks STS after each refresh which role this is, for status and metrics. Never returns, and never
+    /// makes the chain be asked.
     pub(crate) async fn keep_named(self, sdk: SdkConfig) {
         let mut pauses_to_ask = None;
         loop {
-            // While STS does not answer, it is asked again, and at once about new credentials.
+            // While STS does not respond, it is asked again, and soon about new credentials.
             match pauses_to_ask.as_mut().and_then(Pauses::next) {
                 Some(pause) => drop(timeout(pause, self.0.renewed.notified()).await),
                 None => self.0.renewed.notified().await,
             }
-            let Ok(credentials) = self.credentials().await else {
-                continue;
-            };
-            let mut principal = Principal::of(&credentials, &self.0.injected);
+            let held = lock(&self.0.state)
+                .held
+                .as_ref()
+                .map(|held| (held.credentials.clone(), held.principal.clone()));
+            let Some((credentials, mut principal)) = held else { continue };
             match principal.ask_sts(&sdk, &credentials).await {
                 Ok(()) => {
                     if let Some(held) = &mut lock(&self.0.state).held {
@@ -195,16 +226,8 @@ impl RefreshingCredentials {
                         .get_or_insert_with(|| pauses(FIRST_NAMING_PAUSE, LONGEST_NAMING_PAUSE));
                 }
             }
+            sleep(SHORTEST_PAUSE).await;
         }
-    }
-
-    /// The principal of valid credentials, with which a request that is sent now is signed.
-    pub(crate) async fn signer(&self) -> Result<Principal, NoCredentials> {
-        let credentials = self.credentials().await?;
-        let found = Principal::of(&credentials, &self.0.injected);
-        // The same, with the names that STS has told.
-        let held = lock(&self.0.state).held.as_ref().map(|held| held.principal.clone());
-        Ok(held.filter(|held| held.has_keys_of(&found)).unwrap_or(found))
     }
 
     /// Drops these credentials if they are in use: S3 says that they are not valid, whatever the clocks say.
@@ -232,10 +255,12 @@ impl RefreshingCredentials {
 }
 
 impl Inner {
-    async fn refresh(&self) -> Result<Credentials, NoCredentials> {
-        let answer = self.ask().await;
+    async fn refresh(&self) -> Result<Found, NoCredentials> {
+        let Asked { links, result } = self.chain.ask().await;
+        let answer = self.check(result);
         let mut state = lock(&self.state);
         state.refresh = None;
+        state.links = links;
         match answer {
             Ok((credentials, mut principal)) => {
                 tracing::debug!(expiry = ?credentials.expiry(), "credentials refreshed");
@@ -246,10 +271,18 @@ impl Inner {
                 if let Some(earlier) = &state.held {
                     principal.name_like(&earlier.principal);
                 }
-                state.held = Some(Held::new(credentials.clone(), principal));
+                let if_expired = state.if_expired.max(SHORTEST_PAUSE);
+                let found = (credentials.clone(), principal.clone());
+                let held = CachedCredentials::new(credentials, principal, (self.now)(), if_expired);
+                state.if_expired = if held.came_expired() {
+                    (if_expired * 2).min(LONGEST_PAUSE)
+                } else {
+                    SHORTEST_PAUSE
+                };
+                state.held = Some(held);
                 self.renewed.notify_one();
                 self.changes.send_replace(());
-                Ok(credentials)
+                Ok(found)
             }
             Err(error) => {
                 state.refreshes.failed += 1;
@@ -265,17 +298,17 @@ impl Inner {
         }
     }
 
-    async fn ask(&self) -> Result<(Credentials, Principal), NoCredentials> {
-        let credentials = timeout(CHAIN_TIME, self.chain.provide_credentials())
-            .await
-            .unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(CHAIN_TIME)))
-            .and_then(no_credentials::complete)
-            .map_err(|error| NoCredentials::Chain(Arc::new(error)))?;
-        let principal = Principal::of(&credentials, &self.injected);
-        if self.required.is_met_by(principal.provider) {
+    fn check(
+        &self,
+        result: Result<(Provider, Credentials), ChainFailure>,
+    ) -> Result<Found, NoCredentials> {
+        let (provider, credentials) = result.map_err(NoCredentials::Chain)?;
+        let principal = Principal::of(provider, &credentials);
+        if self.required.is_met_by(provider) {
             Ok((credentials, principal))
         } else {
-            Err(NoCredentials::Refused { required: self.required, found: Box::new(principal) })
+            let (required, found) = (self.required, Box::new(principal));
+            Err(NoCredentials::Refused { required, found, credentials })
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::partition::Partition;
+use crate::aws::Partition;
 
 /// An expected role. What is not given is not compared.
 #[derive(Clone, Debug, PartialEq, Eq)]

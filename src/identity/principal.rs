@@ -9,9 +9,8 @@ use aws_sdk_sts::Client;
 use serde::Serialize;
 use tokio::time::timeout;
 
-use super::injected::Injected;
 use super::provider::Provider;
-use crate::errors::explain;
+use crate::aws::{clean, explain};
 
 const STS_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -34,21 +33,20 @@ pub(crate) struct Principal {
 
 impl Principal {
     /// What can be read from the credentials themselves.
-    pub(super) fn of(credentials: &Credentials, injected: &Injected) -> Self {
-        let id = credentials.access_key_id();
+    pub(crate) fn of(provider: Provider, credentials: &Credentials) -> Self {
         Self {
-            provider: Provider::of(credentials, injected),
-            account: credentials.account_id().map(|id| id.as_str().to_owned()),
+            provider,
+            account: credentials.account_id().and_then(|id| account(id.as_str())),
             arn: None,
             role: None,
             session: None,
-            access_key_ending: id.get(id.len().saturating_sub(4)..).unwrap_or_default().to_owned(),
+            access_key_ending: ending(credentials).to_owned(),
             expiry: credentials.expiry(),
         }
     }
 
     /// Adds the result of `GetCallerIdentity`, which needs no permission. An error is one line.
-    pub(super) async fn ask_sts(
+    pub(crate) async fn ask_sts(
         &mut self,
         sdk: &SdkConfig,
         credentials: &Credentials,
@@ -56,30 +54,28 @@ impl Principal {
         let config = aws_sdk_sts::config::Builder::from(sdk)
             .credentials_provider(credentials.clone())
             .build();
-        let answer = timeout(STS_TIMEOUT, Client::from_conf(config).get_caller_identity().send())
+        let response = timeout(STS_TIMEOUT, Client::from_conf(config).get_caller_identity().send())
             .await
-            .map_err(|_elapsed| format!("no answer within {STS_TIMEOUT:?}"))?
+            .map_err(|_elapsed| format!("no response within {STS_TIMEOUT:?}"))?
             .map_err(|error| explain(&error))?;
-        if let Some(account) = answer.account {
-            self.account = Some(account);
-        }
+        self.account = response.account.as_deref().and_then(account).or(self.account.take());
         // arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION
-        let mut parts = answer.arn.as_deref().unwrap_or_default().split('/').map(str::to_owned);
+        self.arn = response.arn.map(|arn| clean(&arn));
+        let mut parts = self.arn.as_deref().unwrap_or_default().split('/').map(str::to_owned);
         if parts.next().is_some_and(|first| first.ends_with(":assumed-role")) {
             self.role = parts.next();
             self.session = parts.next();
         }
-        self.arn = answer.arn;
         Ok(())
     }
 
     /// Whether both are of one set of credentials.
-    pub(super) fn has_keys_of(&self, other: &Self) -> bool {
+    pub(crate) fn has_keys_of(&self, other: &Self) -> bool {
         self.access_key_ending == other.access_key_ending && self.expiry == other.expiry
     }
 
     /// Takes over what STS returned for earlier credentials of the same provider and account.
-    pub(super) fn name_like(&mut self, other: &Self) {
+    pub(crate) fn name_like(&mut self, other: &Self) {
         let other_account = self.account.is_some() && self.account != other.account;
         if self.provider == other.provider && !other_account {
             self.account = self.account.take().or_else(|| other.account.clone());
@@ -98,4 +94,15 @@ impl fmt::Display for Principal {
         }
         write!(f, ", access key …{}", self.access_key_ending)
     }
+}
+
+/// The last four characters of the access key ID, by which people recognize it.
+fn ending(credentials: &Credentials) -> &str {
+    let id = credentials.access_key_id();
+    id.get(id.len().saturating_sub(4)..).unwrap_or_default()
+}
+
+/// An account's ID, which has twelve digits; anything else is none.
+fn account(id: &str) -> Option<String> {
+    (id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_digit())).then(|| id.to_owned())
 }

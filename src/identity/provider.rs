@@ -3,11 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use aws_credential_types::Credentials;
-use aws_credential_types::credential_feature::AwsCredentialFeature as Feature;
 use serde::Serialize;
-
-use super::injected::Injected;
 
 /// A provider of the default credential chain, in the chain's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -25,8 +21,6 @@ pub(crate) enum Provider {
     Ecs,
     /// The instance metadata service: on EKS, the node's role.
     Instance,
-    /// A provider that is not known here.
-    Unknown,
 }
 
 impl Provider {
@@ -39,38 +33,12 @@ impl Provider {
             Self::PodIdentity => ("pod-identity", "EKS Pod Identity"),
             Self::Ecs => ("ecs", "the ECS container provider"),
             Self::Instance => ("instance", "the instance metadata (the node's role)"),
-            Self::Unknown => ("unknown", "an unknown provider"),
         }
     }
 
     /// Its name in flags, metrics and logs, and in JSON.
     pub(crate) const fn name(self) -> &'static str {
         self.names().0
-    }
-
-    /// Which of the two users of the SDK's container provider these variables are for.
-    pub(super) fn of_container(injected: &Injected) -> Self {
-        if injected.has_ecs() { Self::Ecs } else { Self::PodIdentity }
-    }
-
-    /// The provider that gave these credentials, as the SDK notes on them. The SDK has one provider
-    /// for Pod Identity and ECS; what was injected tells them apart.
-    pub(super) fn of(credentials: &Credentials, injected: &Injected) -> Self {
-        let features = credentials.get_property::<Vec<Feature>>();
-        // A profile that names another source leaves that one's trace first: the last is the one
-        // that the chain asked. aws-config 1.13 marks web identity from the environment as a
-        // profile's, and adds `CredentialsProfile` to whatever a profile gives.
-        let known = |feature: &Feature| match feature {
-            Feature::CredentialsEnvVars => Some(Self::Environment),
-            Feature::CredentialsEnvVarsStsWebIdToken | Feature::CredentialsProfileStsWebIdToken => {
-                Some(Self::Irsa)
-            }
-            Feature::CredentialsProfile => Some(Self::Profile),
-            Feature::CredentialsHttp => Some(Self::of_container(injected)),
-            Feature::CredentialsImds => Some(Self::Instance),
-            _ => None,
-        };
-        features.into_iter().flatten().rev().find_map(known).unwrap_or(Self::Unknown)
     }
 }
 
@@ -114,7 +82,7 @@ impl Requirement {
     }
 
     /// Whether Pod Identity is what is wanted.
-    pub(super) fn wants_pod_identity(self) -> bool {
+    pub(crate) fn wants_pod_identity(self) -> bool {
         matches!(self, Self::Container | Self::Provider(Provider::PodIdentity))
     }
 }

@@ -1,34 +1,41 @@
 //! Projected service account tokens: where they are, and what is in them.
 
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::injected::{Injected, TOKEN_FILE, WEB_IDENTITY_TOKEN_FILE};
+use crate::aws::{clean, keep_secret};
+
+/// How many audiences of a token are read: EKS's has one.
+const MOST_AUDIENCES: usize = 10;
+
+/// The longest token that is read, in bytes: Kubernetes' have some 1.2 kB.
+const LONGEST_TOKEN: u64 = 64 << 10;
 
 /// The tokens that the injected variables name.
 #[derive(Clone, Debug, Default, Serialize)]
-pub(super) struct Tokens {
+pub(crate) struct Tokens {
     #[serde(rename = "pod_identity_token")]
-    pub(super) pod_identity: Option<Token>,
+    pub(crate) pod_identity: Option<Token>,
     #[serde(rename = "irsa_token")]
-    pub(super) irsa: Option<Token>,
+    pub(crate) irsa: Option<Token>,
 }
 
 /// A token's file and what was found there.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Token {
-    pub(super) path: String,
+pub(crate) struct Token {
+    pub(crate) path: String,
     #[serde(flatten)]
-    pub(super) content: Content,
+    pub(crate) content: Content,
 }
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Content {
+pub(crate) enum Content {
     /// A token's claims, which are decoded and not verified.
     Claims(Box<Claims>),
     Missing,
@@ -45,20 +52,20 @@ pub(super) enum Content {
 /// <https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/>.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
-pub(super) struct Claims {
+pub(crate) struct Claims {
     /// The issuer: the cluster's OIDC provider.
-    #[serde(rename(serialize = "issuer"))]
-    pub(super) iss: String,
+    #[serde(rename(serialize = "issuer"), deserialize_with = "clean_text")]
+    pub(crate) iss: String,
     #[serde(rename(serialize = "audience"), deserialize_with = "one_or_several")]
-    pub(super) aud: Vec<String>,
+    pub(crate) aud: Vec<String>,
     /// `system:serviceaccount:NAMESPACE:NAME`.
-    #[serde(rename(serialize = "subject"))]
-    pub(super) sub: String,
+    #[serde(rename(serialize = "subject"), deserialize_with = "clean_text")]
+    pub(crate) sub: String,
     /// The expiry, in seconds since 1970.
     #[serde(rename(serialize = "expires"))]
-    pub(super) exp: u64,
+    pub(crate) exp: u64,
     #[serde(rename = "kubernetes.io")]
-    pub(super) kubernetes: Binding,
+    pub(crate) kubernetes: Binding,
 }
 
 /// One audience or several: RFC 7519 allows both.
@@ -70,26 +77,35 @@ fn one_or_several<'de, D: Deserializer<'de>>(audience: D) -> Result<Vec<String>,
         Several(Vec<String>),
     }
     Ok(match Audience::deserialize(audience)? {
-        Audience::One(one) => vec![one],
-        Audience::Several(several) => several,
+        Audience::One(one) => vec![clean(&one)],
+        Audience::Several(several) => {
+            several.iter().take(MOST_AUDIENCES).map(|audience| clean(audience)).collect()
+        }
     })
+}
+
+/// Whoever writes the token's file chooses the claims: they are cleaned where they enter.
+fn clean_text<'de, D: Deserializer<'de>>(text: D) -> Result<String, D::Error> {
+    String::deserialize(text).map(|text| clean(&text))
 }
 
 /// What a token is bound to: the `kubernetes.io` claim.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
-pub(super) struct Binding {
-    pub(super) namespace: String,
-    pub(super) serviceaccount: Named,
-    pub(super) pod: Named,
-    pub(super) node: Named,
+pub(crate) struct Binding {
+    #[serde(deserialize_with = "clean_text")]
+    pub(crate) namespace: String,
+    pub(crate) serviceaccount: Named,
+    pub(crate) pod: Named,
+    pub(crate) node: Named,
 }
 
 /// The name of a Kubernetes object in a claim.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
-pub(super) struct Named {
-    pub(super) name: String,
+pub(crate) struct Named {
+    #[serde(deserialize_with = "clean_text")]
+    pub(crate) name: String,
 }
 
 /// The pod as the claims of its token name it. They are decoded and not verified.
@@ -114,7 +130,7 @@ impl Subject {
 
 impl Claims {
     /// How long the token is still valid, or as an error for how long it has not been.
-    pub(super) fn time_left(&self) -> Result<Duration, Duration> {
+    pub(crate) fn time_left(&self) -> Result<Duration, Duration> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let left = Duration::from_secs(self.exp).checked_sub(now);
         left.ok_or_else(|| now.saturating_sub(Duration::from_secs(self.exp)))
@@ -123,14 +139,15 @@ impl Claims {
 
 impl Tokens {
     /// Reads the files anew: the kubelet replaces them.
-    pub(super) fn read(injected: &Injected) -> Self {
-        let token = |variable| injected.variable(variable).map(Token::read);
+    pub(crate) fn read(injected: &Injected) -> Self {
+        let path = |variable| injected.variable(variable).filter(|path| !path.is_empty());
+        let token = |variable| path(variable).map(Token::read);
         Self { pod_identity: token(TOKEN_FILE), irsa: token(WEB_IDENTITY_TOKEN_FILE) }
     }
 }
 
 impl Content {
-    pub(super) fn of(text: &str) -> Self {
+    pub(crate) fn of(text: &str) -> Self {
         match text.trim() {
             "" => Self::Empty,
             token => jsonwebtoken::dangerous::insecure_decode_claims::<Claims>(token)
@@ -142,10 +159,19 @@ impl Content {
 /// EMFILE and ENFILE, for which the standard library has no kind: 24 and 23 on Linux and macOS.
 const TOO_MANY_OPEN_FILES: [i32; 2] = [24, 23];
 
+fn read_token(path: &str) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(LONGEST_TOKEN).read_to_string(&mut text)?;
+    Ok(text)
+}
+
 impl Token {
     fn read(path: &str) -> Self {
-        let content = match fs::read_to_string(path) {
-            Ok(text) => Content::of(&text),
+        let content = match read_token(path) {
+            Ok(text) => {
+                keep_secret(&text);
+                Content::of(&text)
+            }
             Err(error) => match error.kind() {
                 _ if error
                     .raw_os_error()
@@ -166,13 +192,49 @@ impl Token {
                 }),
             },
         };
-        Self { path: path.to_owned(), content }
+        Self { path: clean(path), content }
     }
 
-    pub(super) fn claims(&self) -> Option<&Claims> {
+    pub(crate) fn claims(&self) -> Option<&Claims> {
         match &self.content {
             Content::Claims(claims) => Some(claims),
             _ => None,
+        }
+    }
+}
+
+/// A token with these claims, in base64 for URLs without padding.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn with_claims(json: &str) -> String {
+    use aws_smithy_types::base64;
+    let encoded =
+        |text: &str| base64::encode(text).trim_end_matches('=').replace('+', "-").replace('/', "_");
+    format!("{}.{}.c2lnbmF0dXJl", encoded(r#"{"alg":"RS256"}"#), encoded(json))
+}
+
+/// What holds for all tokens. Each panics where it does not hold.
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz_logic {
+    use super::{Content, with_claims};
+
+    /// A text is a token or is none; it is never taken for a missing file. The input is a whole token, and
+    /// the claims of one.
+    pub fn token(input: &[u8]) {
+        let text = String::from_utf8_lossy(input);
+        check(&Content::of(&text));
+        check(&Content::of(&with_claims(&text)));
+    }
+
+    fn check(content: &Content) {
+        match content {
+            Content::Claims(claims) => {
+                let (Ok(time) | Err(time)) = claims.time_left();
+                assert!(!humantime::format_duration(time).to_string().is_empty());
+            }
+            Content::Empty | Content::Malformed => {}
+            Content::Missing | Content::Unreadable(_) | Content::TooManyOpenFiles => {
+                panic!("no file was read: {content:?}")
+            }
         }
     }
 }
@@ -181,15 +243,20 @@ impl Token {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::untrusted::{claims, token, with_claims};
+    use super::fuzz_logic::token;
     use super::*;
-    use crate::fuzzing::TEXT;
+    use crate::seeds::{TEXT, each_seed};
+
+    #[test]
+    fn the_property_holds_for_the_seeds() {
+        each_seed("token", token);
+    }
 
     proptest! {
         #[test]
         fn any_text_is_a_token_or_not(text in TEXT, encoded in "[A-Za-z0-9_.-]{0,200}") {
-            token(&text);
-            token(&encoded);
+            token(text.as_bytes());
+            token(encoded.as_bytes());
         }
 
         #[test]
@@ -200,9 +267,9 @@ mod tests {
         ) {
             let known = format!(r#"{{"exp":{exp},"aud":["a","b"],"sub":"s"}}"#);
             prop_assert!(matches!(Content::of(&with_claims(&known)), Content::Claims(_)));
-            claims(&known);
+            token(known.as_bytes());
             let odd = format!(r#"{{"aud":{audience},"kubernetes.io":{{"namespace":"{name}"}}}}"#);
-            claims(&odd);
+            token(odd.as_bytes());
         }
     }
 

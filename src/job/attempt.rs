@@ -4,9 +4,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::log::log_failed_refresh;
-use crate::identity::{
-    Diagnosis, Failure, NoCredentials, RefreshingCredentials, ResolvedBy, Standing,
-};
+use crate::diagnosis::{Diagnosis, Failure, ResolvedBy};
+use crate::identity::{CredentialStatus, NoCredentials, RefreshingCredentials};
 use crate::source::{Source, Tee, Tees};
 use crate::status::Outcome;
 use crate::upload::{UploadError, Uploader, without_secrets};
@@ -35,10 +34,10 @@ impl Attempt {
         let diagnosis = match error {
             UploadError::Cancelled => return Outcome::Cancelled,
             UploadError::Fetch(error) => return Outcome::NotFetched(error),
-            UploadError::Credentials(error) => self.explain(&error).await,
+            UploadError::Credentials(error) => self.explain(&error),
             UploadError::S3(failure) => {
                 let signer = failure.signer.clone();
-                let diagnosis = self.diagnose(Failure::S3(failure)).await;
+                let diagnosis = self.diagnose(Failure::S3(failure));
                 if diagnosis.resolved_by == ResolvedBy::FreshCredentials
                     && let Some(signer) = &signer
                 {
@@ -70,9 +69,9 @@ impl Attempt {
         let mut changes = self.credentials.changes();
         let mut logged = None;
         while changes.changed().await.is_ok() {
-            let Standing { usable, refreshes, failure, .. } = self.credentials.standing();
+            let CredentialStatus { usable, refreshes, failure, .. } = self.credentials.status();
             let Some(error) = failure.filter(|_| usable) else { continue };
-            let diagnosis = self.explain(&error).await;
+            let diagnosis = self.explain(&error);
             let this = Some((diagnosis.id, refreshes.succeeded));
             if logged != this {
                 log_failed_refresh(&error, &diagnosis);
@@ -82,11 +81,11 @@ impl Attempt {
     }
 
     /// Why there are no credentials.
-    pub(super) async fn explain(&self, error: &NoCredentials) -> Diagnosis {
-        self.diagnose(Failure::of(error, self.credentials.required())).await
+    pub(super) fn explain(&self, error: &NoCredentials) -> Diagnosis {
+        self.diagnose(Failure::of(error, self.credentials.required()))
     }
 
-    async fn diagnose(&self, failure: Failure) -> Diagnosis {
-        Diagnosis::of(failure, &self.credentials, Some(self.started)).await
+    fn diagnose(&self, failure: Failure) -> Diagnosis {
+        Diagnosis::of(failure, &self.credentials, Some(self.started))
     }
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::config::Config;
+use crate::diagnosis::Diagnosis;
 use crate::errors::one_line;
-use crate::identity::{Diagnosis, NoCredentials, Principal};
+use crate::identity::{NoCredentials, Principal};
 use crate::status::Outcome;
 use crate::upload::{Destination, Uploaded, without_secrets};
 

@@ -8,10 +8,11 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::attempt::Attempt;
 use super::log::{announce, log};
 use super::ticks::{Grace, Ticks};
+use crate::aws::longest_picture;
 use crate::config::Config;
+use crate::diagnosis::{Diagnosis, ResolvedBy};
 use crate::exit::{Exit, Signals};
-use crate::identity::{CHAIN_TIME, Diagnosis, ResolvedBy};
-use crate::sdk::longest_picture;
+use crate::identity::CHAIN_TIME;
 use crate::status::{Outcome, Status};
 use crate::upload::most_requests;
 
@@ -67,7 +68,7 @@ impl Job {
             self.status.alive_until(Instant::now() + CHAIN_TIME);
             let Err(error) = self.attempt.credentials.credentials().await else {
                 self.status.running();
-                match self.attempt.credentials.standing().principal {
+                match self.attempt.credentials.status().principal {
                     Some(it) if announced => {
                         tracing::info!(
                             provider = it.provider.name(),
@@ -80,7 +81,7 @@ impl Job {
                 }
                 return Ok(());
             };
-            let diagnosis = self.attempt.explain(&error).await;
+            let diagnosis = self.attempt.explain(&error);
             self.status.waiting(&diagnosis);
             if !announced {
                 announce(&self.config, to, Err(&diagnosis));
@@ -90,10 +91,14 @@ impl Job {
                 sleep(pause).await;
                 continue;
             }
+            let is_setting = diagnosis.is_unusable_setting();
             let Diagnosis { id, cause, fix, resolved_by } = diagnosis;
             tracing::error!(diagnosis = id, cause, fix, "no usable credentials");
-            let hopeless = resolved_by == ResolvedBy::Never;
-            return Err(if hopeless { Exit::WrongIdentity } else { Exit::NotReady });
+            return Err(match resolved_by {
+                _ if is_setting => Exit::UnusableSettings,
+                ResolvedBy::Never => Exit::WrongIdentity,
+                _ => Exit::NotReady,
+            });
         }
     }
 
@@ -120,14 +125,14 @@ impl Job {
                 biased;
                 signal = &mut signal => return Exit::Signalled(signal),
                 Some(error) = &mut refused => {
-                    let diagnosis = attempt.explain(&error).await;
+                    let diagnosis = attempt.explain(&error);
                     status.waiting(&diagnosis);
                     let Diagnosis { id, cause, fix, .. } = diagnosis;
                     tracing::error!(diagnosis = id, cause, fix, "the refreshed credentials are not the required identity");
                     return Exit::WrongIdentity;
                 }
                 Some(ended) = pictures.join_next(), if !pictures.is_empty() => {
-                    match (self.record(ended), &mut has_uploaded) {
+                    match (self.record(ended, has_uploaded), &mut has_uploaded) {
                         (Outcome::Uploaded { .. }, has_uploaded) => {
                             *has_uploaded = true;
                             ticks.uploaded();
@@ -162,14 +167,20 @@ impl Job {
     /// Waits for all pictures in flight.
     async fn finish(&self, pictures: &mut Pictures) {
         while let Some(ended) = pictures.join_next().await {
-            self.record(ended);
+            self.record(ended, true);
             self.status.in_flight(pictures.len());
         }
     }
 
-    /// Counts and logs how an attempt ended.
-    fn record(&self, ended: Result<Outcome, JoinError>) -> Outcome {
-        let outcome = ended.unwrap_or_else(|panic| Outcome::Panicked(panic.to_string()));
+    /// Counts and logs how an attempt ended. Once a picture `has_been` stored, no change propagates any more.
+    fn record(&self, ended: Result<Outcome, JoinError>, has_been: bool) -> Outcome {
+        let mut outcome = ended.unwrap_or_else(|panic| Outcome::Panicked(panic.to_string()));
+        if let Outcome::NotStored { diagnosis, .. } = &mut outcome
+            && has_been
+            && diagnosis.resolved_by == ResolvedBy::Propagation
+        {
+            diagnosis.resolved_by = ResolvedBy::Never;
+        }
         // Health and metrics must not lag behind the log, so the outcome is counted first.
         self.status.record(&outcome);
         log(&outcome);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::backoff::{Pauses, pauses};
-use crate::identity::{Diagnosis, ResolvedBy};
+use crate::diagnosis::{Diagnosis, ResolvedBy};
 
 /// The shortest pause after a failed picture, if the interval is shorter: no setting makes the job
 /// loop without a pause.

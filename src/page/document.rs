@@ -10,9 +10,10 @@ use tokio::time::Instant;
 use super::activity::Activity;
 use super::state::{Phase, State, Totals};
 use super::timeline::Attempt;
+use crate::diagnosis::Diagnosis;
 use crate::errors::one_line;
 use crate::identity::{
-    Diagnosis, Link, NoCredentials, Principal, RefreshingCredentials, Standing, Subject, chain,
+    CredentialStatus, Link, NoCredentials, Principal, RefreshingCredentials, Subject,
 };
 use crate::status::unix;
 
@@ -136,10 +137,9 @@ pub(super) fn head() -> String {
 
 impl Identity {
     fn new(credentials: &RefreshingCredentials, state: &State) -> Self {
-        let standing = credentials.standing();
-        let chain = chain(&standing, credentials.injected());
         let required = credentials.required();
-        let Standing { principal, usable, refreshes, failure, since, refresh_due } = standing;
+        let CredentialStatus { principal, usable, refreshes, failure, links, since, refresh_due } =
+            credentials.status();
         let error = failure.as_ref().map(|error| one_line(error));
         let refused = failure.and_then(|error| match error {
             NoCredentials::Refused { found, .. } => Some(*found),
@@ -155,7 +155,7 @@ impl Identity {
             expires: principal.as_ref().and_then(|found| found.expiry).map(unix),
             principal,
             refreshes: Refreshes { success: refreshes.succeeded, failure: refreshes.failed, error },
-            chain,
+            chain: links,
             pod: state.subject.clone(),
         }
     }

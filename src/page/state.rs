@@ -7,7 +7,8 @@ use tokio::time::Instant;
 
 use super::activity::Activity;
 use super::timeline::Timeline;
-use crate::identity::{Diagnosis, Subject};
+use crate::diagnosis::Diagnosis;
+use crate::identity::Subject;
 use crate::status::{Event, Outcome, unix};
 
 /// What the job is about to do.

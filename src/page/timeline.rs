@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::identity::Diagnosis;
+use crate::diagnosis::Diagnosis;
 use crate::source::ImageKind;
 use crate::status::Outcome;
 

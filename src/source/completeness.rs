@@ -262,6 +262,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::seeds::each_seed;
+
+    #[test]
+    fn the_property_holds_for_the_seeds() {
+        each_seed("picture", fuzz_logic::picture);
+    }
 
     const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
     const IEND: &[u8] = b"\0\0\0\0IEND\xae\x42\x60\x82";

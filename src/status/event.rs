@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use tokio::time::Instant;
 
 use super::outcome::Outcome;
-use crate::identity::Diagnosis;
+use crate::diagnosis::Diagnosis;
 
 /// Something that happened to the job.
 #[derive(Debug)]

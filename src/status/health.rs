@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use super::event::{Event, Observer};
 use super::metrics::Metrics;
 use super::outcome::Outcome;
-use crate::identity::{Diagnosis, RefreshingCredentials};
+use crate::diagnosis::Diagnosis;
+use crate::identity::RefreshingCredentials;
 use crate::lock::lock;
 
 /// How late the job may be before it counts as stuck: far more than a busy machine delays it.
@@ -131,7 +132,7 @@ impl Status {
             Err(why.clone())
         } else if let Some(why) = &state.failure {
             Err(format!("the last picture failed: {why}"))
-        } else if !self.0.credentials.standing().usable {
+        } else if !self.0.credentials.status().usable {
             Err("the credentials have expired, and no others are available".to_owned())
         } else {
             Ok(())
@@ -145,16 +146,15 @@ impl Status {
 
 #[cfg(test)]
 mod tests {
-    use aws_credential_types::Credentials;
-    use aws_credential_types::provider::SharedCredentialsProvider;
+    use std::sync::Arc;
+
     use tokio::time::advance;
 
     use super::*;
-    use crate::identity::{Injected, Requirement};
+    use crate::identity::{Injected, Requirement, StaticChain};
 
     fn status(interval: Duration) -> Status {
-        let keys = Credentials::new("AKIDEXAMPLE", "secret", None, None, "test");
-        let chain = SharedCredentialsProvider::new(keys);
+        let chain = Arc::new(StaticChain);
         let credentials = RefreshingCredentials::new(chain, Requirement::Any, Injected::default());
         Status::new(credentials, interval, None)
     }

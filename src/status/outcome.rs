@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::identity::Diagnosis;
+use crate::diagnosis::Diagnosis;
 use crate::source::{FetchError, ImageKind};
 use crate::upload::Uploaded;
 

@@ -10,7 +10,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
-use crate::identity::{RefreshingCredentials, Standing};
+use crate::identity::{CredentialStatus, RefreshingCredentials};
 
 /// Seconds since 1970.
 pub(crate) fn unix(time: SystemTime) -> f64 {
@@ -20,7 +20,7 @@ pub(crate) fn unix(time: SystemTime) -> f64 {
 /// The identity and its credentials as metrics.
 impl Collector for RefreshingCredentials {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let Standing { principal, refreshes, .. } = self.standing();
+        let CredentialStatus { principal, refreshes, .. } = self.status();
         let help = "Number of times that the credential chain was asked for credentials, by result";
         let mut family =
             encoder.encode_descriptor("credentials_refreshes", help, None, MetricType::Counter)?;

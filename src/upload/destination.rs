@@ -8,9 +8,8 @@ use aws_sdk_s3::config::{IdentityCache, RequestChecksumCalculation};
 use url::Url;
 use uuid::Uuid;
 
+use crate::aws;
 use crate::identity::RefreshingCredentials;
-use crate::partition;
-use crate::sdk;
 
 /// A bucket, and this pod's own place in it.
 #[derive(Clone, Debug)]
@@ -35,9 +34,14 @@ pub(crate) struct Destination {
 impl Destination {
     pub(super) fn new(place: Place, sdk: &SdkConfig) -> Self {
         let region = sdk.region().map(ToString::to_string).unwrap_or_default();
-        let endpoint = sdk::endpoint(sdk, "S3").and_then(|text| Url::parse(&text).ok());
+        let endpoint = aws::endpoint(sdk, "S3").and_then(|text| Url::parse(&text).ok());
         let endpoint = endpoint.map(|url| without_secrets(&url).trim_end_matches('/').to_owned());
         Self { place, region, endpoint }
+    }
+
+    /// Who is asked, in a few words.
+    pub(super) fn host(&self) -> String {
+        self.endpoint.clone().unwrap_or_else(|| format!("S3 in {}", self.region))
     }
 }
 
@@ -71,7 +75,7 @@ pub(super) fn client(sdk: &SdkConfig, credentials: RefreshingCredentials) -> Cli
             .identity_cache(IdentityCache::no_cache())
             // Every upload brings its own checksum, in a header or in a trailer.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-            .force_path_style(sdk::endpoint(sdk, "S3").is_some_and(|url| !is_amazons(&url)))
+            .force_path_style(aws::endpoint(sdk, "S3").is_some_and(|url| !is_amazons(&url)))
             .build(),
     )
 }
@@ -80,7 +84,7 @@ pub(super) fn client(sdk: &SdkConfig, credentials: RefreshingCredentials) -> Cli
 /// An emulator or another store has none, so that the bucket must be in the path.
 fn is_amazons(endpoint: &str) -> bool {
     let url = Url::parse(endpoint);
-    url.is_ok_and(|url| url.host_str().is_some_and(partition::is_amazons))
+    url.is_ok_and(|url| url.host_str().is_some_and(aws::is_amazons))
 }
 
 /// A URL's scheme, host and path: the rest may contain secrets. It is cut to fit S3's limit of 2 KB

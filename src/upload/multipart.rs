@@ -13,10 +13,10 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::chunks::Chunks;
-use super::error::UploadError;
+use super::failure::UploadError;
 use super::replay::Replay;
 use super::uploader::{Object, Uploaded, Uploader, unless_cancelled};
-use crate::errors::explain;
+use crate::aws::explain;
 use crate::source::{FetchError, Picture};
 
 /// S3's smallest part in bytes, except for the last part:

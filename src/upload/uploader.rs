@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::checksum_trailer::ChecksumTrailer;
 use super::chunks::Chunks;
 use super::destination::{Destination, Place, client, without_secrets};
-use super::error::UploadError;
+use super::failure::UploadError;
 use super::replay::Replay;
 use crate::identity::RefreshingCredentials;
 use crate::source::Picture;

@@ -41,7 +41,7 @@ async fn each_error_text_of_the_agent_leads_to_its_diagnosis() {
             "agent_refuses_address",
         ),
         (403, exception("InvalidSignatureException"), "node_credentials_rejected"),
-        (403, "Forbidden".to_owned(), "unknown"),
+        (403, "Forbidden".to_owned(), "not_the_agent"),
     ] {
         let diagnosis = diagnosis_after(answer(status, &text)).await;
         assert_eq!(diagnosis["id"], id, "{status} {text}: {diagnosis}");
@@ -143,18 +143,31 @@ async fn a_missing_a_silent_and_a_disconnecting_agent_have_diagnoses_of_their_ow
     let gone = report(job, 3).await;
     assert_eq!(gone["verdict"]["diagnosis"]["id"], "agent_not_running");
     let silent = diagnosis_after(|world| world.sandbox.agent.set_answer(Answer::Hang)).await;
-    assert_eq!(silent["id"], "agent_timeout");
+    assert_eq!(silent["id"], "agent_slow", "it accepts connections: {silent}");
     let disconnected =
         diagnosis_after(|world| world.sandbox.agent.set_answer(Answer::CloseConnection)).await;
     assert_eq!(disconnected["id"], "agent_unreachable");
 }
 
 #[tokio::test]
-async fn a_proxy_that_covers_the_agent_is_diagnosed() {
+async fn the_agent_is_never_asked_through_a_proxy_and_the_report_says_that_other_sdks_would() {
     let world = World::new().await;
     let job = world.job("/random", "identity --json").env("HTTP_PROXY", "http://127.0.0.1:1");
-    let report = report(job, 3).await;
-    assert_eq!(report["verdict"]["diagnosis"]["id"], "proxy", "{report:#}");
+    let job = job.env("NO_PROXY", world.sandbox.sts.endpoint().replace("http://", ""));
+    let report = report(job, 0).await;
+    let note = report["notes"].to_string();
+    assert!(note.contains("127.0.0.1:1") && note.contains("NO_PROXY"), "{report:#}");
+}
+
+#[tokio::test]
+async fn the_agent_is_asked_once_for_a_report() {
+    let world = World::new().await;
+    report(world.job("/random", "identity --json"), 0).await;
+    assert_eq!(world.sandbox.agent.requests(), 1);
+    let failing = World::new().await;
+    failing.sandbox.agent.set_answer(Answer::trust_denied());
+    report(failing.job("/random", "identity --json"), 3).await;
+    assert_eq!(failing.sandbox.agent.refusals().len(), 1, "{:?}", failing.sandbox.agent.refusals());
 }
 
 #[tokio::test]

@@ -164,7 +164,7 @@ async fn an_s3_error_that_outlasts_the_startup_grace_ends_the_job_with_4() {
         (
             denied("with an explicit deny in a resource-based policy"),
             "s3_access_denied",
-            "S3 says: with an explicit deny in a resource-based policy",
+            "with an explicit deny in a resource-based policy",
         ),
     ] {
         let world = World::new().await;

@@ -116,7 +116,7 @@ async fn metric_names_follow_the_conventions_of_prometheus() {
 #[tokio::test]
 async fn a_job_without_credentials_is_alive_but_not_ready_and_reports_why() {
     let world = World::new().await;
-    world.sandbox.agent.set_answer(Answer::Status(500, "down".to_owned()));
+    world.sandbox.agent.set_answer(Answer::Status(500, "[]".to_owned()));
     let served = Served::start(&world, "/random", "--interval 10ms").await;
     served.job.wrote("no credentials yet", 1).await;
     let (status, why) = served.get("/readyz").await;

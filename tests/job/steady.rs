@@ -29,7 +29,7 @@ async fn an_outage_of_the_agent_fails_no_upload_while_the_credentials_are_valid(
     let agent = &world.sandbox.agent;
     let job = world.job("/random", "--interval 100ms").start();
     job.wrote("\"uploaded\"", 1).await;
-    agent.set_answer(Answer::Status(500, "down".to_owned()));
+    agent.set_answer(Answer::Status(500, "[]".to_owned()));
     job.wrote("those in use are still valid", 1).await;
     agent.set_answer(Answer::Normal);
     let before = agent.issued().len();
@@ -44,7 +44,7 @@ async fn uploads_resume_when_the_agent_recovers_from_a_longer_outage() {
     let agent = &world.sandbox.agent;
     let job = world.job("/random", "--interval 100ms").start();
     job.wrote("\"uploaded\"", 1).await;
-    agent.set_answer(Answer::Status(500, "down".to_owned()));
+    agent.set_answer(Answer::Status(500, "[]".to_owned()));
     job.wrote("upload failed", 1).await;
     agent.set_answer(Answer::Normal);
     let before = world.objects().await.len();

@@ -80,7 +80,7 @@ async fn axe_finds_nothing_wrong_when_the_connection_is_lost_or_the_job_has_ende
 #[tokio::test]
 async fn axe_finds_nothing_wrong_when_the_job_waits_for_credentials_or_gets_the_wrong_ones() {
     let world = World::new().await;
-    world.sandbox.agent.set_answer(Answer::Status(500, "down".to_owned()));
+    world.sandbox.agent.set_answer(Answer::Status(500, "[]".to_owned()));
     let arguments = "--require-identity ecs --startup-grace 1h";
     let served = Served::start(&world, "/random", arguments).await;
     let tab = Tab::new().await;

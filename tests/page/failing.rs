@@ -47,7 +47,7 @@ async fn a_failing_image_host_is_seen_in_the_same_line_of_time() {
 #[tokio::test]
 async fn without_an_agent_the_page_says_so_and_recovers() {
     let world = World::new().await;
-    world.sandbox.agent.set_answer(Answer::Status(500, "down".to_owned()));
+    world.sandbox.agent.set_answer(Answer::Status(500, "[]".to_owned()));
     let served =
         Served::start(&world, "/random", "--interval 10s --require-identity pod-identity").await;
     let tab = Tab::new().await;
@@ -71,7 +71,7 @@ async fn an_agent_that_goes_down_later_is_seen_and_does_not_end_the_uploads() {
     let tab = Tab::new().await;
     tab.open(&served.url()).await;
     tab.wait_for_text("#provider", "EKS Pod Identity").await;
-    world.sandbox.agent.set_answer(Answer::Status(500, "down".to_owned()));
+    world.sandbox.agent.set_answer(Answer::Status(500, "[]".to_owned()));
     tab.wait_for_text("#refresh-error", "the credentials in use are still valid").await;
     let answered = "document.querySelector('#chain li[data-state=answered]')?.firstChild.data";
     assert_eq!(tab.eval::<String>(answered).await, "EKS Pod Identity");
@@ -85,7 +85,7 @@ async fn an_agent_that_goes_down_later_is_seen_and_does_not_end_the_uploads() {
 async fn a_wrong_identity_is_red_and_stays_to_be_seen_after_the_end() {
     let world = World::new().await;
     // The job waits for the agent, and meanwhile nobody answers; then the requirement is not met.
-    world.sandbox.agent.set_answer(Answer::Status(500, "down".to_owned()));
+    world.sandbox.agent.set_answer(Answer::Status(500, "[]".to_owned()));
     let job = world.job("/random", "--require-identity ecs");
     let served = Served::of(&world, job).await;
     let tab = Tab::new().await;

@@ -32,7 +32,6 @@ const PROVIDERS = {
   environment: "Environment variables",
   profile: "Profile",
   instance: "Node role",
-  unknown: "Unknown provider",
   container: "a container’s role",
 };
 const STATES = {
@@ -44,6 +43,7 @@ const STATES = {
 };
 const RESOLVED = {
   never: "It stays until somebody changes something.",
+  propagation: "Somebody must change something; waiting helps only while a change propagates.",
   wait: "It may resolve by itself: the job tries again.",
   fresh_credentials: "The job asks for new credentials.",
 };

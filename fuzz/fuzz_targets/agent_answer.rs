@@ -1,7 +1,0 @@
-//! The agent's refusals.
-#![no_main]
-
-use libfuzzer_sys::fuzz_target;
-use pod_identity_demo::fuzzing;
-
-fuzz_target!(|input: &[u8]| fuzzing::check("agent_answer", input));

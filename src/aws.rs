@@ -1,0 +1,21 @@
+//! What lies between the program and AWS: the SDK's settings, the HTTP client that limits responses and
+//! records what happened to each request, the texts of errors without secrets, and partitions.
+
+mod connect;
+mod error;
+mod exchange;
+mod http;
+mod partition;
+mod redact;
+mod settings;
+
+pub(crate) use error::explain;
+pub(crate) use exchange::{Ending, Exchange};
+pub(crate) use http::Record;
+pub(crate) use partition::{Partition, is_amazons};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use redact::does_something;
+pub(crate) use redact::{clean, keep_secret};
+pub(crate) use settings::{
+    BodyTimes, Settings, UnusableEndpoint, endpoint, longest_picture, region,
+};

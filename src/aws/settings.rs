@@ -1,0 +1,143 @@
+//! The settings of the AWS SDK that differ from its defaults, and why.
+
+use std::io;
+use std::time::Duration;
+
+use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::retry::RetryConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_types::service_config::ServiceConfigKey;
+use url::Url;
+
+use super::http::Http;
+
+/// How long S3 may take to answer once it has received a picture or a part.
+const ANSWER_TIME: Duration = Duration::from_mins(1);
+
+/// How long the transfer of a body may stand still, which is the SDK's default.
+const STALL_TIME: Duration = Duration::from_secs(20);
+
+/// The largest number of attempts for one answer, and the longest pause between them.
+const ATTEMPTS: u32 = 4;
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// The longest time that a picture can take: all timeouts and retries of its fetch are used up, and
+/// then those of this number of requests to S3, one after another.
+pub(crate) fn longest_picture(fetch_timeout: Duration, requests: u32) -> Duration {
+    let request = (fetch_timeout + ANSWER_TIME + LONGEST_PAUSE).saturating_mul(ATTEMPTS);
+    fetch_timeout + request.saturating_mul(requests)
+}
+
+/// The region from the environment or the profile.
+///
+/// This is the default chain without its last provider, the instance metadata: nothing is contacted
+/// before the settings are known to be usable, and on EKS the webhook sets the variable.
+pub(crate) fn region() -> io::Result<Option<Region>> {
+    let chain = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+        .or_else(ProfileFileRegionProvider::new());
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    Ok(runtime.block_on(chain.region()))
+}
+
+/// The endpoint that is set for a service: by `AWS_ENDPOINT_URL_` and its name, `AWS_ENDPOINT_URL` or the
+/// profile.
+pub(crate) fn endpoint(sdk: &SdkConfig, service: &str) -> Option<String> {
+    let key = ServiceConfigKey::builder()
+        .service_id(service)
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build()
+        .ok()?;
+    sdk.service_config()
+        .and_then(|settings| settings.load_config(key))
+        .or_else(|| sdk.endpoint_url().map(str::to_owned))
+}
+
+/// An endpoint that the SDK cannot use. It is not shown, because it may have a password in it.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the endpoint for {service} (AWS_ENDPOINT_URL_{service}, AWS_ENDPOINT_URL, or endpoint_url of the profile) is \
+     not a URL such as http://localhost:4566: give one with http:// or https:// and a host"
+)]
+pub(crate) struct UnusableEndpoint {
+    service: &'static str,
+}
+
+/// Checks the endpoints that are set for the services that the program asks.
+fn check_endpoints(sdk: &SdkConfig) -> Result<(), UnusableEndpoint> {
+    let unusable = |service| endpoint(sdk, service).is_some_and(|text| !is_endpoint(&text));
+    match ["S3", "STS"].into_iter().find(|service| unusable(service)) {
+        Some(service) => Err(UnusableEndpoint { service }),
+        None => Ok(()),
+    }
+}
+
+fn is_endpoint(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| ["http", "https"].contains(&url.scheme()) && url.has_host())
+}
+
+/// How long the body of a request may take to arrive from the image host. Zero is for bodies that are
+/// there from the beginning.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct BodyTimes {
+    /// In all.
+    pub(crate) whole: Duration,
+    /// Without any byte.
+    pub(crate) silence: Duration,
+}
+
+/// The SDK's settings, and the HTTP client in them.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) sdk: SdkConfig,
+    pub(crate) http: Http,
+}
+
+impl Settings {
+    /// The settings with everything else from the SDK's default chain, without credentials. A request may
+    /// take as long as its body. Fails if an endpoint is none.
+    pub(crate) async fn load(
+        region: Option<&str>,
+        body: BodyTimes,
+    ) -> Result<Self, UnusableEndpoint> {
+        let http = Http::from_env();
+        let sdk = load(region, body, &http).await;
+        check_endpoints(&sdk)?;
+        Ok(Self { sdk, http })
+    }
+}
+
+async fn load(region: Option<&str>, body: BodyTimes, http: &Http) -> SdkConfig {
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .no_credentials()
+        .http_client(http.for_services())
+        .region(region.map(|region| Region::new(region.to_owned())))
+        .retry_config(
+            // The SDK's defaults are three attempts and pauses of up to 20 s. More attempts with
+            // shorter pauses fit an interval of 30 s better.
+            RetryConfig::standard()
+                .with_max_attempts(ATTEMPTS)
+                .with_initial_backoff(Duration::from_millis(200))
+                .with_max_backoff(LONGEST_PAUSE),
+        )
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(Duration::from_secs(5))
+                .operation_attempt_timeout(body.whole + ANSWER_TIME)
+                .build(),
+        )
+        // Longer than the image host may be silent, so that S3 is not blamed for that.
+        .stalled_stream_protection(
+            StalledStreamProtectionConfig::enabled()
+                .grace_period(STALL_TIME.max(body.silence + Duration::from_secs(5)))
+                .build(),
+        );
+    if let Ok(name) = AppName::new(env!("CARGO_PKG_NAME")) {
+        loader = loader.app_name(name);
+    }
+    loader.load().await
+}

@@ -1,5 +1,0 @@
-//! The diagnosis of every cause.
-
-mod cases;
-mod causes;
-mod samples;
