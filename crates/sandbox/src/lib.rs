@@ -12,6 +12,8 @@
 //!   credentials of IRSA;
 //! - [`S3Store`] is an S3 server on a folder that accepts only those
 //!   credentials, and produces faults on demand;
+//! - [`Scripted`] answers as a test says: as the metadata service of an instance
+//!   ([`metadata`]), a proxy that refuses, or whatever is in a service's place;
 //! - [`Wire`] is a TCP proxy in front of any of them, over a network that can be
 //!   made to fail;
 //! - [`Sandbox`] combines them with one registry of [`Credentials`].
@@ -35,6 +37,7 @@ mod image_host;
 mod keys;
 mod ledger;
 mod matrix;
+mod metadata;
 mod net;
 mod objects;
 mod picture;
@@ -42,6 +45,7 @@ mod recipe;
 mod refusal;
 mod role;
 mod s3_store;
+mod scripted;
 mod service_error;
 mod session;
 mod store;
@@ -70,10 +74,12 @@ pub use image_host::ImageHost;
 pub use keys::KeySource;
 pub use ledger::{Arrival, Served};
 pub use matrix::{Access, Matrix};
+pub use metadata::metadata;
 pub use objects::{Leftovers, Stored};
 pub use picture::Kind;
 pub use role::Role;
 pub use s3_store::{S3Options, S3Store};
+pub use scripted::{Asked, Reply, Scripted};
 pub use sts::{Sts, StsOptions};
 pub use token::{Claims, KubernetesClaims, Named};
 pub use wire::{Network, Wire};

@@ -1,6 +1,7 @@
 //! The agent's client of EKS Auth.
 
 use std::io;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -16,6 +17,11 @@ use crate::service_error::ServiceError;
 
 /// How often the SDK for Go sends a request.
 const ATTEMPTS: u32 = 3;
+/// Its quota for repetitions, what one costs (twice that after a timeout), and what a success without
+/// one returns (`aws/retry/standard.go` of aws-sdk-go-v2).
+const QUOTA: u32 = 500;
+const REPETITION: u32 = 5;
+const RETURNED: u32 = 1;
 /// The agent's timeout for a connection (`internal/cloud/eksauth/service.go`).
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// Its timeout for a request.
@@ -122,6 +128,7 @@ impl Failure {
 pub(crate) struct Upstream {
     client: reqwest::Client,
     url: String,
+    quota: Mutex<u32>,
 }
 
 #[derive(Deserialize)]
@@ -156,7 +163,21 @@ impl Upstream {
         let client = client.build().map_err(io::Error::other)?;
         let endpoint = endpoint.trim_end_matches('/');
         let url = format!("{endpoint}/clusters/{cluster}/assume-role-for-pod-identity");
-        Ok(Self { client, url })
+        Ok(Self { client, url, quota: Mutex::new(QUOTA) })
+    }
+
+    /// Takes the price of a repetition out of the quota, if there is enough.
+    fn may_repeat(&self, failure: &Failure) -> Option<u32> {
+        // Without any answer, it is a timeout mostly.
+        let price = if failure.refusal.text == "[]" { 2 * REPETITION } else { REPETITION };
+        let mut quota = self.quota.lock().unwrap_or_else(PoisonError::into_inner);
+        *quota = quota.checked_sub(price)?;
+        Some(price)
+    }
+
+    fn refund(&self, tokens: u32) {
+        let mut quota = self.quota.lock().unwrap_or_else(PoisonError::into_inner);
+        *quota = QUOTA.min(*quota + tokens);
     }
 
     async fn ask(&self, token: &str) -> Result<Received, Failure> {
@@ -191,17 +212,24 @@ impl Upstream {
 impl Delegate for Upstream {
     /// Asks EKS Auth for a pod's credentials.
     async fn assume_role(&self, token: &str) -> Result<Received, Failure> {
-        let mut attempt = 1;
+        let (mut attempt, mut paid) = (1, None);
         loop {
             let failure = match self.ask(token).await {
-                Ok(received) => return Ok(received),
+                Ok(received) => {
+                    self.refund(paid.unwrap_or(RETURNED));
+                    return Ok(received);
+                }
                 Err(failure) => failure,
             };
             if attempt == ATTEMPTS || !failure.is_worth_repeating() {
                 return Err(failure);
             }
-            // The SDK's backoff: a random part of 1, 2, 4 … seconds.
-            let pause = fastrand::f64() * f64::from(1 << (attempt - 1));
+            paid = self.may_repeat(&failure);
+            if paid.is_none() {
+                return Err(failure);
+            }
+            // The SDK's backoff: a random part of 2 and then of 4 seconds.
+            let pause = fastrand::f64() * f64::from(1 << attempt);
             tokio::time::sleep(Duration::from_secs_f64(pause)).await;
             attempt += 1;
         }

@@ -39,9 +39,22 @@ pub(crate) struct Service {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Body {
     #[serde(default)]
     token: String,
+    /// Where the pod runs, which newer agents say (botocore 1.44.8, `eks-auth`). Nothing depends on
+    /// it here; the service log has it.
+    eks_node_name: Option<String>,
+    instance_id: Option<String>,
+    zone: Option<String>,
+}
+
+impl Body {
+    fn place(&self) -> String {
+        let parts = [&self.eks_node_name, &self.instance_id, &self.zone];
+        parts.into_iter().flatten().fold(String::new(), |place, part| place + " " + part)
+    }
 }
 
 /// Whom a request is answered for: what the response says besides the
@@ -49,6 +62,8 @@ struct Body {
 struct Pod {
     claims: Claims,
     association: Association,
+    /// The node, instance and zone that the request names.
+    place: String,
 }
 
 impl Service {
@@ -93,7 +108,7 @@ impl Service {
         let body = body.map_err(|_| Hangup::Close)?.to_bytes();
         Ok(match self.assume_role(cluster, &body).await {
             Ok((pod, issued)) => {
-                self.say(&id, &pod.claims.sub, &format!("assumed {}", issued.arn()));
+                self.say(&id, &pod.claims.sub, &format!("assumed {}{}", issued.arn(), pod.place));
                 response(&id, &self.output(&pod, &issued))
             }
             Err(error) => self.refuse(error.status(), error, &id),
@@ -138,7 +153,7 @@ impl Service {
         let lifetime = *self.lifetime.lock().unwrap_or_else(PoisonError::into_inner);
         let session = Session::new(cluster, arn, kubernetes, &association, lifetime);
         let issued = self.roles.assume(&association, &session).await?;
-        Ok((Pod { claims, association }, issued))
+        Ok((Pod { claims, association, place: body.place() }, issued))
     }
 
     /// The claims of a valid token that is bound to a pod.
@@ -169,7 +184,8 @@ impl Service {
         Ok(claims)
     }
 
-    /// The output of the operation, as in the model.
+    /// The output of the operation, as in the model, without `workloadIdentityProviderArn`: that is
+    /// returned only for associations with workload identity enabled, which there are none of here.
     fn output(&self, pod: &Pod, issued: &Issued) -> Value {
         let kubernetes = &pod.claims.kubernetes;
         let expires = issued.expires.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
