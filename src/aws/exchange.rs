@@ -165,6 +165,10 @@ impl Exchange {
         }
         let ending = match error {
             SdkError::TimeoutError(_) => Ending::ResponseTimeout(Duration::ZERO),
+            // The SDK itself gives up a transfer that stands still.
+            SdkError::DispatchFailure(failure) if failure.is_timeout() || failure.is_io() => {
+                Ending::of(error).unwrap_or_else(|| Ending::Network(one_line(error)))
+            }
             SdkError::ResponseError(_) | SdkError::DispatchFailure(_) => {
                 Ending::of(error).unwrap_or_else(|| Ending::NotSent(one_line(error)))
             }

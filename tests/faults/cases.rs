@@ -124,12 +124,12 @@ fn networks() -> Vec<Case> {
         (
             "is a black hole",
             Network::BlackHole,
-            [Fails(&["timeout"]), S3_GONE, Fails(&["agent_timeout"]), STS_GONE],
+            [Fails(&["timeout"]), S3_GONE, Fails(&["agent_slow"]), STS_GONE],
         ),
         (
             "stops in the middle of the answer",
             Network::Stall(130),
-            [Fails(&["timeout"]), S3_GONE, Fails(&["agent_timeout"]), STS_GONE],
+            [Fails(&["timeout"]), S3_GONE, Fails(&["agent_slow"]), STS_GONE],
         ),
         ("starts slowly", Network::SlowStart(ms(300)), [Masked, Masked, Masked, Masked]),
         ("drips", Network::Drip(40, ms(2)), [Masked, Masked, Masked, Masked]),

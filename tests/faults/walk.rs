@@ -87,7 +87,8 @@ fn expected(place: Place, status: u16) -> &'static str {
         (Place::S3, 408 | 429 | 500..) => "s3_service_error",
         (Place::S3, _) => "not_s3",
         (Place::Agent, 429) => "agent_busy",
-        (Place::Agent, 500..) => "agent_service_error",
+        // Without a text, a status is not the agent's own response.
+        (Place::Agent, _) => "not_the_agent",
         (Place::Sts, 429 | 500..) => "sts_service_error",
         (Place::Sts, _) => "not_sts",
         _ => "unknown",

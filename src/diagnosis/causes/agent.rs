@@ -205,8 +205,8 @@ pub(super) const CAUSES: &[Cause] = &[
         ))
     }),
     Cause::new("not_credentials", Wait, |e| {
-        let (status, _) = e.response_of_agent()?;
-        (status < 300).then_some(())?;
+        let is_success = e.response_of_agent().is_some_and(|(status, _)| status < 300);
+        (is_success || ending(e)? == &Ending::TooLong).then_some(())?;
         Some(explanation(
             format!("the agent's answer cannot be used as credentials: {}", flaw(e)?),
             IN_ITS_PLACE,
@@ -254,6 +254,9 @@ fn is_the_agents(status: u16, text: &str) -> bool {
 /// What is wrong with a response that should have credentials. It shows at most names of fields.
 fn flaw(e: &Evidence) -> Option<String> {
     let failure = e.failed(Provider::PodIdentity)?;
+    if ending(e) == Some(&Ending::TooLong) {
+        return Some("it is too long".to_owned());
+    }
     if let Some(flaw) = find_cause::<Unusable>(&*failure.error) {
         return Some(flaw.to_string());
     }

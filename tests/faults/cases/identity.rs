@@ -50,7 +50,7 @@ pub(super) fn agents() -> Vec<Case> {
             status(400, "Service account token cannot be parsed"),
             &["agent_refuses_token"],
         ),
-        ("never answers", Inject::Answer(Answer::Hang), &["agent_timeout"]),
+        ("never answers", Inject::Answer(Answer::Hang), &["agent_slow"]),
         (
             "closes without an answer",
             Inject::Answer(Answer::CloseConnection),
@@ -60,10 +60,10 @@ pub(super) fn agents() -> Vec<Case> {
     .into_iter()
     .map(|(fault, inject, ids)| Case::new(Place::Agent, fault, inject, Fails(ids)))
     .collect();
-    // A cause that the program does not know: the log quotes the agent.
+    // Not the agent's own form: the log quotes what answers in its place.
     let teapot = status(418, "short and stout");
     cases.push(
-        Case::new(Place::Agent, "answers 418", teapot, Fails(&["unknown"]))
+        Case::new(Place::Agent, "answers 418", teapot, Fails(&["not_the_agent"]))
             .quotes(&["short and stout"]),
     );
     for (fault, body) in
@@ -81,11 +81,10 @@ pub(super) fn agents() -> Vec<Case> {
     let endless = Inject::Network(endless);
     cases.push(Case::new(Place::Agent, "answers without end", endless, NOT_CREDENTIALS));
     cases.extend(no_proper_http(Place::Agent, &["agent_unreachable"], &["not_credentials"]));
-    cases.extend(redirects(Place::Agent, &["agent_redirects"]));
+    cases.extend(redirects(Place::Agent, &["agent_path"]));
     cases.extend(statuses(Place::Agent, "", |from| match from {
-        425 => "`agent_busy` for 429, otherwise `unknown`",
-        500.. => "`agent_service_error` each time",
-        _ => "`unknown` each time",
+        425 => "`agent_busy` for 429, otherwise `not_the_agent`",
+        _ => "`not_the_agent` each time",
     }));
     cases.push(Case::new(
         Place::Agent,
