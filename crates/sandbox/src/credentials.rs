@@ -39,14 +39,6 @@ impl Issued {
         let (role, session) = (&self.role.name, &self.session_name);
         format!("arn:aws:sts::{}:assumed-role/{role}/{session}", self.account_id)
     }
-
-    /// The credentials for the clients of AWS's SDK.
-    pub(crate) fn for_sdk(&self) -> aws_sdk_sts::config::Credentials {
-        let (key, secret) = (&self.access_key_id, &self.secret_access_key);
-        // The keys of a user have no session token.
-        let token = Some(self.session_token.clone()).filter(|token| !token.is_empty());
-        aws_sdk_sts::config::Credentials::new(key, secret, token, None, "sandbox")
-    }
 }
 
 /// The reason that a request's credentials are refused.

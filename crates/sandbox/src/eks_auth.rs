@@ -14,7 +14,7 @@ use http_body_util::Full;
 use crate::answer::Answer;
 use crate::association::{Association, Associations, Table};
 use crate::credentials::Credentials;
-use crate::emulator::{EmulatedAssociations, EmulatedRoles, Emulator};
+use crate::emulator::Emulator;
 use crate::keys::{KeySource, Keys};
 use crate::net::{Answering, Server, serve_http};
 use crate::session::Roles;
@@ -77,8 +77,8 @@ impl EksAuth {
     ///
     /// # Errors
     ///
-    /// The port cannot be bound, or the issuer's keys are not a JSON Web Key
-    /// Set.
+    /// The port cannot be bound, the issuer's keys are not a JSON Web Key Set, or
+    /// there is an emulator and the feature `emulator` is off.
     pub async fn start(registry: Arc<Credentials>, options: EksAuthOptions) -> io::Result<Self> {
         let (cluster, emulator) = (options.cluster, options.emulator);
         let region = emulator.as_ref().map_or("us-east-1", |emulator| &emulator.region);
@@ -89,12 +89,12 @@ impl EksAuth {
             }
         };
         let associations: Arc<dyn Associations> = match (&table, &emulator) {
-            (None, Some(emulator)) => Arc::new(EmulatedAssociations::new(emulator)),
+            (None, Some(emulator)) => emulator.associations()?,
             (Some(table), _) => Arc::clone(table) as Arc<dyn Associations>,
             (None, None) => unreachable!("without an emulator there is a table"),
         };
         let roles: Box<dyn Roles> = match &emulator {
-            Some(emulator) => Box::new(EmulatedRoles::new(emulator, registry)),
+            Some(emulator) => emulator.roles(registry)?,
             None => Box::new(OwnRoles::new(registry)),
         };
         let issuer = match options.issuer {

@@ -1,24 +1,13 @@
 //! An AWS emulator that replaces AWS behind the agent.
 
-mod admin;
-mod associations;
-mod failure;
-mod ministack;
-mod policies;
-mod roles;
-mod trust;
-mod web_identity;
+/// The emulator's services, as EKS Auth and the tests use them.
+#[cfg(feature = "emulator")]
+mod services;
+#[cfg(not(feature = "emulator"))]
+#[path = "emulator/absent.rs"]
+mod services;
 
-use aws_sdk_eks::config::{BehaviorVersion, Credentials, Region};
-
-use crate::credentials::Issued;
-
-pub use admin::Admin;
-pub(crate) use associations::EmulatedAssociations;
-pub use ministack::MiniStack;
-pub use policies::{irsa_policy, pod_identity_policy, pod_identity_trust, trust_of};
-pub(crate) use roles::EmulatedRoles;
-pub use web_identity::WebIdentity;
+pub use services::*;
 
 /// The address of an emulator, and the credentials to call it with.
 #[derive(Clone, Debug)]
@@ -47,56 +36,5 @@ impl Emulator {
             access_key_id: "test".to_owned(),
             secret_access_key: "test".to_owned(),
         }
-    }
-
-    /// The settings that the clients of the four services share.
-    fn settings(&self) -> (BehaviorVersion, Region, Credentials) {
-        let (key, secret) = (&self.access_key_id, &self.secret_access_key);
-        let credentials = Credentials::new(key, secret, None, None, "sandbox");
-        (BehaviorVersion::latest(), Region::new(self.region.clone()), credentials)
-    }
-
-    pub(crate) fn eks(&self) -> aws_sdk_eks::Client {
-        let (version, region, credentials) = self.settings();
-        let config = aws_sdk_eks::Config::builder()
-            .behavior_version(version)
-            .region(region)
-            .credentials_provider(credentials)
-            .endpoint_url(&self.endpoint);
-        aws_sdk_eks::Client::from_conf(config.build())
-    }
-
-    pub(crate) fn iam(&self) -> aws_sdk_iam::Client {
-        let (version, region, credentials) = self.settings();
-        let config = aws_sdk_iam::Config::builder()
-            .behavior_version(version)
-            .region(region)
-            .credentials_provider(credentials)
-            .endpoint_url(&self.endpoint);
-        aws_sdk_iam::Client::from_conf(config.build())
-    }
-
-    /// A client of the administrator, or of a role session.
-    pub(crate) fn sts(&self, somebody: Option<&Issued>) -> aws_sdk_sts::Client {
-        let (version, region, credentials) = self.settings();
-        let credentials = somebody.map_or(credentials, Issued::for_sdk);
-        let config = aws_sdk_sts::Config::builder()
-            .behavior_version(version)
-            .region(region)
-            .credentials_provider(credentials)
-            .endpoint_url(&self.endpoint);
-        aws_sdk_sts::Client::from_conf(config.build())
-    }
-
-    /// A client of the administrator, or of a role session.
-    pub(crate) fn s3(&self, somebody: Option<&Issued>) -> aws_sdk_s3::Client {
-        let (version, region, credentials) = self.settings();
-        let config = aws_sdk_s3::Config::builder()
-            .behavior_version(version)
-            .region(region)
-            .credentials_provider(somebody.map_or(credentials, Issued::for_sdk))
-            .endpoint_url(&self.endpoint)
-            .force_path_style(true);
-        aws_sdk_s3::Client::from_conf(config.build())
     }
 }

@@ -18,6 +18,9 @@
 //!   made to fail;
 //! - [`Sandbox`] combines them with one registry of [`Credentials`].
 //!
+//! Without the feature `emulator`, as for the local run, [`Emulator`] is an error,
+//! and AWS's clients are not compiled.
+//!
 //! Each server listens on 127.0.0.1 at a free port, and ends when it is dropped.
 //! The program under test never depends on this crate.
 
@@ -36,6 +39,7 @@ mod fault;
 mod image_host;
 mod keys;
 mod ledger;
+#[cfg(feature = "emulator")]
 mod matrix;
 mod metadata;
 mod net;
@@ -64,15 +68,19 @@ pub use arguments::{AgentArguments, EksAuthArguments};
 pub use association::Association;
 pub use credentials::{Credentials, Issued};
 pub use eks_auth::{EksAuth, EksAuthOptions};
+#[cfg(not(feature = "emulator"))]
+pub use emulator::Matrix;
+#[cfg(feature = "emulator")]
 pub use emulator::{
-    Admin, Emulator, MiniStack, WebIdentity, irsa_policy, pod_identity_policy, pod_identity_trust,
-    trust_of,
+    Admin, MiniStack, irsa_policy, pod_identity_policy, pod_identity_trust, trust_of,
 };
+pub use emulator::{Emulator, WebIdentity};
 pub use error_answer::ErrorAnswer;
 pub use fault::{Fault, Request};
 pub use image_host::ImageHost;
 pub use keys::KeySource;
 pub use ledger::{Arrival, Served};
+#[cfg(feature = "emulator")]
 pub use matrix::{Access, Matrix};
 pub use metadata::metadata;
 pub use objects::{Leftovers, Stored};

@@ -8,10 +8,10 @@ use aws_sdk_eks::error::DisplayErrorContext;
 use aws_sdk_eks::types::VpcConfigRequest;
 use serde_json::Value;
 
-use super::Emulator;
 use super::policies::trust_of;
 use crate::association::Association;
 use crate::credentials::Issued;
+use crate::emulator::Emulator;
 
 /// Sets up buckets, roles, the cluster and its associations. A call that fails
 /// returns the service's own error.

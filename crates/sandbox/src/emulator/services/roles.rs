@@ -9,11 +9,11 @@ use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_sdk_sts::operation::assume_role::builders::AssumeRoleFluentBuilder;
 use aws_sdk_sts::types::Tag;
 
-use super::Emulator;
 use super::failure::failure;
 use super::trust;
 use crate::association::Association;
 use crate::credentials::{Credentials, Issued};
+use crate::emulator::Emulator;
 use crate::role::Role;
 use crate::service_error::ServiceError;
 use crate::session::{Roles, Session};

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use aws_sdk_eks::error::DisplayErrorContext;
 use serde_json::json;
 
-use super::Emulator;
 use crate::agent::AgentOptions;
 use crate::credentials::Credentials;
+use crate::emulator::Emulator;
 use crate::token::{self, KubernetesClaims, Named};
 use crate::token_file::TokenFile;
 

@@ -5,9 +5,9 @@ use std::sync::{Mutex, PoisonError};
 
 use aws_sdk_eks::error::ProvideErrorMetadata;
 
-use super::Emulator;
 use super::failure::failure;
 use crate::association::{Association, Associations};
+use crate::emulator::Emulator;
 use crate::service_error::ServiceError;
 
 /// The associations that EKS's API has.
