@@ -27,7 +27,7 @@ pub fn trust_of(service: &str, actions: &[&str]) -> Value {
 #[must_use]
 pub fn pod_identity_policy(bucket: &str, cluster: &str, namespace: &str, account: &str) -> Value {
     filled(
-        include_str!("../../../../scripts/steps/policies/pod-identity.json"),
+        include_str!("../../../../../scripts/steps/policies/pod-identity.json"),
         &[
             ("BUCKET", bucket),
             ("CLUSTER_NAME", cluster),
@@ -40,7 +40,7 @@ pub fn pod_identity_policy(bucket: &str, cluster: &str, namespace: &str, account
 /// The policy that the scripts attach to the IRSA role.
 #[must_use]
 pub fn irsa_policy(bucket: &str) -> Value {
-    filled(include_str!("../../../../scripts/steps/policies/irsa.json"), &[("BUCKET", bucket)])
+    filled(include_str!("../../../../../scripts/steps/policies/irsa.json"), &[("BUCKET", bucket)])
 }
 
 fn filled(template: &str, settings: &[(&str, &str)]) -> Value {
