@@ -52,7 +52,7 @@ impl From<Error> for NoKey {
 /// The keys of one cluster.
 #[derive(Debug)]
 pub(crate) enum Keys {
-    /// The public key of this process, as PKCS#1.
+    /// The public key of this process, as a point of the curve P-256.
     Own(Vec<u8>),
     Fixed(JwkSet),
     Fetched(Box<Fetched>),
@@ -65,6 +65,7 @@ impl Keys {
         Ok(match source {
             KeySource::Json(json) => Self::Fixed(serde_json::from_str(&json)?),
             KeySource::Url { url, bearer_token_file, ca } => {
+                crate::ring::install();
                 let mut client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT);
                 if url.starts_with("http://") {
                     client = client.tls_certs_only([]);
@@ -84,7 +85,7 @@ impl Keys {
     /// The key that a token names in its header.
     pub(crate) async fn find(&self, token: &str) -> Result<DecodingKey, NoKey> {
         let keys = match self {
-            Self::Own(key) => return Ok(DecodingKey::from_rsa_der(key)),
+            Self::Own(key) => return Ok(DecodingKey::from_ec_der(key)),
             Self::Fixed(keys) => keys,
             Self::Fetched(fetched) => return fetched.find(&kid(token)?).await,
         };

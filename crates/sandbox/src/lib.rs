@@ -47,6 +47,7 @@ mod objects;
 mod picture;
 mod recipe;
 mod refusal;
+mod ring;
 mod role;
 mod s3_store;
 mod scripted;

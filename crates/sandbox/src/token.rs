@@ -5,12 +5,11 @@ use std::path::Path;
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::rsa::KeySize;
-use aws_lc_rs::signature::{KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, Validation};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, Validation};
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -26,10 +25,12 @@ pub(crate) const STS: &str = "sts.amazonaws.com";
 /// The lifetime of a token that the webhook requests: 24 hours.
 const TOKEN_LIFETIME: Duration = Duration::from_hours(24);
 
-/// The process uses one key, because generating a key takes a noticeable part
-/// of a test's time. Each server has an issuer of its own anyway.
-static KEY: LazyLock<RsaKeyPair> = LazyLock::new(|| {
-    RsaKeyPair::generate(KeySize::Rsa2048).expect("aws-lc can generate an RSA key")
+/// The key of this process. Each server has an issuer of its own. EKS signs with RSA; an API server
+/// can also have such a key, and a program that reads its token's claims sees no difference.
+static KEY: LazyLock<EcdsaKeyPair> = LazyLock::new(|| {
+    let (kind, random) = (&ECDSA_P256_SHA256_FIXED_SIGNING, SystemRandom::new());
+    let key = EcdsaKeyPair::generate_pkcs8(kind, &random).expect("ring can generate a key");
+    EcdsaKeyPair::from_pkcs8(kind, key.as_ref(), &random).expect("it is a key")
 });
 
 /// The claims of a token. Times are seconds since 1970.
@@ -102,18 +103,16 @@ pub(crate) fn claims(issuer: &str, audience: &str, pod: &KubernetesClaims) -> Cl
     }
 }
 
-/// Signs claims without `jsonwebtoken`, which requires a PKCS#1 key, and
-/// aws-lc-rs does not export one.
+/// Signs claims with the key of this process.
 pub(crate) fn sign(claims: &impl Serialize) -> String {
-    let header = serde_json::json!({ "alg": "RS256", "kid": kid() });
+    let header = serde_json::json!({ "alg": "ES256", "kid": kid() });
     let payload = serde_json::to_string(claims).expect("claims are plain data");
     let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
     let message =
         format!("{}.{}", encode(header.to_string().as_bytes()), encode(payload.as_bytes()));
-    let mut signature = vec![0; KEY.public_modulus_len()];
-    KEY.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message.as_bytes(), &mut signature)
-        .expect("an RSA key of its own can sign");
-    format!("{message}.{}", encode(&signature))
+    let signature =
+        KEY.sign(&SystemRandom::new(), message.as_bytes()).expect("a key of its own can sign");
+    format!("{message}.{}", encode(signature.as_ref()))
 }
 
 /// The environment that EKS's webhook injects into a pod whose service account
@@ -154,13 +153,17 @@ impl OidcIssuer {
         token: &str,
         audience: &str,
     ) -> Result<C, NoKey> {
-        let mut rules = Validation::new(Algorithm::RS256);
+        crate::ring::install();
+        let key = self.keys.find(token).await?;
+        let mut rules = Validation::new(match key.family() {
+            AlgorithmFamily::Ec => Algorithm::ES256,
+            _ => Algorithm::RS256,
+        });
         rules.set_audience(&[audience]);
         rules.set_issuer(&[&self.url]);
         rules.set_required_spec_claims(&["exp", "aud", "iss"]);
         rules.validate_nbf = true;
         rules.leeway = 0;
-        let key = self.keys.find(token).await?;
         Ok(jsonwebtoken::decode::<C>(token, &key, &rules)?.claims)
     }
 }
@@ -168,12 +171,11 @@ impl OidcIssuer {
 /// The JSON Web Key Set with the key of this process, as a cluster publishes
 /// its keys.
 pub(crate) fn own_key_set() -> serde_json::Value {
-    // In PKCS#1, the modulus is followed by the exponent, here 65537: five bytes.
-    let (der, length) = (KEY.public_key().as_ref(), KEY.public_modulus_len());
-    let modulus = &der[der.len() - 5 - length..der.len() - 5];
+    // A byte that says "uncompressed", then both coordinates.
+    let (x, y) = KEY.public_key().as_ref()[1..].split_at(32);
     serde_json::json!({ "keys": [{
-        "use": "sig", "kty": "RSA", "kid": kid(), "alg": "RS256",
-        "n": URL_SAFE_NO_PAD.encode(modulus), "e": "AQAB",
+        "use": "sig", "kty": "EC", "crv": "P-256", "kid": kid(), "alg": "ES256",
+        "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y),
     }] })
 }
 

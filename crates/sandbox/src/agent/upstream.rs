@@ -154,6 +154,7 @@ struct OutputUser {
 
 impl Upstream {
     pub(crate) fn new(endpoint: &str, cluster: &str, timeout: Duration) -> io::Result<Self> {
+        crate::ring::install();
         let mut client =
             reqwest::Client::builder().no_proxy().connect_timeout(CONNECT_TIMEOUT).timeout(timeout);
         if endpoint.starts_with("http://") {
