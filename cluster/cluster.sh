@@ -17,7 +17,7 @@
 #                   of its own, and nothing listens on this machine's addresses.
 #   control-plane   no node, no agent and no containers: pods stay Pending. Runs wherever Go runs, on
 #                   free ports of the loopback interface.
-#   account         the emulated account and eksctl alone, likewise
+#   account         the emulated account alone, likewise, which needs no Go
 #
 # Installs what it needs with scripts/dev/tools.sh. CLUSTER_STATE is the folder with its state and
 # logs, /tmp/pod-identity-demo-cluster by default; a second folder is a second cluster. With
@@ -195,7 +195,7 @@ up() {
       in_namespaces=(unshare --net --mount --pid --fork --kill-child --mount-proc)
       ;;
     control-plane) "$root/scripts/dev/tools.sh" kubernetes eksctl ministack lint ;;
-    account) "$root/scripts/dev/tools.sh" eksctl ministack lint ;;
+    account) "$root/scripts/dev/tools.sh" ministack lint ;;
     *) die "the level must be node, control-plane or account, not '$wanted'" ;;
   esac
   need openssl "install it with your system's packages"

@@ -100,23 +100,59 @@ async fn ctrl_c_ends_the_local_run_cleanly() {
     std::fs::remove_dir_all(folder).expect("it can be removed");
 }
 
+/// A port that something else listens on, as long as the listener is there.
+fn listener(address: &str) -> Option<std::net::TcpListener> {
+    std::net::TcpListener::bind(address).ok()
+}
+
 #[tokio::test]
-async fn the_first_line_has_the_address_of_the_live_page() {
+async fn the_address_of_the_live_page_is_said_when_it_is_there() {
+    let free = listener("127.0.0.1:0").expect("a port").local_addr().expect("its address");
+    let page = format!("the live page, as long as the job runs: http://{free}/");
     for (arguments, expected) in [
-        ("--listen=127.0.0.1:9", Some("http://127.0.0.1:9/")),
-        ("--listen 127.0.0.1:9", Some("http://127.0.0.1:9/")),
-        ("", Some("see its address in the log")),
-        ("--page off", None),
-        ("--page=off --listen 127.0.0.1:9", None),
-        ("--listen off", None),
+        (format!("--listen={free}"), Some(page.as_str())),
+        (format!("--listen {free}"), Some(page.as_str())),
+        (String::new(), Some("the live page: see its address in the log")),
+        ("--page off".to_owned(), None),
+        (format!("--page=off --listen {free}"), None),
+        ("--listen off".to_owned(), None),
+        // The program refuses to start, so there is no page.
+        (format!("--interval soon --listen {free}"), None),
     ] {
-        let output =
-            local(&format!("--interval soon {arguments}")).output().await.expect("it runs");
-        let said = text(&output);
-        let first = said.lines().next().unwrap_or_default();
-        assert_eq!(first.starts_with("the live page"), expected.is_some(), "{arguments}: {first}");
-        assert!(first.contains(expected.unwrap_or_default()), "{arguments}: {first}");
+        let run = local(&format!("--count 2 --interval 1s {arguments}")).output().await;
+        let said = text(&run.expect("it runs"));
+        let line = said.lines().find(|line| line.starts_with("the live page"));
+        assert_eq!(line, expected, "{arguments}: {said}");
     }
+}
+
+#[tokio::test]
+async fn a_taken_address_that_was_asked_for_is_refused_before_the_build() {
+    let taken = listener("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("its address").to_string();
+    let mut by_variable = local("--count 1");
+    by_variable.env("LISTEN_ADDR", &address);
+    for mut command in [local(&format!("--listen {address}")), by_variable] {
+        let output = command.output().await.expect("it runs");
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.contains(&format!("{address} is taken")), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_taken_default_port_is_replaced_by_a_free_one() {
+    // Whoever else has the port will do as well.
+    let _taken = listener("127.0.0.1:8080");
+    let output = local("--count 2 --interval 1s").env_remove("LISTEN_ADDR").output().await;
+    let output = output.expect("it runs");
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let first = said.lines().next().unwrap_or_default();
+    let port = first.strip_prefix("port 8080 is taken, so the page will be at port ");
+    let page = format!("http://127.0.0.1:{}/", port.expect(&said));
+    assert!(said.contains(&format!("the live page, as long as the job runs: {page}")), "{said}");
 }
 
 #[tokio::test]

@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
 # Runs the tests of the scripts for AWS and Kubernetes, three files at a time:
 #
-#   tests/wiring/run.sh [FILE...]
+#   tests/wiring/run.sh [--without-go] [FILE...]
+#
+# With --without-go, leaves out the files that need a program built from Go modules, an API server or
+# eksctl: those with the tag `go`.
 #
 # Each file's tests have an emulated account of their own. What a file says is
 # printed where it fails. scripts/test.sh installs what this takes.
@@ -12,8 +15,15 @@
 case ${1-} in
   -h | --help) usage && exit ;;
 esac
+without=''
+if [[ ${1-} == --without-go ]]; then without=yes && shift; fi
 # Start with the longest files. The list contains them twice, but a worker skips files that are taken.
 (($# > 0)) || set -- "$root"/tests/wiring/steps/{association,faults-cluster,permissions}.bats "$root"/tests/wiring/{audit,steps}/*.bats
+if [[ -n $without ]]; then
+  kept=()
+  for file in "$@"; do grep -q '^# bats file_tags=go$' "$file" || kept+=("$file"); done
+  set -- "${kept[@]}"
+fi
 readonly bats=$root/.tools/lint/bin/bats
 [[ -x $bats ]] || die "bats is not installed: run scripts/dev/tools.sh lint"
 need jq "install it with your system's packages"

@@ -20,11 +20,18 @@ use sandbox::{
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
+/// Tells `scripts/local.sh` which of the two builds this is.
+const VERSION: &str = if cfg!(feature = "emulator") {
+    concat!(env!("CARGO_PKG_VERSION"), ", with the emulated account")
+} else {
+    env!("CARGO_PKG_VERSION")
+};
+
 /// Runs PROGRAM with local servers instead of AWS: an image host, stand-ins for
 /// the EKS Pod Identity Agent and STS, and an S3 that stores its objects in a
 /// folder.
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(version = VERSION, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<serve::Subcommand>,

@@ -11,7 +11,7 @@ use ring::signature::{
 /// Verifies the two kinds of signatures of service account tokens. [`crate::token::sign`] signs.
 static TOKENS: CryptoProvider = CryptoProvider {
     signer_factory: |_, _| Err(ErrorKind::InvalidAlgorithm.into()),
-    verifier_factory: verifier,
+    verifier_factory: |algorithm, key| verifier(*algorithm, key),
     key_utils: KeyUtils::new_unimplemented(),
 };
 
@@ -21,9 +21,9 @@ pub(crate) fn install() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
+fn verifier(algorithm: Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
     match algorithm {
-        Algorithm::ES256 | Algorithm::RS256 => Ok(Box::new(Ring(*algorithm, key.clone()))),
+        Algorithm::ES256 | Algorithm::RS256 => Ok(Box::new(Ring(algorithm, key.clone()))),
         _ => Err(ErrorKind::InvalidAlgorithm.into()),
     }
 }

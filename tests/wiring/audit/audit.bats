@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# bats file_tags=go
 # scripts/audit.sh with real pods, service accounts and a node, in an emulated account: cloud.py creates them.
 # The tests share one cluster: at first it has no faults, then it grows, then it has faults.
 

@@ -17,12 +17,19 @@ toolbox() {
   rm -rf "$box" && mkdir "$box"
   for tool in bash sh env cat cut date diff dirname git grep head jq mkdir mktemp mv rm sed sleep sort tail tr uname "$@"; do
     case $tool in
-      eksctl | kubectl) ln -s "$repository/.tools/cluster/bin/$tool" "$box/$tool" ;;
+      kubectl) ln -s "$(kubectl_program)" "$box/$tool" ;;
+      eksctl) ln -s "$repository/.tools/cluster/bin/$tool" "$box/$tool" ;;
       aws) start_aws "$box" ;;
       *) ln -s "$(command -v "$tool")" "$box/$tool" ;;
     esac
   done
   PATH=$box
+}
+
+# kubectl_program: the cluster's own, or where that is not built, the one from PyPI.
+kubectl_program() {
+  local built=$repository/.tools/cluster/bin/kubectl
+  if [[ -x $built ]]; then echo "$built"; else echo "$repository/.tools/manifests/bin/kubectl"; fi
 }
 
 # start_cloud [LEVEL]: starts an emulated account, or as much of a cluster as LEVEL says

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# bats file_tags=go
 # What the API server, EKS's webhook and the Job controller make of the manifests. There is no kubelet: the
 # tests report the pods' ends as a kubelet does, in their status.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# bats file_tags=go
 # Clusters that have the Pod Identity Agent without the add-on: EKS Auto Mode, and an
 # agent that somebody installed otherwise. And what kubectl is not allowed to list.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# bats file_tags=go
 # The step for the association, with eksctl and without: creates, finds, completes and deletes it.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # each test is a subshell; status, output and stderr are of bats' run

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# bats file_tags=go
 # What up.sh refuses before it creates anything, and what down.sh finds in an account without a cluster.
 
 # shellcheck disable=SC2030,SC2031,SC2154 # each test is a subshell; status, output and stderr are of bats' run

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# bats file_tags=go
 # EKS Auth (`sandbox eks-auth`) with a real API server: its keys, fetched over TLS with a bearer token;
 # the tokens of its pods; and an association with a target role, which gets what the script prints.
 

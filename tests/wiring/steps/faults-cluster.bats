@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# bats file_tags=go
 # What is refused, cut off, lost or interrupted half-way is completed by running
 # the step again, and undone by its inverse: the steps of the cluster.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# bats file_tags=go
 # The policy in docs/permissions.md is what the steps need: they run as a session of a
 # role that has it, and nothing else.
 

@@ -31,11 +31,13 @@ pub use web_identity::WebIdentity;
 
 impl Emulator {
     /// The associations of its EKS.
+    #[expect(clippy::unnecessary_wraps, reason = "a build without the emulator fails here")]
     pub(crate) fn associations(&self) -> io::Result<Arc<dyn Associations>> {
         Ok(Arc::new(EmulatedAssociations::new(self)))
     }
 
     /// The roles of its IAM.
+    #[expect(clippy::unnecessary_wraps, reason = "a build without the emulator fails here")]
     pub(crate) fn roles(
         &self,
         registry: Arc<credentials::Credentials>,
