@@ -38,7 +38,7 @@ install_tools() {
 }
 
 install_built_tools() {
-  run scripts/dev/tools.sh deny modules localstack kubernetes eksctl
+  run scripts/dev/tools.sh actionlint deny modules localstack kubernetes eksctl
   [[ $(uname) != Linux ]] || run scripts/dev/tools.sh containers
   [[ -z $cluster ]] || run scripts/dev/tools.sh cluster
 }
@@ -51,7 +51,6 @@ lint() {
   run "$bin/shellcheck" "${scripts[@]}"
   run "$bin/shfmt" --diff "${scripts[@]}"
   run .tools/image/bin/hadolint Dockerfile
-  run .tools/image/bin/actionlint -shellcheck "$bin/shellcheck"
   run scripts/dev/features.sh
   run cargo clippy --locked --workspace --all-targets -- --deny warnings
   # Both builds of the sandbox.
@@ -63,6 +62,7 @@ lint() {
 dependencies() {
   run .tools/cargo/bin/cargo-deny --all-features check licenses bans sources
   run scripts/dev/cycles.sh
+  run .tools/image/bin/actionlint -shellcheck "$bin/shellcheck"
 }
 
 build() {
@@ -122,7 +122,7 @@ stages=("install_tools the tools from package registries")
 beside=("faults the fault suite" "script_tests the scripts against the emulated account")
 missing=()
 if [[ -n $all ]]; then
-  stages+=("install_built_tools the tools built from source" "dependencies the rules for dependencies and modules")
+  stages+=("install_built_tools the tools built from source" "dependencies the rules for dependencies, modules and workflows")
   beside[1]="script_tests the scripts against the emulated account and a control plane"
   if [[ $(uname) == Linux ]]; then beside+=("image_tests the image"); else missing+=("the image: it needs Linux"); fi
   if [[ -n $cluster ]]; then
@@ -131,7 +131,7 @@ if [[ -n $all ]]; then
     missing+=("the tests in Kubernetes: see above what this machine lacks")
   fi
 else
-  for name in "the scripts that need eksctl or a control plane" "the image" "the tests in Kubernetes" "LocalStack" "the rules for dependencies and modules"; do
+  for name in "the scripts that need eksctl or a control plane" "the image" "the tests in Kubernetes" "LocalStack" "the rules for dependencies, modules and workflows"; do
     missing+=("$name: scripts/test.sh --all")
   done
 fi

@@ -5,7 +5,8 @@
 #   scripts/dev/tools.sh localstack   LocalStack without Docker       .tools/localstack/bin
 #   scripts/dev/tools.sh ministack    MiniStack                       .tools/ministack/bin
 #   scripts/dev/tools.sh manifests    kubectl, Kubernetes's schemas   .tools/manifests/bin
-#   scripts/dev/tools.sh image        hadolint, actionlint            .tools/image/bin
+#   scripts/dev/tools.sh image        hadolint                        .tools/image/bin
+#   scripts/dev/tools.sh actionlint   actionlint, built from source    .tools/image/bin
 #   scripts/dev/tools.sh containers   buildah, podman, runc           .tools/containers/bin
 #   scripts/dev/tools.sh browser      Chromium, axe-core              .tools/browser
 #   scripts/dev/tools.sh deny         cargo-deny, built from source   .tools/cargo/bin
@@ -223,12 +224,12 @@ lock() {
   trap 'exit 143' TERM
 }
 
-(($# > 0)) || die "missing argument: lint, localstack, ministack, manifests, image, containers, browser, bench, deny, modules, eksctl, kubernetes or cluster (see --help)"
+(($# > 0)) || die "missing argument: lint, localstack, ministack, manifests, image, actionlint, containers, browser, bench, deny, modules, eksctl, kubernetes or cluster (see --help)"
 for set in "$@"; do
   case $set in
     -h | --help) usage && exit ;;
-    lint | localstack | ministack | manifests | image | containers | browser | bench | deny | modules | eksctl | kubernetes | cluster) ;;
-    *) die "unknown set $set: choose lint, localstack, ministack, manifests, image, containers, browser, bench, deny, modules, eksctl, kubernetes or cluster" ;;
+    lint | localstack | ministack | manifests | image | actionlint | containers | browser | bench | deny | modules | eksctl | kubernetes | cluster) ;;
+    *) die "unknown set $set: choose lint, localstack, ministack, manifests, image, actionlint, containers, browser, bench, deny, modules, eksctl, kubernetes or cluster" ;;
   esac
 done
 
@@ -239,7 +240,8 @@ for set in "$@"; do
     localstack) venv localstack localstack.txt ;;
     ministack) venv ministack ministack.txt ;;
     manifests) venv manifests manifests.txt ;;
-    image) venv image image.txt && actionlint ;;
+    image) venv image image.txt ;;
+    actionlint) venv image image.txt && actionlint ;;
     containers) containers ;;
     browser) browser ;;
     bench) venv bench bench.txt && cargo_tool s3s-fs "$s3s_fs" --features binary && nginx ;;
