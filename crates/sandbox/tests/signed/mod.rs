@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
-use aws_lc_rs::{digest, hmac};
+use ring::{digest, hmac};
 use sandbox::{Issued, S3Store};
 
 use crate::common::{Answer, exchange, hex, split};
