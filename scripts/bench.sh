@@ -32,6 +32,7 @@ done
 cd "$root"
 need cargo "install Rust, https://rustup.rs"
 need curl "install it with your system's packages"
+need openssl "install it with your system's packages"
 need taskset "install util-linux with your system's packages"
 [[ -r /proc/self/status ]] || die "/proc is missing: the benchmark requires Linux"
 run scripts/dev/tools.sh bench

@@ -8,9 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::slice;
 use std::time::Duration;
 
-use rcgen::{
-    BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, PKCS_RSA_SHA256, RsaKeySize,
-};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -244,7 +242,11 @@ fn certificates(folder: &Path) {
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().expect("a key");
     let certificate = authority.self_signed(&key).expect("a certificate");
-    let server_key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).expect("a key");
+    // ring signs with RSA, but generates no such key.
+    let mut openssl = std::process::Command::new("openssl");
+    openssl.args(["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]);
+    let pem = openssl.output().expect("openssl runs").stdout;
+    let server_key = KeyPair::from_pem(&String::from_utf8_lossy(&pem)).expect("a key");
     let server = CertificateParams::new(["127.0.0.1".to_owned()]).expect("parameters");
     let signed = server.signed_by(&server_key, &Issuer::new(authority, key)).expect("signed");
     let system = fs::read_to_string("/etc/ssl/certs/ca-certificates.crt")
