@@ -214,7 +214,7 @@ done
 
 # At the end, where a reader of a long log looks.
 for stage in ${failed[@]+"${failed[@]}"}; do
-  say "" "FAILED: ${stage#* }. The end of what it said:" "$(failures "$logs/${stage%% *}")" "$(tail -n 15 "$logs/${stage%% *}")"
+  say "" "FAILED: ${stage#* }. The end of what it said:" "$(failures "$logs/${stage%% *}")" "$(tail -n 15 "$logs/${stage%% *}" | cut -c 1-300)"
 done
 say "" "${table[@]}"
 for name in ${missing[@]+"${missing[@]}"}; do say "not run          $name"; done
