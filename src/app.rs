@@ -109,6 +109,7 @@ async fn job(config: Config, listener: Option<TcpListener>) -> Result<Exit, Cann
     let started = Instant::now();
     let mut signals = Signals::install()?;
     let body = BodyTimes { whole: config.limits.fetch, silence: config.limits.read };
+    config.image_urls.iter().for_each(|url| aws::keep_password(url.as_str()));
     let settings = Settings::load(Some(&config.region), body).await?;
     let injected = Injected::from_env();
     let chain = Arc::new(Chain::new(settings.clone(), injected.clone()));

@@ -11,7 +11,7 @@ mod settings;
 
 pub(crate) use error::explain;
 pub(crate) use exchange::{Ending, Exchange};
-pub(crate) use http::Record;
+pub(crate) use http::{Record, excludes_all, keep_password};
 pub(crate) use partition::{Partition, is_amazons};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use redact::does_something;

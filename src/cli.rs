@@ -7,8 +7,8 @@ use aws_types::region::Region;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{
-    Config, Problems, boolean, concurrency, count, duration, hosts, image_url, keep_pictures,
-    listen, log_filter, log_format, optional, region_name, size, timeout,
+    Config, Problems, boolean, check_environment, concurrency, count, duration, hosts, image_url,
+    keep_pictures, listen, log_filter, log_format, optional, region_name, size, timeout,
 };
 use crate::page::PageOptions;
 use crate::source::Limits;
@@ -198,6 +198,7 @@ impl Settings {
     pub(crate) fn check(self, region: Option<Region>) -> Result<Config, Vec<String>> {
         let mut problems = Problems(Vec::new());
         let p = &mut problems;
+        check_environment(p);
         let config = Config {
             place: self.place.check(p),
             region: p.take("AWS_REGION", region_name(region)),

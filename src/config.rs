@@ -105,9 +105,41 @@ pub(crate) fn bucket(name: Option<String>) -> Result<String, String> {
 }
 
 pub(crate) fn region_name(region: Option<Region>) -> Result<String, String> {
-    region.map(|region| region.as_ref().to_owned()).filter(|name| !name.is_empty()).ok_or_else(
-        || "not set, and the profile has none: set it to the bucket's region".to_owned(),
-    )
+    let region = region.map(|region| region.as_ref().to_owned()).filter(|name| !name.is_empty());
+    let region = region.ok_or_else(|| {
+        "not set, and the profile has none: set it to the bucket's region".to_owned()
+    })?;
+    check_region(&region).map(|()| region)
+}
+
+/// Anything else than a region's name makes no host name; the SDK panics at some of it.
+pub(crate) fn check_region(name: &str) -> Result<(), String> {
+    if name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+        Ok(())
+    } else {
+        Err(format!("{name:?} is not the name of a region, such as eu-west-1"))
+    }
+}
+
+/// The keys and tokens in the environment that a header of a request carries.
+const SENT: [&str; 4] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+];
+
+/// Notes keys and tokens that no request can carry. At some of them the SDK panics.
+pub(crate) fn check_environment(problems: &mut Problems) {
+    for name in SENT {
+        let value = std::env::var(name).unwrap_or_default();
+        let is_blank = value.trim_matches(' ').is_empty();
+        if !is_blank && !value.chars().all(|c| c.is_ascii_graphic()) {
+            let why = "has a line break, a blank or another character that cannot be sent: set it \
+                       again, without its value's surroundings";
+            problems.0.push(format!("{name}: {why}"));
+        }
+    }
 }
 
 pub(crate) fn image_url(text: &str) -> Result<Url, String> {

@@ -15,6 +15,7 @@ mod aws;
 mod backoff;
 mod cli;
 mod config;
+mod core_dump;
 mod diagnosis;
 mod errors;
 mod exit;
@@ -32,6 +33,7 @@ mod upload;
 
 pub use app::run;
 pub use cli::{Cli, VERSION};
+pub use core_dump::keep_secrets_out_of_core_dumps;
 
 /// The properties that `fuzz/` tests. Each is defined beside the parser that it is about.
 #[cfg(feature = "fuzzing")]

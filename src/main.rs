@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use pod_identity_demo::{Cli, run};
+use pod_identity_demo::{Cli, keep_secrets_out_of_core_dumps, run};
 
 fn main() -> ExitCode {
+    keep_secrets_out_of_core_dumps();
     run(Cli::parse())
 }

@@ -29,7 +29,9 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use percent_encoding::percent_decode_str;
 use tokio::time::{Instant, timeout};
+use url::Url;
 
 use super::connect::{Connector, name_of};
 use super::exchange::{Ending, Exchange, Late};
@@ -75,20 +77,40 @@ impl Record {
     }
 }
 
+/// The variables of proxies, by preference.
+const PROXIES: [[&str; 2]; 3] =
+    [["HTTPS_PROXY", "https_proxy"], ["HTTP_PROXY", "http_proxy"], ["ALL_PROXY", "all_proxy"]];
+
+fn set(names: [&str; 2]) -> Option<String> {
+    names.into_iter().find_map(|name| env::var(name).ok())
+}
+
+/// Whether `NO_PROXY` is `*`, which means no proxy for any host, as for curl.
+pub(crate) fn excludes_all() -> bool {
+    set(["NO_PROXY", "no_proxy"])
+        .is_some_and(|names| names.split(',').any(|name| name.trim() == "*"))
+}
+
+/// The password in a URL is shown in no text from outside, as it is written there and decoded.
+pub(crate) fn keep_password(url: &str) {
+    // The scheme of a proxy may be missing.
+    let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+    if let Some(password) = Url::parse(&with_scheme).ok().as_ref().and_then(Url::password) {
+        keep_secret(password);
+        keep_secret(&percent_decode_str(password).decode_utf8_lossy());
+    }
+}
+
 impl Http {
     /// With the proxies of `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`. `NO_PROXY=*` means none
     /// for IP addresses as well, as for curl.
     pub(crate) fn from_env() -> Self {
-        let set = |names: [&str; 2]| names.into_iter().find_map(|name| env::var(name).ok());
-        let none = set(["NO_PROXY", "no_proxy"])
-            .is_some_and(|names| names.split(',').any(|name| name.trim() == "*"));
-        let any = [
-            ["HTTPS_PROXY", "https_proxy"],
-            ["HTTP_PROXY", "http_proxy"],
-            ["ALL_PROXY", "all_proxy"],
-        ]
-        .into_iter()
-        .any(|names| set(names).is_some_and(|proxy| !proxy.is_empty()));
+        for name in PROXIES.into_iter().flatten() {
+            keep_password(&env::var(name).unwrap_or_default());
+        }
+        let none = excludes_all();
+        let any =
+            PROXIES.into_iter().any(|names| set(names).is_some_and(|proxy| !proxy.is_empty()));
         let proxies = (any && !none).then(|| Arc::new(Matcher::from_env()));
         Self(Arc::new(Shared { proxies, clients: Mutex::default() }))
     }

@@ -13,7 +13,7 @@ use crate::lock::lock;
 const RUN: usize = 16;
 
 /// Shorter texts are no secrets: hiding each of their occurrences would hide what a text says.
-const SHORTEST: usize = 4;
+const SHORTEST: usize = 6;
 
 /// How many secrets are remembered: those in use, and those before them, which a late response may repeat.
 const REMEMBERED: usize = 64;

@@ -13,7 +13,7 @@ use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_types::service_config::ServiceConfigKey;
 use url::Url;
 
-use super::http::Http;
+use super::http::{Http, keep_password};
 
 /// How long S3 may take to answer once it has received a picture or a part.
 const ANSWER_TIME: Duration = Duration::from_mins(1);
@@ -69,6 +69,9 @@ pub(crate) struct UnusableEndpoint {
 
 /// Checks the endpoints that are set for the services that the program asks.
 fn check_endpoints(sdk: &SdkConfig) -> Result<(), UnusableEndpoint> {
+    for endpoint in ["S3", "STS"].into_iter().filter_map(|service| endpoint(sdk, service)) {
+        keep_password(&endpoint);
+    }
     let unusable = |service| endpoint(sdk, service).is_some_and(|text| !is_endpoint(&text));
     match ["S3", "STS"].into_iter().find(|service| unusable(service)) {
         Some(service) => Err(UnusableEndpoint { service }),

@@ -4,7 +4,7 @@ use aws_types::region::Region;
 use clap::Args;
 
 use super::shared::{Guard, PlaceArguments, REQUIRE_IDENTITY};
-use crate::config::{IdentityConfig, Problems, optional, region_name};
+use crate::config::{IdentityConfig, Problems, check_environment, optional, region_name};
 
 /// The arguments of `identity` as they were given.
 #[derive(Args, Clone, Debug)]
@@ -39,8 +39,12 @@ impl IdentityArguments {
         let expect_role =
             p.take("--expect-role", optional(self.expect_role.as_deref(), str::parse));
         let probe = self.probe.then(|| self.place.check(p));
-        let region = region_name(region);
-        let region = if self.probe { p.note("AWS_REGION", region) } else { region.ok() };
+        check_environment(p);
+        // Without a region, all but the probe can be reported.
+        let region = match region {
+            None if !self.probe => None,
+            region => p.note("AWS_REGION", region_name(region)),
+        };
         let json = self.json;
         let config = IdentityConfig { require_identity, expect_role, json, probe, region };
         if problems.0.is_empty() { Ok(config) } else { Err(problems.0) }

@@ -11,6 +11,7 @@ use super::address_guard::AddressGuard;
 use super::error::FetchError;
 use super::limits::{Limits, time_left};
 use super::picture::Picture;
+use crate::aws::excludes_all;
 use crate::backoff::pauses;
 
 /// Redirects that are followed for one picture.
@@ -38,7 +39,8 @@ impl Source {
         limits: Limits,
     ) -> Result<Self, reqwest::Error> {
         let guard = AddressGuard::new(allow_private);
-        let client = Client::builder()
+        let client = if excludes_all() { Client::builder().no_proxy() } else { Client::builder() };
+        let client = client
             .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(limits.connect)
             .redirect(redirect_policy(guard.clone()))

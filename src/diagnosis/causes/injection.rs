@@ -3,7 +3,7 @@
 use super::super::evidence::{Evidence, Failure};
 use super::ResolvedBy::{Never, Wait};
 use super::{Cause, Explanation, NEW_POD, explanation};
-use crate::aws::{Ending, Exchange};
+use crate::aws::{Ending, Exchange, clean};
 use crate::errors::find_cause;
 use crate::identity::{FULL_URI, Principal, Provider, RELATIVE_URI, Requirement, Unusable};
 
@@ -93,12 +93,21 @@ pub(super) const CAUSES: &[Cause] = &[
         let failure = e
             .chain()
             .filter(|failure| matches!(failure.provider, None | Some(Provider::Instance)))?;
-        let (_, why) = failure.not_configured.iter().find(|(provider, why)| {
-            *provider == Provider::Profile && why.contains("was not defined")
-        })?;
-        let profile = e.injected.variable("AWS_PROFILE").filter(|name| !name.is_empty())?;
+        let (_, why) =
+            failure.not_configured.iter().find(|(provider, _)| *provider == Provider::Profile)?;
+        let profile = e.injected.variable("AWS_PROFILE").filter(|name| !name.is_empty());
+        let cause = match profile {
+            Some(profile) => format!(
+                "AWS_PROFILE names a profile that no file has, or that has no credentials: {}",
+                clean(profile)
+            ),
+            None if why.contains("was not defined") => {
+                "the profile names another one that no file has".to_owned()
+            }
+            None => return None,
+        };
         Some(explanation(
-            format!("AWS_PROFILE names a profile that no file has: {profile} ({why})"),
+            format!("{cause} ({why})"),
             "mount the AWS configuration files that have the profile (AWS_CONFIG_FILE, \
              AWS_SHARED_CREDENTIALS_FILE), or remove AWS_PROFILE",
         ))

@@ -91,7 +91,7 @@ pub(super) fn injection() -> Vec<Case> {
         (
             "profile_not_found",
             no_profile,
-            "AWS_PROFILE names a profile that no file has: demo",
+            "AWS_PROFILE names a profile that no file has, or that has no credentials: demo",
             "mount",
         ),
         (
