@@ -13,6 +13,7 @@ mod diagnoses;
 mod endings;
 mod guard;
 mod identity;
+mod kinds;
 mod localstack;
 mod logs;
 mod memory;
