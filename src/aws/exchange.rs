@@ -192,7 +192,7 @@ impl fmt::Display for Exchange {
             Ending::NameNotResolved(why) => {
                 write!(f, "the name of {host} cannot be resolved: {why}")
             }
-            Ending::Refused => write!(f, "{host} refuses connections"),
+            Ending::Refused => write!(f, "Connection refused by {host}"),
             Ending::ConnectTimeout(time) => write!(f, "no connection to {host} within {time:?}"),
             Ending::ResponseTimeout(Duration::ZERO) => write!(f, "no response from {host} in time"),
             Ending::ResponseTimeout(time) => write!(f, "no response from {host} within {time:?}"),

@@ -260,7 +260,10 @@ impl Inner {
         let answer = self.check(result);
         let mut state = lock(&self.state);
         state.refresh = None;
-        state.links = links;
+        // While credentials are in use, the chain is shown as it was when it gave them.
+        if answer.is_ok() || state.held.as_ref().is_none_or(CachedCredentials::has_ended) {
+            state.links.clone_from(&links);
+        }
         match answer {
             Ok((credentials, mut principal)) => {
                 tracing::debug!(expiry = ?credentials.expiry(), "credentials refreshed");
@@ -290,6 +293,7 @@ impl Inner {
                 self.changes.send_replace(());
                 if matches!(error, NoCredentials::Refused { .. }) {
                     state.held = None;
+                    state.links = links;
                 }
                 let pauses = state.pauses.get_or_insert_with(|| pauses(FIRST_PAUSE, LONGEST_PAUSE));
                 state.not_before = pauses.next().map(|pause| Instant::now() + pause);

@@ -13,9 +13,9 @@ use crate::harness::World;
 use crate::served::{Served, TIMEOUT};
 
 /// A picture by its first bytes, and a script or a document by the others.
-const SCRIPT: &[u8] = b"GIF89a=1;window.pwned='script';document.title='pwned';//\0;";
+const SCRIPT: &[u8] = b"GIF89a=1;/*  !\xfe*/window.pwned='script';document.title='pwned';//\0;";
 const DOCUMENT: &[u8] =
-    b"GIF89a\x01\0\x01\0<html><script>document.title='pwned';window.pwned='document'</script></html>";
+    b"GIF89a\x01\0\x01\0\0\0\0!\xfe<html><script>document.title='pwned';window.pwned='document'</script></html>";
 const SVG: &[u8] =
     b"<svg xmlns=\"http://www.w3.org/2000/svg\"><script>document.title='pwned'</script></svg>";
 

@@ -18,7 +18,7 @@ async fn each_fault_of_a_profile_has_a_cause_of_its_own() {
         ("unclosed", "[default\nregion = us-east-1\n".to_owned(), "profile_invalid"),
         ("loop", "[default]\nrole_arn = arn:aws:iam::123456789012:role/a\nsource_profile = b\n[profile b]\nrole_arn = arn:aws:iam::123456789012:role/b\nsource_profile = default\n".to_owned(), "profile_invalid"),
         ("unknown source", role("credential_source = Moon"), "profile_invalid"),
-        ("missing source", role("source_profile = gone"), "profile_invalid"),
+        ("missing source", role("source_profile = gone"), "profile_not_found"),
         ("process fails", process("/bin/false"), "credential_process"),
         ("process is missing", process("/no/such/program"), "credential_process"),
         ("process prints no JSON", process("/bin/echo hello"), "credential_process"),
@@ -49,7 +49,7 @@ async fn the_first_error_is_told_at_each_attempt() {
     for (config, id) in [
         (
             "[default]\nrole_arn = arn:aws:iam::123456789012:role/a\nsource_profile = gone\n",
-            "profile_invalid",
+            "profile_not_found",
         ),
         ("this is no file of profiles\n", "profile_invalid"),
         ("[default]\ncredential_process = /bin/false\n", "credential_process"),

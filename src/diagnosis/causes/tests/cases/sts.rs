@@ -77,7 +77,7 @@ pub(super) fn cases() -> Vec<Case> {
         (
             "sts_unreachable",
             irsa_reached("", Some(Ending::Refused)),
-            "host:80 refuses connections",
+            "Connection refused by host:80",
             "VPC endpoint for STS",
         ),
         (
