@@ -116,12 +116,6 @@ async fn settings_that_exclude_each_other_are_named() {
         let never = &["allow egress"][..];
         wrong.probed(what, job, Right { id, never, ..Right::default() }).await;
     }
-    for arn in ["arn:aws:s3:eu-west-1:123456789012:accesspoint/demo"] {
-        let job = at("S3_BUCKET_NAME", arn).without("AWS_ENDPOINT_URL_S3");
-        let right =
-            Right { id: "s3_request_impossible", never: &["allow egress"], ..Right::default() };
-        wrong.probed(arn, job, right).await;
-    }
     wrong.none();
 }
 
