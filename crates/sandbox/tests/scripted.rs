@@ -5,6 +5,8 @@ use std::time::Duration;
 use sandbox::{Credentials, Reply, Scripted, metadata};
 
 fn client() -> reqwest::Client {
+    // The client wants a provider of TLS, although it uses none here; another test may have installed it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy().tls_certs_only([]).build().expect("a client")
 }
 
