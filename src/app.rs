@@ -13,6 +13,7 @@ use crate::aws::{self, BodyTimes, Settings, UnusableEndpoint};
 use crate::cli::{Cli, Command, LISTEN};
 use crate::config::{Config, IdentityConfig};
 use crate::diagnosis::{Diagnosis, Failure, Report};
+use crate::errors::one_line;
 use crate::exit::{Exit, Signals};
 use crate::identity::{Chain, Injected, RefreshingCredentials};
 use crate::job::{Attempt, Job};
@@ -125,7 +126,7 @@ async fn job(config: Config, listener: Option<TcpListener>) -> Result<Exit, Cann
         tokio::spawn(credentials.clone().keep_named(settings.sdk.clone()));
     }
     let source = Source::new(config.image_urls.clone(), config.allow_private_source, config.limits)
-        .map_err(|error| format!("cannot set up TLS for the image host: {error}"))?;
+        .map_err(|error| format!("cannot set up TLS for the image host: {}", one_line(&error)))?;
     let cancel = CancellationToken::new();
     let tees = page.as_ref().and_then(Page::tees);
     let attempt = Attempt { source, uploader, credentials, started, cancel, tees };

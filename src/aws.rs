@@ -9,13 +9,14 @@ mod partition;
 mod redact;
 mod settings;
 
+pub(crate) use connect::has_certificates;
 pub(crate) use error::explain;
 pub(crate) use exchange::{Ending, Exchange};
-pub(crate) use http::{Record, excludes_all, keep_password};
+pub(crate) use http::{Record, excludes_all, keep_password, unusable_proxies};
 pub(crate) use partition::{Partition, is_amazons};
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use redact::does_something;
 pub(crate) use redact::{clean, keep_secret};
 pub(crate) use settings::{
-    BodyTimes, Settings, UnusableEndpoint, endpoint, longest_picture, region,
+    BodyTimes, Settings, UnusableEndpoint, endpoint, longest_picture, region, unusable_endpoints,
 };

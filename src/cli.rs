@@ -47,8 +47,8 @@ pub(crate) enum Command {
 const AFTER_HELP: &str = "\
 The AWS SDK's default chain reads credentials, region and endpoints: AWS_REGION (required), \
 AWS_PROFILE, AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_S3, the variables of Pod Identity and IRSA, and \
-all others. HTTPS_PROXY, HTTP_PROXY and NO_PROXY apply to all requests: to the image \
-host, to AWS and to the Pod Identity Agent.
+all others. HTTPS_PROXY, HTTP_PROXY and NO_PROXY apply to the image host and to AWS; the Pod \
+Identity Agent and the other sources of credentials on this machine are asked directly.
 
 Exit codes: 0 COUNT was reached; 1 the program cannot run at all; 2 unusable settings; 3 not the \
 required identity; 4 no credentials or no access to S3 within STARTUP_GRACE, or at once if waiting \
@@ -56,7 +56,8 @@ cannot help, as with a wrong region; 130 after SIGINT; 143 after SIGTERM.";
 
 // Each value is taken as text, so that `check` can name every unusable one: clap's own parsers end
 // the program at the first.
-/// The settings of the job as they were given.
+/// The settings of the job as they were given. Numbers, sizes and durations may begin with a hyphen, so
+/// that it is their check that refuses them.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Settings {
     #[command(flatten)]
@@ -67,7 +68,13 @@ pub(crate) struct Settings {
 
     /// How long credentials and permissions may take to propagate at the start; after that, the exit
     /// code is 4
-    #[arg(long, env = "STARTUP_GRACE", value_name = "DURATION", default_value = "60s")]
+    #[arg(
+        long,
+        env = "STARTUP_GRACE",
+        allow_hyphen_values = true,
+        value_name = "DURATION",
+        default_value = "60s"
+    )]
     startup_grace: String,
 
     /// The URL of the pictures, http or https; if several are given (repeated or comma-separated),
@@ -84,33 +91,69 @@ pub(crate) struct Settings {
 
     /// The time from the start of one picture to the start of the next. Late ticks are skipped. With
     /// 0s, the next picture starts at once
-    #[arg(long, env = "INTERVAL", value_name = "DURATION", default_value = "30s")]
+    #[arg(
+        long,
+        env = "INTERVAL",
+        allow_hyphen_values = true,
+        value_name = "DURATION",
+        default_value = "30s"
+    )]
     interval: String,
 
     /// Ends the job with success after this number of uploads [default: none, the job runs until a
     /// signal ends it]
-    #[arg(long, env = "COUNT", value_name = "N")]
+    #[arg(long, env = "COUNT", allow_hyphen_values = true, value_name = "N")]
     count: Option<String>,
 
     /// How many pictures may be in flight at the same time
-    #[arg(long, env = "CONCURRENCY", value_name = "N", default_value = "1")]
+    #[arg(
+        long,
+        env = "CONCURRENCY",
+        allow_hyphen_values = true,
+        value_name = "N",
+        default_value = "1"
+    )]
     concurrency: String,
 
     /// The largest picture that is uploaded. A larger picture is rejected, and no part of it is stored
-    #[arg(long, env = "MAX_IMAGE_SIZE", value_name = "SIZE", default_value = "64MiB")]
+    #[arg(
+        long,
+        env = "MAX_IMAGE_SIZE",
+        allow_hyphen_values = true,
+        value_name = "SIZE",
+        default_value = "64MiB"
+    )]
     max_image_size: String,
 
     /// The total time to wait for the image host for one picture, including retries
-    #[arg(long, env = "FETCH_TIMEOUT", value_name = "DURATION", default_value = "60s")]
+    #[arg(
+        long,
+        env = "FETCH_TIMEOUT",
+        allow_hyphen_values = true,
+        value_name = "DURATION",
+        default_value = "60s"
+    )]
     fetch_timeout: String,
 
     /// The maximum time to establish a connection to the image host
-    #[arg(long, env = "CONNECT_TIMEOUT", value_name = "DURATION", default_value = "5s")]
+    #[arg(
+        long,
+        env = "CONNECT_TIMEOUT",
+        allow_hyphen_values = true,
+        value_name = "DURATION",
+        default_value = "5s"
+    )]
     connect_timeout: String,
 
     /// The maximum time without data from the image host, before its answer as well: name lookup,
     /// connection and redirects count
-    #[arg(long, env = "READ_TIMEOUT", value_name = "DURATION", default_value = "15s")]
+    #[arg(
+        long,
+        env = "READ_TIMEOUT",
+        allow_hyphen_values = true,
+        value_name = "DURATION",
+        default_value = "15s"
+    )]
     read_timeout: String,
 
     /// Allows pictures from loopback, private and link-local addresses; false protects the pod's
@@ -127,7 +170,13 @@ pub(crate) struct Settings {
     allow_private_source: String,
 
     /// How long pictures in flight may take to finish after SIGTERM or SIGINT
-    #[arg(long, env = "SHUTDOWN_GRACE", value_name = "DURATION", default_value = "20s")]
+    #[arg(
+        long,
+        env = "SHUTDOWN_GRACE",
+        allow_hyphen_values = true,
+        value_name = "DURATION",
+        default_value = "20s"
+    )]
     shutdown_grace: String,
 
     /// The address at which /livez, /readyz, /metrics and the page are served: an IP address and a
@@ -156,7 +205,13 @@ struct LivePage {
 
     /// The number of recent pictures to keep and show. Together they use at most 2.25 MiB; pictures
     /// over 1 MiB are not kept
-    #[arg(long, env = "KEEP_PICTURES", value_name = "N", default_value = "12")]
+    #[arg(
+        long,
+        env = "KEEP_PICTURES",
+        allow_hyphen_values = true,
+        value_name = "N",
+        default_value = "12"
+    )]
     keep_pictures: String,
 
     /// Additional host names that browsers may use to open the page, comma-separated; localhost and IP
@@ -188,7 +243,7 @@ impl LivePage {
             keep_pictures: p.take("--keep-pictures / KEEP_PICTURES", keep),
             hosts: p.take("--page-hosts / PAGE_HOSTS", hosts(&self.page_hosts)),
         };
-        p.take("--page / PAGE", boolean(&self.page)).then_some(options)
+        p.take("--page / PAGE", boolean(&self.page, ["on", "off"])).then_some(options)
     }
 }
 
@@ -221,7 +276,7 @@ impl Settings {
             },
             allow_private_source: p.take(
                 "--allow-private-source / ALLOW_PRIVATE_SOURCE",
-                boolean(&self.allow_private_source),
+                boolean(&self.allow_private_source, ["true", "false"]),
             ),
             shutdown_grace: p
                 .take("--shutdown-grace / SHUTDOWN_GRACE", duration(&self.shutdown_grace)),

@@ -1,13 +1,18 @@
 //! Checked settings, and the checks.
 
+mod environment;
+mod place;
+
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use aws_types::region::Region;
 use bytesize::ByteSize;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use url::Url;
+
+pub(crate) use environment::{check_environment, region_name};
+pub(crate) use place::place;
 
 use crate::identity::{ExpectedRole, Requirement};
 use crate::page::{Hosts, PageOptions};
@@ -81,69 +86,13 @@ pub(crate) fn optional<T>(
     text.filter(|text| !text.is_empty()).map(check).transpose()
 }
 
-pub(crate) fn bucket(name: Option<String>) -> Result<String, String> {
-    let name = name.filter(|name| !name.is_empty()).ok_or("not set: specify the bucket")?;
-    let letter_or_digit = |c: char| c.is_ascii_alphanumeric();
-    let well_formed = (3..=63).contains(&name.len())
-        && name.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '.' | '-'))
-        && name.starts_with(letter_or_digit)
-        && name.ends_with(letter_or_digit);
-    // arn:aws:s3:::NAME, and arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME
-    match name.strip_prefix("arn:") {
-        Some(arn) if arn.contains(":accesspoint/") || arn.contains("/accesspoint/") => Ok(name),
-        Some(arn) => Err(match arn.split_once(":s3:::") {
-            Some((_, bucket)) => {
-                format!("{name:?} is the ARN of a bucket: give its name, {bucket:?}")
-            }
-            None => format!("{name:?} is not the ARN of an access point"),
-        }),
-        None if well_formed => Ok(name),
-        None => Err(format!(
-            "{name:?} is not a bucket name (3 to 63 of a-z, 0-9, '.' and '-', with a letter or digit at both ends) and not the ARN of an access point"
-        )),
-    }
-}
-
-pub(crate) fn region_name(region: Option<Region>) -> Result<String, String> {
-    let region = region.map(|region| region.as_ref().to_owned()).filter(|name| !name.is_empty());
-    let region = region.ok_or_else(|| {
-        "not set, and the profile has none: set it to the bucket's region".to_owned()
-    })?;
-    check_region(&region).map(|()| region)
-}
-
-/// Anything else than a region's name makes no host name; the SDK panics at some of it.
-pub(crate) fn check_region(name: &str) -> Result<(), String> {
-    if name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
-        Ok(())
-    } else {
-        Err(format!("{name:?} is not the name of a region, such as eu-west-1"))
-    }
-}
-
-/// The keys and tokens in the environment that a header of a request carries.
-const SENT: [&str; 4] = [
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
-];
-
-/// Notes keys and tokens that no request can carry. At some of them the SDK panics.
-pub(crate) fn check_environment(problems: &mut Problems) {
-    for name in SENT {
-        let value = std::env::var(name).unwrap_or_default();
-        let is_blank = value.trim_matches(' ').is_empty();
-        if !is_blank && !value.chars().all(|c| c.is_ascii_graphic()) {
-            let why = "has a line break, a blank or another character that cannot be sent: set it \
-                       again, without its value's surroundings";
-            problems.0.push(format!("{name}: {why}"));
-        }
-    }
-}
-
 pub(crate) fn image_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text.trim()).map_err(|why| {
+    let text = text.trim();
+    // The parser would leave it out, and ask another host or for another picture.
+    if text.contains(char::is_control) {
+        return Err("has a line break or another control character: write it without".to_owned());
+    }
+    let url = Url::parse(text).map_err(|why| {
         // Without the text itself, which may contain a password even if it is not a URL.
         format!(
             "not a URL ({why}): give one such as https://picsum.photos/1920/1080; a comma separates \
@@ -153,30 +102,6 @@ pub(crate) fn image_url(text: &str) -> Result<Url, String> {
     match url.scheme() {
         "http" | "https" => Ok(url),
         scheme => Err(format!("the scheme {scheme} is not supported; use http or https")),
-    }
-}
-
-/// The pod's name, in characters that are safe in keys and URLs. The host name is another one where
-/// a Job gives its pods an index, and it is cut after 63 characters.
-pub(crate) fn pod_name(given: Option<String>) -> String {
-    given
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| gethostname::gethostname().to_string_lossy().into_owned())
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' })
-        .collect()
-}
-
-pub(crate) fn key_prefix(prefix: String) -> Result<String, String> {
-    // Amazon S3's list of characters that are safe in keys, without those that URLs escape.
-    let safe = |c: char| c.is_ascii_alphanumeric() || "/-_.!~*'()".contains(c);
-    match prefix.chars().find(|c| !safe(*c)) {
-        Some(c) => Err(format!("{c:?} is not safe in a URL: use letters, digits and /-_.!~*'()")),
-        None if prefix.starts_with('/') => {
-            Err("begins with '/': keys have no leading slash".to_owned())
-        }
-        None if prefix.len() > 512 => Err("longer than 512 characters".to_owned()),
-        None => Ok(prefix),
     }
 }
 
@@ -223,11 +148,12 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
     }
 }
 
-pub(crate) fn boolean(text: &str) -> Result<bool, String> {
+/// `words` are those that the setting's documentation has for yes and no.
+pub(crate) fn boolean(text: &str, words: [&str; 2]) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "1" => Ok(true),
         "false" | "no" | "off" | "0" | "" => Ok(false),
-        _ => Err(format!("{text:?} is neither true nor false")),
+        _ => Err(format!("{text:?} is neither {} nor {}", words[0], words[1])),
     }
 }
 
@@ -271,18 +197,45 @@ pub(crate) fn log_format(text: Option<&str>) -> Result<LogFormat, String> {
     }
 }
 
+/// What the targets of the program's own events begin with. All others are left out of the log anyway.
+const OWN_TARGET: &str = "pod_identity_demo";
+
+/// A filter that shows something, or that turns the log off in so many words: a misspelt level would be
+/// taken for a target, and nothing would be logged.
 pub(crate) fn log_filter(text: &str) -> Result<Targets, String> {
-    text.parse().map_err(|why| {
-        format!("{text:?} is not a filter ({why}): give a level such as info, or target=level")
-    })
+    let unusable = |why: String| {
+        format!(
+            "{text:?} {why}: give a level (off, error, warn, info, debug or trace), or target=level"
+        )
+    };
+    let directives: Vec<_> =
+        text.split(',').map(str::trim).filter(|directive| !directive.is_empty()).collect();
+    if directives.is_empty() {
+        return Err(unusable("has no level".to_owned()));
+    }
+    let mut concerns_this_program = false;
+    for directive in &directives {
+        concerns_this_program |= match directive.split_once('=') {
+            Some((target, _)) => target.starts_with(OWN_TARGET),
+            None if directive.parse::<LevelFilter>().is_ok() => true,
+            None => return Err(unusable(format!("is not a filter ({directive:?} is no level)"))),
+        };
+    }
+    if !concerns_this_program {
+        return Err(unusable(
+            "says nothing about this program, so that nothing would be logged".to_owned(),
+        ));
+    }
+    directives.join(",").parse().map_err(|why| unusable(format!("is not a filter ({why})")))
 }
 
 /// What holds for all texts of settings: for property tests and `fuzz/`.
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz_logic {
+    use super::place::{bucket, key_prefix, pod_name};
     use super::{
-        LARGEST_OBJECT, LONGEST, boolean, bucket, concurrency, count, duration, hosts, image_url,
-        keep_pictures, key_prefix, listen, log_filter, log_format, pod_name, size, timeout,
+        LARGEST_OBJECT, LONGEST, boolean, concurrency, count, duration, hosts, image_url,
+        keep_pictures, listen, log_filter, log_format, size, timeout,
     };
     use crate::identity::{ExpectedRole, Requirement};
 
@@ -291,7 +244,8 @@ pub mod fuzz_logic {
         let text = &*String::from_utf8_lossy(input);
         let checked = [
             bucket(Some(text.to_owned())).map(|name| !name.is_empty()),
-            key_prefix(text.to_owned()).map(|prefix| !prefix.starts_with('/')),
+            key_prefix(text.to_owned(), "pod").map(|prefix| !prefix.starts_with('/')),
+            pod_name(Some(text.to_owned())).map(|name| !name.is_empty() && !name.contains('/')),
             duration(text).map(|time| time <= LONGEST),
             timeout(text).map(|time| !time.is_zero()),
             size(text).map(|bytes| (1..=LARGEST_OBJECT).contains(&bytes)),
@@ -302,7 +256,7 @@ pub mod fuzz_logic {
             keep_pictures(text).map(|number| number <= 100),
             hosts(text).map(|_| true),
             listen(text).map(|_| true),
-            boolean(text).map(|_| true),
+            boolean(text, ["on", "off"]).map(|_| true),
             log_format(Some(text)).map(|_| true),
             log_filter(text).map(|_| true),
             text.parse::<Requirement>().map(|_| true),
@@ -313,9 +267,6 @@ pub mod fuzz_logic {
                 Err(why) => assert!(!why.is_empty() && !why.contains('\n'), "{why:?}"),
             }
         }
-        let name = pod_name(Some(text.to_owned()));
-        let key = key_prefix(format!("a{}", &name[..name.len().min(500)]));
-        assert!(!name.is_empty() && key.is_ok_and(|key| !key.contains('/')), "{name:?}");
     }
 }
 

@@ -56,6 +56,11 @@ static ROOTS: LazyLock<RootCertStore> = LazyLock::new(|| {
     roots
 });
 
+/// Whether any certificate could be read.
+pub(crate) fn has_certificates() -> bool {
+    !ROOTS.is_empty()
+}
+
 /// The system's resolver, whose errors are told from those of the connection.
 #[derive(Clone)]
 struct Resolver(GaiResolver);

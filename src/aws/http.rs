@@ -91,11 +91,26 @@ pub(crate) fn excludes_all() -> bool {
         .is_some_and(|names| names.split(',').any(|name| name.trim() == "*"))
 }
 
+/// The variables that name a proxy that no request can go through. Without this they would be left out,
+/// and the requests would go past the proxy.
+pub(crate) fn unusable_proxies() -> impl Iterator<Item = &'static str> {
+    PROXIES.into_iter().flatten().filter(|name| {
+        let value = env::var(name).unwrap_or_default();
+        let url = Url::parse(&with_scheme(&value));
+        let is_usable =
+            url.is_ok_and(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
+        !value.is_empty() && !is_usable
+    })
+}
+
+/// The URL of a proxy, whose scheme may be missing.
+fn with_scheme(url: &str) -> String {
+    if url.contains("://") { url.to_owned() } else { format!("http://{url}") }
+}
+
 /// The password in a URL is shown in no text from outside, as it is written there and decoded.
 pub(crate) fn keep_password(url: &str) {
-    // The scheme of a proxy may be missing.
-    let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-    if let Some(password) = Url::parse(&with_scheme).ok().as_ref().and_then(Url::password) {
+    if let Some(password) = Url::parse(&with_scheme(url)).ok().as_ref().and_then(Url::password) {
         keep_secret(password);
         keep_secret(&percent_decode_str(password).decode_utf8_lossy());
     }

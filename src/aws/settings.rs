@@ -1,5 +1,6 @@
 //! The settings of the AWS SDK that differ from its defaults, and why.
 
+use std::env;
 use std::io;
 use std::time::Duration;
 
@@ -67,13 +68,30 @@ pub(crate) struct UnusableEndpoint {
     service: &'static str,
 }
 
+/// The services that the program asks.
+const SERVICES: [&str; 2] = ["S3", "STS"];
+
+/// The endpoints in the environment that the SDK cannot use, each variable once. Those of a profile are
+/// known only when the SDK has read it.
+pub(crate) fn unusable_endpoints() -> Vec<UnusableEndpoint> {
+    let of_all = env::var("AWS_ENDPOINT_URL").ok();
+    let own = |service: &'static str| env::var(format!("AWS_ENDPOINT_URL_{service}")).ok();
+    let is_unusable = |text: &Option<String>| text.as_ref().is_some_and(|text| !is_endpoint(text));
+    let mut unusable: Vec<_> =
+        SERVICES.into_iter().filter(|service| is_unusable(&own(service))).collect();
+    let for_all =
+        SERVICES.into_iter().find(|service| own(service).is_none() && is_unusable(&of_all));
+    unusable.extend(for_all);
+    unusable.into_iter().map(|service| UnusableEndpoint { service }).collect()
+}
+
 /// Checks the endpoints that are set for the services that the program asks.
 fn check_endpoints(sdk: &SdkConfig) -> Result<(), UnusableEndpoint> {
-    for endpoint in ["S3", "STS"].into_iter().filter_map(|service| endpoint(sdk, service)) {
+    for endpoint in SERVICES.into_iter().filter_map(|service| endpoint(sdk, service)) {
         keep_password(&endpoint);
     }
     let unusable = |service| endpoint(sdk, service).is_some_and(|text| !is_endpoint(&text));
-    match ["S3", "STS"].into_iter().find(|service| unusable(service)) {
+    match SERVICES.into_iter().find(|service| unusable(service)) {
         Some(service) => Err(UnusableEndpoint { service }),
         None => Ok(()),
     }

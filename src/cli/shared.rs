@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::config::{Problems, bucket, key_prefix, pod_name};
+use crate::config::{Problems, place};
 use crate::upload::Place;
 
 /// The identity that is required, for `run` and for `identity`.
@@ -34,12 +34,7 @@ pub(super) struct PlaceArguments {
 
 impl PlaceArguments {
     pub(super) fn check(self, problems: &mut Problems) -> Place {
-        let prefix = key_prefix(self.key_prefix.unwrap_or_default());
-        Place {
-            bucket: problems.take("--bucket / S3_BUCKET_NAME", bucket(self.bucket)),
-            prefix: problems.take("--key-prefix / S3_KEY_PREFIX", prefix),
-            pod: pod_name(self.pod_name),
-        }
+        place(self.bucket, self.key_prefix, self.pod_name, problems)
     }
 }
 

@@ -108,13 +108,11 @@ async fn options_override_environment_variables() {
 #[tokio::test]
 async fn the_pod_may_have_another_name_than_the_host() {
     let world = World::new().await;
-    for (name, expected) in [("fleet-3-x7k2p", "fleet-3-x7k2p"), ("a b/c", "a-b-c")] {
-        world.job("/random", "--count 1").env("POD_NAME", name).finish().await.expect(0);
-        let objects = world.objects().await;
-        let stored = objects.iter().find(|object| object.metadata["pod"] == expected);
-        let stored = stored.unwrap_or_else(|| panic!("{name}: {objects:?}"));
-        assert!(stored.key.starts_with(&format!("{expected}/")), "{}", stored.key);
-    }
+    world.job("/random", "--count 1").env("POD_NAME", "fleet-3.x7k2p").finish().await.expect(0);
+    let objects = world.objects().await;
+    let [stored] = &objects[..] else { panic!("{objects:?}") };
+    assert_eq!(stored.metadata["pod"], "fleet-3.x7k2p");
+    assert!(stored.key.starts_with("fleet-3.x7k2p/"), "{}", stored.key);
     let done = world.job("/random", "--count 1").env("POD_NAME", "").finish().await.expect(0);
     let host = gethostname::gethostname().into_string().expect("a plain host name");
     let logged = done.events("uploaded")[0]["key"].as_str().expect("a key").to_owned();
@@ -182,17 +180,144 @@ async fn the_version_includes_the_commit() {
     assert_eq!(done.lines, [expected]);
 }
 
+/// Runs the job with these variables, and returns what it says of the settings.
+async fn refused(world: &World, arguments: &str, variables: &[(&str, &str)]) -> Vec<String> {
+    // COUNT ends the job if the value is not refused.
+    let job = world.job("/random", arguments).env("COUNT", "1");
+    let job = variables.iter().fold(job, |job, (name, value)| job.env(name, value));
+    let done = job.finish().await;
+    let shown = format!("{arguments} {variables:?}: exit {} {:?}", done.code, done.lines);
+    assert_eq!(done.code, 2, "{shown}");
+    done.lines
+}
+
 #[tokio::test]
-async fn the_arn_of_a_bucket_is_answered_with_its_name() {
+async fn each_unusable_value_is_refused_with_its_reason() {
     let world = World::new().await;
-    for (bucket, expected) in [
-        ("arn:aws:s3:::pictures", "is the ARN of a bucket: give its name, \"pictures\""),
-        ("arn:aws:iam::123456789012:role/pictures", "is not the ARN of an access point"),
+    let long = "x".repeat(250);
+    let longer = "x".repeat(254);
+    let empty = tempfile::NamedTempFile::new().expect("a file");
+    let empty = empty.path().to_str().expect("a plain path");
+    for (name, value, reason) in [
+        // Amazon S3's rules for the names of buckets.
+        ("S3_BUCKET_NAME", "a..b", "two periods must not be adjacent"),
+        ("S3_BUCKET_NAME", "192.168.5.4", "it must not look like an IP address"),
+        ("S3_BUCKET_NAME", "xn--pictures", "keeps what it begins with for itself"),
+        ("S3_BUCKET_NAME", "sthree-pictures", "keeps what it begins with for itself"),
+        ("S3_BUCKET_NAME", "amzn-s3-demo-bucket", "keeps what it begins with for itself"),
+        ("S3_BUCKET_NAME", "mfzwi23gnjvgw.mrap", "SigV4A"),
+        ("S3_BUCKET_NAME", "pictures--table-s3", "tables instead of objects"),
+        ("S3_BUCKET_NAME", "pictures\n", "is not a bucket name"),
+        ("S3_BUCKET_NAME", "Pictures", "is not a bucket name"),
+        ("S3_BUCKET_NAME", "-pictures", "is not a bucket name"),
+        ("S3_BUCKET_NAME", "ab", "is not a bucket name"),
+        (
+            "S3_BUCKET_NAME",
+            "arn:aws:s3:::pictures",
+            "the ARN of a bucket: give its name, \"pictures\"",
+        ),
+        (
+            "S3_BUCKET_NAME",
+            "arn:aws:iam::123456789012:role/pictures",
+            "is not the ARN of an access point",
+        ),
+        (
+            "S3_BUCKET_NAME",
+            "arn:aws:s3:eu-west-1:123456789012:accesspoint/",
+            "is not the ARN of an access point",
+        ),
+        ("S3_BUCKET_NAME", "arn:aws:s3:eu-west-1:1234:accesspoint/a", "twelve digits"),
+        ("S3_BUCKET_NAME", "arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap", "SigV4A"),
+        ("S3_KEY_PREFIX", "a/../b/", "is a relative path"),
+        ("S3_KEY_PREFIX", "./", "is a relative path"),
+        ("S3_KEY_PREFIX", &"x".repeat(1024), "S3 allows 1024: shorten it by "),
+        ("POD_NAME", "a/b c", "has '/': use letters, digits and -_."),
+        ("POD_NAME", "a b", "has ' ': use letters"),
+        ("POD_NAME", "a\u{202e}b", "has '\\u{202e}': use letters"),
+        ("POD_NAME", "..", "is not a name"),
+        ("POD_NAME", &longer, "longer than 253 characters"),
+        ("RUST_LOG", "warning", "\"warning\" is no level"),
+        ("RUST_LOG", "verbose", "\"verbose\" is no level"),
+        ("RUST_LOG", "info,chatty", "\"chatty\" is no level"),
+        ("RUST_LOG", "hyper=debug", "nothing would be logged"),
+        ("RUST_LOG", "pod_identity_demo=loud", "is not a filter"),
+        ("RUST_LOG", ",", "has no level"),
+        ("PAGE", "maybe", "\"maybe\" is neither on nor off"),
+        ("ALLOW_PRIVATE_SOURCE", "maybe", "\"maybe\" is neither true nor false"),
+        ("IMAGE_URL", "http://127.0.0.1/a\nb", "control character"),
+        ("COUNT", "-1", "is not a number of uploads"),
+        ("SSL_CERT_FILE", "/nonexistent", "\"/nonexistent\": No such file or directory"),
+        ("SSL_CERT_FILE", "/a\nb", "\"/a\\nb\": No such file or directory"),
+        ("SSL_CERT_FILE", "/", "is a directory"),
+        ("SSL_CERT_FILE", "", "No such file or directory"),
+        ("SSL_CERT_FILE", empty, "it has no certificate"),
+        ("AWS_ENDPOINT_URL_S3", "localhost:4566", "is not a URL such as"),
+        ("HTTPS_PROXY", "socks5://proxy:1080", "not the URL of a proxy"),
+        ("HTTP_PROXY", "http://", "not the URL of a proxy"),
     ] {
-        let job = world.job("/random", "").env("S3_BUCKET_NAME", bucket);
-        let done = job.finish().await.expect(2);
-        let [line] = &done.lines[..] else { panic!("{:?}", done.lines) };
-        assert!(line.starts_with("error: --bucket / S3_BUCKET_NAME: "), "{line}");
-        assert!(line.ends_with(expected), "{line}");
+        let said = refused(&world, "", &[(name, value)]).await;
+        let [line] = &said[..] else { panic!("{name}={value:?}: {said:?}") };
+        assert!(line.starts_with("error: ") && line.contains(name), "{name}={value:?}: {line}");
+        assert!(line.contains(reason), "{name}={value:?}: {line}");
+    }
+    for (arguments, reason) in [
+        ("--count -1", "--count / COUNT: \"-1\" is not a number of uploads"),
+        ("--interval -5s", "--interval / INTERVAL: \"-5s\" is not a duration"),
+        ("--max-image-size -1", "--max-image-size / MAX_IMAGE_SIZE: \"-1\" is not a size"),
+        ("--concurrency -2", "--concurrency / CONCURRENCY: \"-2\" is not a number"),
+        ("--keep-pictures -2", "--keep-pictures / KEEP_PICTURES: \"-2\" is not a number"),
+        ("--fetch-timeout -1s", "--fetch-timeout / FETCH_TIMEOUT: \"-1s\" is not a duration"),
+        ("--log warning", "--log / RUST_LOG: \"warning\" is not a filter"),
+    ] {
+        let said = refused(&world, arguments, &[]).await;
+        let [line] = &said[..] else { panic!("{arguments}: {said:?}") };
+        assert!(line.starts_with(&format!("error: {reason}")), "{arguments}: {line}");
+    }
+    // A prefix and a pod's name that are too long only together.
+    let variables = [("S3_KEY_PREFIX", &*"x".repeat(800)), ("POD_NAME", &long)];
+    let said = refused(&world, "", &variables).await;
+    assert!(
+        said[0].contains("--key-prefix / S3_KEY_PREFIX: keys would have up to 1103 bytes"),
+        "{said:?}"
+    );
+    // All at once.
+    let variables = [
+        ("S3_BUCKET_NAME", "a..b"),
+        ("POD_NAME", "a/b"),
+        ("RUST_LOG", "loud"),
+        ("SSL_CERT_FILE", "/nonexistent"),
+        ("AWS_ENDPOINT_URL_S3", "localhost"),
+        ("AWS_ENDPOINT_URL_STS", "localhost"),
+        ("AWS_SESSION_TOKEN", "a\nb"),
+        ("AWS_REGION", "eu west"),
+    ];
+    let said = refused(&world, "--count -1", &variables).await;
+    assert_eq!(said.len(), 9, "{said:?}");
+    assert!(world.sandbox.s3.requests().is_empty() && world.sandbox.images.requests().is_empty());
+}
+
+#[tokio::test]
+async fn usable_values_are_not_refused() {
+    let world = World::new().await;
+    for (name, value) in [
+        // Aliases and directory buckets have names that a new bucket may not have.
+        ("S3_BUCKET_NAME", "pictures-metadata-access-point-alias-s3alias"),
+        ("S3_BUCKET_NAME", "pictures--usw2-az1--x-s3"),
+        ("S3_BUCKET_NAME", "pictures-123456789012-eu-west-1-an"),
+        ("S3_BUCKET_NAME", "a.b-c.1"),
+        ("S3_BUCKET_NAME", "arn:aws:s3:eu-west-1:123456789012:accesspoint/pictures"),
+        ("S3_BUCKET_NAME", "arn:aws-cn:s3:cn-north-1:123456789012:accesspoint:pictures"),
+        ("S3_BUCKET_NAME", "arn:aws:s3-outposts:us-west-2:123456789012:outpost/op-1/accesspoint/a"),
+        ("POD_NAME", "My_Pod.1"),
+        ("S3_KEY_PREFIX", "a//b.c/..d/"),
+        ("RUST_LOG", "WARN"),
+        ("RUST_LOG", "off"),
+        ("RUST_LOG", "hyper=debug, info"),
+        ("RUST_LOG", "pod_identity_demo::job=debug"),
+        ("PAGE", "yes"),
+    ] {
+        // The one problem that is left is another setting's.
+        let said = refused(&world, "--concurrency 0", &[(name, value)]).await;
+        assert_eq!(said.len(), 1, "{name}={value:?}: {said:?}");
     }
 }

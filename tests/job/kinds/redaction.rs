@@ -9,6 +9,7 @@ use url::form_urlencoded::byte_serialize;
 
 use super::{Profiles, Wrong, identity, irsa, scripted};
 use crate::harness::{Job, World};
+use crate::served::TIMEOUT;
 
 /// The length of a run that must not be shown.
 const RUN: usize = 16;
@@ -130,6 +131,52 @@ async fn no_service_gets_a_secret_shown_that_it_echoes() {
             proxy.url("").replacen("http://", &format!("http://me:{password}@"), 1),
         );
         checked(&mut wrong, &format!("proxy, form {form}"), job, &world, &[password]).await;
+    }
+    wrong.none();
+}
+
+/// What a job says of a failure, in its log and to everybody who asks its server.
+async fn of_a_job(wrong: &mut Wrong, what: &str, world: &World, environment: &[(&str, String)]) {
+    let job = world.job("/random", "--interval 100ms").env("LISTEN_ADDR", "127.0.0.1:0");
+    let job = environment.iter().fold(job, |job, (name, value)| job.env(name, value)).start();
+    let event = job.event("health and metrics are served").await;
+    let at = event["address"].as_str().expect("an address").to_owned();
+    job.wrote("\"diagnosis\":", 1).await;
+    let mut said = Vec::new();
+    for path in ["/api/status", "/readyz", "/metrics", "/"] {
+        let url = format!("http://{at}{path}");
+        let response = reqwest::Client::builder().no_proxy().build().expect("a client").get(url);
+        let response = response.timeout(TIMEOUT).send().await.expect("a response");
+        said.push(response.text().await.expect("text"));
+    }
+    let is_explained = said[0].contains("\"cause\"") && said[1].contains("not ready");
+    wrong.expect(what, is_explained, said[..2].join("\n"));
+    said.extend(job.terminate().await.lines);
+    let leak = leaked(&said, &world.sandbox.credentials.secrets());
+    wrong.expect(what, leak.is_none(), format!("{leak:?} in {}", said.join("\n")));
+}
+
+#[tokio::test]
+async fn a_job_shows_no_secret_that_is_echoed_in_its_log_or_to_who_asks() {
+    let mut wrong = Wrong::default();
+    let whole = |asked: &Asked| secrets_of(asked).join(" ");
+    for place in 0..4 {
+        let world = World::new().await;
+        let s3 = scripted(move |asked| of_s3(&whole(asked), place)).await;
+        let s3 = [("AWS_ENDPOINT_URL_S3", s3.url(""))];
+        of_a_job(&mut wrong, &format!("S3, place {place}"), &world, &s3).await;
+    }
+    for status in [400, 500] {
+        let world = World::new().await;
+        let refused = move |asked: &Asked| {
+            Reply::new(
+                status,
+                format!("[x]: (ThrottlingException): {}, fault: client", whole(asked)),
+            )
+        };
+        let agent = scripted(refused).await;
+        let agent = [("AWS_CONTAINER_CREDENTIALS_FULL_URI", agent.url("/v1/credentials"))];
+        of_a_job(&mut wrong, &format!("agent, status {status}"), &world, &agent).await;
     }
     wrong.none();
 }

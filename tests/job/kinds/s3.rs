@@ -4,6 +4,7 @@ use sandbox::{ErrorAnswer, Fault, Reply};
 
 use super::{Right, Wrong, always, bare, identity};
 use crate::harness::World;
+use crate::served::Served;
 
 const DETAILS: &str = "Go to https://console.aws.amazon.com/iam/x for complete details, or call the GetRequestAuthorizationDetails API with the following authorization id: auth-0123456789abcdef";
 
@@ -186,4 +187,24 @@ async fn an_authorization_id_has_its_command_and_waiting_is_not_the_cure() {
         wrong.expect(reason, by == "propagation", by);
         wrong.none();
     }
+}
+
+#[tokio::test]
+async fn a_job_tells_the_command_for_an_authorization_id_in_its_log_and_to_who_asks() {
+    const COMMAND: &str = "aws iam-toolbox get-request-authorization-details --authorization-id auth-0123456789abcdef";
+    let world = World::new().await;
+    let text =
+        format!("because no identity-based policy allows the s3:PutObject action. {DETAILS}");
+    let denied =
+        ErrorAnswer::denied("arn:aws:sts::1:assumed-role/demo/x", "s3:PutObject", "x", &text);
+    world.sandbox.s3.fail("PutObject", 1_000_000, Fault::Error(denied));
+    let served = Served::start(&world, "/random", "--interval 100ms").await;
+    served.job.wrote("upload failed", 1).await;
+    let (_, status) = served.get("/api/status").await;
+    assert!(status.contains(COMMAND), "{status}");
+    let ready = served.wait_for("/readyz", 503).await;
+    assert!(ready.contains("s3_access_denied"), "{ready}");
+    let done = served.job.terminate().await;
+    let fix = done.events("upload failed")[0]["fix"].as_str().unwrap_or_default().to_owned();
+    assert!(fix.contains(COMMAND), "{fix}");
 }
