@@ -49,7 +49,7 @@ ARG GIT_COMMIT
 ARG CREATED
 ARG SOURCE
 LABEL org.opencontainers.image.title="pod-identity-demo" \
-      org.opencontainers.image.description="The reference workload for AWS workload identity on Kubernetes: random images, streamed to S3" \
+      org.opencontainers.image.description="Shows EKS Pod Identity at work: random images, streamed to S3 with the AWS default credential chain" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$GIT_COMMIT" \

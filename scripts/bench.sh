@@ -4,7 +4,7 @@
 #
 #   scripts/bench.sh                    all cases, in about half an hour after the build
 #   scripts/bench.sh CASE               the cases whose names contain this, such as tls
-#   scripts/bench.sh --write            all cases, into docs/benchmark.md and docs/images
+#   scripts/bench.sh --write            all cases, into docs/benchmark/ and docs/images
 #   scripts/bench.sh --against COMMIT [CASE]
 #                                       the program of this commit beside that of the
 #                                       working tree, instead of the other contenders
@@ -12,7 +12,7 @@
 # Installs the contenders, nginx and an S3 server into .tools/ first. Requires Linux
 # and an idle machine. BENCH_ROUNDS (5) says how often each case is measured, and
 # BENCH_MINUTES (10) how long the job with silence between its ticks runs.
-# docs/benchmark.md explains the results.
+# docs/benchmark.md and docs/benchmark/ explain the results.
 
 # shellcheck source-path=SCRIPTDIR source=lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
@@ -83,5 +83,5 @@ run cargo bench --locked --profile dev --package pod-identity-demo --bench job
 say "The figures are in $BENCH_OUTPUT, the tables in $results/report.md, the charts beside them."
 if [[ -n $write ]]; then
   run cp "$results"/benchmark-{light,dark}.svg docs/images/
-  run sed -i -e "/<!-- figures: begin -->/r $results/report.md" -e '/<!-- figures: begin -->/,/<!-- figures: end -->/{//!d}' docs/benchmark.md
+  run sed -i -e "/<!-- figures: begin -->/r $results/report.md" -e '/<!-- figures: begin -->/,/<!-- figures: end -->/{//!d}' docs/benchmark/figures.md
 fi

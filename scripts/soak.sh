@@ -7,7 +7,7 @@
 #
 # PICTURES is 100000 by default. --program runs another build; --plot draws resident
 # memory over pictures as SVG, and --csv writes the samples; these files are relative to
-# the project's folder. Requires Linux. docs/reliability.md explains what is checked.
+# the project's folder. Requires Linux. docs/reliability/soak.md explains what is checked.
 
 # shellcheck source-path=SCRIPTDIR source=lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"

@@ -1,14 +1,13 @@
-//! The reference workload for AWS workload identity on Kubernetes.
-//!
 //! A job that fetches a random picture at each tick and streams it to S3, with the identity that the
-//! AWS default credential chain finds. Each picture passes through the modules in one direction:
+//! AWS default credential chain finds, and that explains why it has none. Each picture passes through the modules in one direction:
 //!
 //! `cli` → `config` → `app` → `job` → `source` → `upload` → S3.
 //!
-//! `app` builds the parts and connects them. Each attempt has one outcome, which `job` logs and
-//! reports to `status`. `status` keeps health and metrics and passes every event on to `page`; `server`
-//! serves all of these. `identity` is not on the picture's path: it resolves credentials, refreshes
-//! them for the S3 client, and explains failures. It imports none of the others.
+//! `app` builds the parts and connects them. `identity` stands beside that path: it resolves
+//! credentials before the first tick and keeps them fresh behind the S3 client. `diagnosis` stands above
+//! both: it explains a failure by what was recorded. `aws` is below them: the SDK's settings, the HTTP
+//! client that records each request, redaction. `status` knows what has happened, and `server` serves
+//! health, metrics and the `page` from it.
 
 mod app;
 mod aws;

@@ -2,7 +2,7 @@
 //!
 //! The program runs in a sandbox (crate `sandbox`) with a network in front of each server that can
 //! be made to fail. A case has good ticks, the fault, and good ticks again. The run prints the
-//! matrix; `UPDATE_DOCS=1` writes it to `docs/reliability.md`. An argument selects cases by name.
+//! matrix; `UPDATE_DOCS=1` writes it to `docs/reliability/matrix.md`. An argument selects cases by name.
 //! `--soak` as the first argument runs a soak instead (scripts/soak.sh); the others are its own.
 
 mod bomb;

@@ -1,10 +1,10 @@
-//! The matrix in `docs/reliability.md`, which follows from the cases.
+//! The matrix in `docs/reliability/matrix.md`, which follows from the cases.
 
 use std::fmt::Write as _;
 
 use crate::case::{Case, Expect, Place};
 
-const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reliability.md");
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reliability/matrix.md");
 const BEGIN: &str = "<!-- cases: begin -->\n";
 const END: &str = "<!-- cases: end -->\n";
 

@@ -15,7 +15,7 @@ use crate::served::{Served, TIMEOUT};
 const STREAMS: usize = 256;
 
 /// What they may cost, in bytes: an unoptimized program needs more than a release build, for which
-/// docs/benchmark.md has the figure.
+/// docs/benchmark/figures.md has the figure.
 const MEMORY: f64 = 12.0 * 1024.0 * 1024.0;
 
 /// Streams that held up the end would do so for `SHUTDOWN_GRACE`, which is 20 s.

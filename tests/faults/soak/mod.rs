@@ -1,5 +1,5 @@
 //! The soak: very many pictures, with faults mixed in and credentials that change every few
-//! seconds. Meanwhile nothing may grow, get lost or leak: docs/reliability.md.
+//! seconds. Meanwhile nothing may grow, get lost or leak: docs/reliability/soak.md.
 
 mod account;
 mod options;
