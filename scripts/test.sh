@@ -117,20 +117,23 @@ if (($# > 0)); then
 fi
 
 # Each stage: its function, and its name in the table. Those of `beside` mostly wait, so they run at the
-# same time as the last of `stages`; each writes to a file of its own.
+# same time as the last of `stages`, and those of `later` at the same time after these. All at once would be
+# more than two cores can do in the time in which a credential or a probe expires.
 stages=("install_tools the tools from package registries")
-beside=("faults the fault suite" "script_tests the scripts against the emulated account")
+beside=("faults the fault suite")
+later=()
 missing=()
 if [[ -n $all ]]; then
   stages+=("install_built_tools the tools built from source" "dependencies the rules for dependencies, modules and workflows")
-  beside[1]="script_tests the scripts against the emulated account and a control plane"
-  if [[ $(uname) == Linux ]]; then beside+=("image_tests the image"); else missing+=("the image: it needs Linux"); fi
+  later+=("script_tests the scripts against the emulated account and a control plane")
+  if [[ $(uname) == Linux ]]; then later+=("image_tests the image"); else missing+=("the image: it needs Linux"); fi
   if [[ -n $cluster ]]; then
-    beside+=("cluster_tests the job in Kubernetes" "story_tests the scripts in Kubernetes")
+    later+=("cluster_tests the job in Kubernetes" "story_tests the scripts in Kubernetes")
   else
     missing+=("the tests in Kubernetes: see above what this machine lacks")
   fi
 else
+  beside+=("script_tests the scripts against the emulated account")
   for name in "the scripts that need eksctl or a control plane" "the image" "the tests in Kubernetes" "LocalStack" "the rules for dependencies, modules and workflows"; do
     missing+=("$name: scripts/test.sh --all")
   done
@@ -138,7 +141,7 @@ fi
 stages+=("lint format and lints" "build the build of the tests" "rust_tests the Rust tests, with the page and the manifests")
 
 logs=$(mktemp -d "${TMPDIR:-/tmp}/test.XXXXXX")
-readonly total=$((${#stages[@]} + ${#beside[@]}))
+readonly total=$((${#stages[@]} + ${#beside[@]} + ${#later[@]}))
 number=0 pids=() table=() failed=()
 # shellcheck disable=SC2317,SC2329 # the trap calls it
 end() {
@@ -185,32 +188,47 @@ failures() {
 
 if [[ -n $all ]]; then about="50 minutes the first time, 12 after that"; else about="15 minutes the first time, 5 after that"; fi
 say "$total stages, on two cores about $about:"
-for stage in "${stages[@]}" "${beside[@]}"; do say "  ${stage#* }"; done
+for stage in "${stages[@]}" "${beside[@]}" ${later[@]+"${later[@]}"}; do say "  ${stage#* }"; done
 
-beside_pids=()
+# together STAGE...: starts these stages, whose output finish_together prints when they have ended.
+together() {
+  local stage
+  say "" "the next stages run at the same time; their output follows when they have ended"
+  begun=()
+  for stage in "$@"; do
+    start "$stage" file
+    begun+=("${pids[-1]}")
+  done
+}
+
+finish_together() {
+  local stage i=0
+  for stage in "$@"; do
+    finish "$stage" "${begun[i++]}"
+    cat "$logs/${stage%% *}" >&2
+  done
+}
+
+begun=()
 for i in "${!stages[@]}"; do
   if ((${#failed[@]})); then
     missing+=("${stages[i]#* }: an earlier stage failed")
     continue
   fi
-  if ((i == ${#stages[@]} - 1)); then
-    say "" "the next stages run at the same time; the output of all but the last follows when they have ended"
-    for stage in "${beside[@]}"; do
-      start "$stage" file
-      beside_pids+=("${pids[-1]}")
-    done
-  fi
+  ((i < ${#stages[@]} - 1)) || together "${beside[@]}"
   start "${stages[i]}"
   finish "${stages[i]}" "${pids[-1]}"
 done
-for i in "${!beside[@]}"; do
-  if ((${#beside_pids[@]})); then
-    finish "${beside[i]}" "${beside_pids[i]}"
-    cat "$logs/${beside[i]%% *}" >&2
-  else
-    missing+=("${beside[i]#* }: an earlier stage failed")
+if ((${#begun[@]})); then
+  finish_together "${beside[@]}"
+  # A failure of the program is no reason to leave out what is independent of it.
+  if ((${#later[@]})); then
+    together "${later[@]}"
+    finish_together "${later[@]}"
   fi
-done
+else
+  for stage in "${beside[@]}" ${later[@]+"${later[@]}"}; do missing+=("${stage#* }: an earlier stage failed"); done
+fi
 
 # At the end, where a reader of a long log looks.
 for stage in ${failed[@]+"${failed[@]}"}; do
