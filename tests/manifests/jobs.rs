@@ -110,3 +110,30 @@ fn the_fleet_is_spread_and_each_pod_has_a_prefix_of_its_own() {
         assert!(selector.iter().all(|(label, value)| labels[label] == *value), "{selector:?}");
     }
 }
+
+/// Properties that the restricted Pod Security Standard, which the namespace enforces, does not require.
+#[test]
+fn the_pods_have_a_read_only_root_no_api_token_limits_and_a_user_of_their_own() {
+    for built in all() {
+        let labels = &built.only("Namespace")["metadata"]["labels"];
+        assert_eq!(labels["pod-security.kubernetes.io/enforce"], "restricted");
+        assert_eq!(built.job_container()["securityContext"]["readOnlyRootFilesystem"], true);
+        assert_eq!(built.job_pod()["spec"]["securityContext"]["runAsUser"], 65532);
+        for account in built.of_kind("ServiceAccount") {
+            assert_eq!(account["automountServiceAccountToken"], false);
+        }
+        for (name, pod) in built.pod_templates() {
+            let spec = &pod["spec"];
+            assert_eq!(spec["automountServiceAccountToken"], false, "{name}");
+            assert_eq!(spec["enableServiceLinks"], false, "{name}");
+            let containers = list(&spec["containers"]).iter().chain(list(&spec["initContainers"]));
+            for resources in containers.map(|container| &container["resources"]) {
+                for bound in ["/requests/cpu", "/requests/memory", "/limits/cpu", "/limits/memory"]
+                {
+                    let amount = resources.pointer(bound).unwrap_or(&Value::Null);
+                    assert!(amount.is_string(), "{bound}: {name} in {}", built.name());
+                }
+            }
+        }
+    }
+}

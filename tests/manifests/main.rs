@@ -1,8 +1,8 @@
 //! Tests the manifests that `kubectl kustomize` builds after `scripts/steps/manifests.sh` has filled them
-//! in: they are valid for Kubernetes, comply with the restricted Pod Security Standard, and match
-//! the program.
+//! in: they are valid for Kubernetes, and match the program. Whether pods comply with the restricted Pod
+//! Security Standard and with the admission policy, the API server decides in
+//! `tests/wiring/steps/admission.bats`.
 
-mod admission;
 mod built;
 mod cluster;
 mod filled;
@@ -14,5 +14,4 @@ mod localstack;
 mod monitoring;
 mod network;
 mod program;
-mod restricted;
 mod valid;

@@ -44,14 +44,9 @@ replaced() {
   [[ -z $(condition "$NAMESPACE" Failed) ]]
 }
 
-@test "the Job's pod is admitted under the restricted standard, which refuses others" {
+@test "a Job is deleted after its pods, and not before them" {
   apply eks
   eventually 60 has_pod
-  [[ $(kube get "namespace/$NAMESPACE" --output 'jsonpath={.metadata.labels.pod-security\.kubernetes\.io/enforce}') == restricted ]]
-  run kube --namespace "$NAMESPACE" run other --image=x
-  ((status == 1))
-  [[ $output == *'violates PodSecurity "restricted'* ]]
-  # A Job is deleted after its pods, and not before them.
   finalizers() { kube --namespace "$NAMESPACE" patch "pod/$(newest "$NAMESPACE")" --type merge --patch '{"metadata": {"finalizers": '"$1"'}}'; }
   finalizers '["example.com/held"]'
   "$repository/scripts/steps/deploy.sh" delete >"$BATS_TEST_TMPDIR/said" 2>&1 3>&- &
@@ -87,12 +82,93 @@ replaced() {
   eventually 60 eval '[[ $(condition "$NAMESPACE" Failed) == PodFailurePolicy ]]'
 }
 
-@test "with require-pod-identity a pod without the injection is refused, and the Job's events say why" {
-  apply eks require-pod-identity
-  # The API server enforces the policy some time after it was applied: scripts/steps/deploy.sh waits for that.
-  refused() {
-    kube --namespace "$NAMESPACE" delete pods --all --wait=false
-    kube --namespace "$NAMESPACE" get events | grep -q 'FailedCreate.*Pod Identity was not injected for service account pod-identity-demo'
-  }
-  eventually 60 refused
+# objects OVERLAY [COMPONENT...]: prints the overlay's objects as JSON.
+objects() {
+  kube kustomize "$(filled "$@")" | kube create --dry-run=client --output json --filename -
+}
+
+# templates: of such objects, the pods that those among them create.
+templates() {
+  jq 'select(.spec.template.spec) | {apiVersion: "v1", kind: "Pod", metadata: (.spec.template.metadata + {name: .metadata.name}), spec: .spec.template.spec}'
+}
+
+@test "the pods of every overlay are admitted under the restricted standard, which refuses others" {
+  local overlay
+  for overlay in eks irsa fleet localstack; do
+    objects "$overlay" >"$BATS_TEST_TMPDIR/objects"
+    jq 'select(.kind == "Namespace")' "$BATS_TEST_TMPDIR/objects" | kube apply --filename -
+    templates <"$BATS_TEST_TMPDIR/objects" >"$BATS_TEST_TMPDIR/pods"
+    jq '{apiVersion: "v1", kind: "ServiceAccount", metadata: {name: (.spec.serviceAccountName // "default")}}' "$BATS_TEST_TMPDIR/pods" |
+      kube --namespace "$NAMESPACE" apply --filename -
+    kube --namespace "$NAMESPACE" create --dry-run=server --filename "$BATS_TEST_TMPDIR/pods"
+  done
+  run kube --namespace "$NAMESPACE" run other --image=x
+  ((status == 1))
+  [[ $output == *'violates PodSecurity "restricted'* ]]
+}
+
+# What the tests below make of the Job's pod, in jq.
+injection='
+  def main(change): .spec.containers[0] |= change;
+  def set(name; value): main(.env += [{name: name, value: value}]);
+  def uri(value): set("AWS_CONTAINER_CREDENTIALS_FULL_URI"; value);
+  def uri: uri("http://169.254.170.23/v1/credentials");
+  def file: set("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"; "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount/token");
+  def token(token): .spec.volumes += [{name: "token", projected: {sources: [{serviceAccountToken: (token + {path: "token"})}]}}]
+    | main(.volumeMounts += [{name: "token", mountPath: "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount"}]);
+  def token: token({audience: "pods.eks.amazonaws.com"});
+  def injected: uri | file | token;
+  def sidecar: .spec.containers += [.spec.containers[0] | .name = "sidecar" | del(.ports)];
+  def instance(name): .metadata.labels["app.kubernetes.io/instance"] = name;'
+
+# refusal FILTER: prints why the API server refuses the pod that the filter makes of the Job's, or nothing.
+refusal() {
+  jq "$injection $1" "$BATS_TEST_TMPDIR/pod" >"$BATS_TEST_TMPDIR/changed"
+  { kube --namespace "$NAMESPACE" create --dry-run=server --filename "$BATS_TEST_TMPDIR/changed" >/dev/null || true; } 2>&1
+}
+
+@test "require-pod-identity judges what was injected into the program's container" {
+  local filter text said
+  objects eks require-pod-identity >"$BATS_TEST_TMPDIR/objects"
+  templates <"$BATS_TEST_TMPDIR/objects" >"$BATS_TEST_TMPDIR/pod"
+  jq 'select(.kind != "Job")' "$BATS_TEST_TMPDIR/objects" | kube apply --filename -
+  eventually 60 eval '[[ -n $(refusal .) ]]' # it is enforced some time after it was applied
+  [[ $(refusal .) == *"service account pod-identity-demo in namespace $NAMESPACE"*"Create the association"* ]]
+  for filter in \
+    injected \
+    'uri("http://[fd00:ec2::23]/v1/credentials") | file | token' \
+    'sidecar | injected' \
+    'instance("fleet") | injected' \
+    'instance("irsa")'; do
+    said=$(refusal "$filter")
+    [[ -z $said ]] || { echo "$filter: $said" && false; }
+  done
+  while IFS=! read -r filter text; do
+    said=$(refusal "$filter")
+    [[ $said == *denied*"$text"* ]] || { echo "$filter: $said" && false; }
+  done <<'END'
+.!AWS_CONTAINER_CREDENTIALS_FULL_URI
+instance("fleet")!AWS_CONTAINER_CREDENTIALS_FULL_URI
+del(.spec.volumes) | main(del(.env, .volumeMounts))!AWS_CONTAINER_CREDENTIALS_FULL_URI
+file | token!AWS_CONTAINER_CREDENTIALS_FULL_URI
+uri("http://169.254.170.2/v1/credentials") | file | token!AWS_CONTAINER_CREDENTIALS_FULL_URI
+uri("http://169.254.170.23.example/") | file | token!AWS_CONTAINER_CREDENTIALS_FULL_URI
+uri("") | file | token!AWS_CONTAINER_CREDENTIALS_FULL_URI
+injected | sidecar | main(.env = [])!AWS_CONTAINER_CREDENTIALS_FULL_URI
+injected | main(.name = "renamed")!AWS_CONTAINER_CREDENTIALS_FULL_URI
+uri | token!AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE
+uri | file!AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE
+injected | main(del(.volumeMounts))!AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE
+injected | main(.volumeMounts[-1].mountPath = "/elsewhere")!AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE
+uri | file | token({audience: "sts.amazonaws.com"})!for the audience pods.eks.amazonaws.com
+uri | file | token({})!for the audience pods.eks.amazonaws.com
+injected | set("AWS_WEB_IDENTITY_TOKEN_FILE"; "/token")!eks.amazonaws.com/role-arn
+injected | set("AWS_PROFILE"; "a")!AWS_PROFILE
+injected | set("AWS_ACCESS_KEY_ID"; "a")!AWS_ACCESS_KEY_ID
+END
+  # The binding selects namespaces by their label.
+  NAMESPACE+=-of-others
+  kube create namespace "$NAMESPACE"
+  kube --namespace "$NAMESPACE" create serviceaccount pod-identity-demo
+  [[ -z $(refusal .) ]]
 }
