@@ -16,7 +16,7 @@ use crate::diagnosis::{Diagnosis, Failure, Report};
 use crate::errors::one_line;
 use crate::exit::{Exit, Signals};
 use crate::identity::{Chain, Injected, RefreshingCredentials};
-use crate::job::{Attempt, Job};
+use crate::job::{Job, Pipeline};
 use crate::page::{About, Page};
 use crate::server::{Served, serve};
 use crate::source::Source;
@@ -55,8 +55,8 @@ fn unusable(problems: Vec<String>) -> Exit {
     Exit::UnusableSettings
 }
 
-/// The exit code of what prevents the program from running, which is told. An endpoint of a profile is
-/// known only after the settings have been checked.
+/// Reports an error that prevents the program from running, and returns the exit code. An endpoint in
+/// a profile is known only after the settings have been checked, but is one of them.
 fn cannot_run(error: &(dyn std::error::Error + 'static), tell: impl FnOnce()) -> Exit {
     if error.is::<UnusableEndpoint>() {
         return unusable(vec![error.to_string()]);
@@ -129,8 +129,8 @@ async fn job(config: Config, listener: Option<TcpListener>) -> Result<Exit, Cann
         .map_err(|error| format!("cannot set up TLS for the image host: {}", one_line(&error)))?;
     let cancel = CancellationToken::new();
     let tees = page.as_ref().and_then(Page::tees);
-    let attempt = Attempt { source, uploader, credentials, started, cancel, tees };
-    let exit = Job { config, attempt, status }.run(&mut signals).await;
+    let pipeline = Pipeline { source, uploader, credentials, started, cancel, tees };
+    let exit = Job { config, pipeline, status }.run(&mut signals).await;
     if let Some(page) = page {
         page.end(exit.code()).await;
     }

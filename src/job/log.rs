@@ -1,11 +1,12 @@
-//! The lines of the log: what the job will do, then one line for each attempt.
+//! The lines of the log: what the job will do, then one line for each picture.
 
 use std::time::Duration;
 
+use super::pipeline::Pipeline;
 use crate::config::Config;
 use crate::diagnosis::Diagnosis;
 use crate::errors::one_line;
-use crate::identity::{NoCredentials, Principal};
+use crate::identity::{CredentialStatus, Principal};
 use crate::status::Outcome;
 use crate::upload::{Destination, Uploaded, without_secrets};
 
@@ -76,15 +77,27 @@ pub(super) fn log(outcome: &Outcome) {
     }
 }
 
-pub(super) fn log_failed_refresh(error: &NoCredentials, diagnosis: &Diagnosis) {
-    let Diagnosis { id, cause, fix, .. } = diagnosis;
-    tracing::warn!(
-        error = one_line(error),
-        diagnosis = id,
-        cause,
-        fix,
-        "credentials could not be refreshed; those in use are still valid"
-    );
+/// Logs why credentials cannot be refreshed while those in use are still valid: once for each cause,
+/// until a refresh succeeds again. Never returns.
+pub(super) async fn log_failed_refreshes(pipeline: Pipeline) {
+    let mut changes = pipeline.credentials.changes();
+    let mut logged = None;
+    while changes.changed().await.is_ok() {
+        let CredentialStatus { usable, refreshes, failure, .. } = pipeline.credentials.status();
+        let Some(error) = failure.filter(|_| usable) else { continue };
+        let Diagnosis { id, cause, fix, .. } = pipeline.explain(&error);
+        let this = Some((id, refreshes.succeeded));
+        if logged != this {
+            tracing::warn!(
+                error = one_line(&error),
+                diagnosis = id,
+                cause,
+                fix,
+                "credentials could not be refreshed; those in use are still valid"
+            );
+            logged = this;
+        }
+    }
 }
 
 fn millis(time: Duration) -> u64 {

@@ -5,8 +5,8 @@ use std::pin::pin;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::attempt::Attempt;
-use super::log::{announce, log};
+use super::log::{announce, log, log_failed_refreshes};
+use super::pipeline::Pipeline;
 use super::ticks::{Grace, Ticks};
 use crate::aws::longest_picture;
 use crate::config::Config;
@@ -18,7 +18,7 @@ use crate::upload::most_requests;
 
 pub(crate) struct Job {
     pub(crate) config: Config,
-    pub(crate) attempt: Attempt,
+    pub(crate) pipeline: Pipeline,
     pub(crate) status: Status,
 }
 
@@ -38,7 +38,7 @@ impl Job {
             tracing::info!(exit_code = exit.code(), "ended");
             return exit;
         }
-        tokio::spawn(self.attempt.clone().log_failed_refreshes());
+        tokio::spawn(log_failed_refreshes(self.pipeline.clone()));
         let mut pictures = JoinSet::new();
         let exit = self.upload_at_each_tick(&mut pictures, signals).await;
         self.status.ending();
@@ -53,7 +53,7 @@ impl Job {
                 _ = signals.next() => {}
             }
         }
-        self.attempt.cancel.cancel();
+        self.pipeline.cancel.cancel();
         self.finish(&mut pictures).await;
         tracing::info!(exit_code = exit.code(), "ended");
         exit
@@ -63,12 +63,12 @@ impl Job {
     async fn await_credentials(&self) -> Result<(), Exit> {
         let mut grace = Grace::new(self.config.startup_grace);
         let mut announced = false;
-        let to = &self.attempt.uploader.to;
+        let to = &self.pipeline.uploader.to;
         loop {
             self.status.alive_until(Instant::now() + CHAIN_TIME);
-            let Err(error) = self.attempt.credentials.credentials().await else {
+            let Err(error) = self.pipeline.credentials.credentials().await else {
                 self.status.running();
-                match self.attempt.credentials.status().principal {
+                match self.pipeline.credentials.status().principal {
                     Some(it) if announced => {
                         tracing::info!(
                             provider = it.provider.name(),
@@ -81,7 +81,7 @@ impl Job {
                 }
                 return Ok(());
             };
-            let diagnosis = self.attempt.explain(&error);
+            let diagnosis = self.pipeline.explain(&error);
             self.status.waiting(&diagnosis);
             if !announced {
                 announce(&self.config, to, Err(&diagnosis));
@@ -104,9 +104,9 @@ impl Job {
 
     /// Starts a picture at each tick, until there is a reason to end.
     async fn upload_at_each_tick(&self, pictures: &mut Pictures, signals: &mut Signals) -> Exit {
-        let Self { config, attempt, status } = self;
+        let Self { config, pipeline, status } = self;
         let mut signal = pin!(signals.next());
-        let mut refused = pin!(attempt.credentials.refused());
+        let mut refused = pin!(pipeline.credentials.refused());
         let longest = longest_picture(config.limits.fetch, most_requests(config.limits.size));
         let mut ticks = Ticks::new(config.interval, config.concurrency, config.count);
         // Until the first success, S3 may refuse because a policy has not propagated yet. The time for
@@ -125,7 +125,7 @@ impl Job {
                 biased;
                 signal = &mut signal => return Exit::Signalled(signal),
                 Some(error) = &mut refused => {
-                    let diagnosis = attempt.explain(&error);
+                    let diagnosis = pipeline.explain(&error);
                     status.waiting(&diagnosis);
                     let Diagnosis { id, cause, fix, .. } = diagnosis;
                     tracing::error!(diagnosis = id, cause, fix, "the refreshed credentials are not the required identity");
@@ -153,8 +153,8 @@ impl Job {
                 }
                 () = sleep_until(ticks.due), if ticks.awaited(pictures.len()) => {
                     if ticks.tick(pictures.len()) {
-                        let attempt = attempt.clone();
-                        pictures.spawn(async move { attempt.run().await });
+                        let pipeline = pipeline.clone();
+                        pictures.spawn(async move { pipeline.run().await });
                     } else {
                         status.skipped();
                         tracing::debug!("tick skipped: the last picture is still in flight");
@@ -172,7 +172,7 @@ impl Job {
         }
     }
 
-    /// Counts and logs how an attempt ended. Once a picture `has_been` stored, no change propagates any more.
+    /// Counts and logs what became of a picture. Once one `has_been` stored, no change propagates any more.
     fn record(&self, ended: Result<Outcome, JoinError>, has_been: bool) -> Outcome {
         let mut outcome = ended.unwrap_or_else(|panic| Outcome::Panicked(panic.to_string()));
         if let Outcome::NotStored { diagnosis, .. } = &mut outcome

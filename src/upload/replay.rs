@@ -76,19 +76,19 @@ impl Replay {
 
     /// The body for the SDK, which creates it anew for each attempt: the bytes alone.
     pub(super) fn plain(&self) -> ByteStream {
-        self.body(Place::Chunk(0), false)
+        self.body(Position::Chunk(0), false)
     }
 
     /// The same between the head and the tail of [`checksum_trailer`].
     pub(super) fn with_checksum_trailer(&self) -> ByteStream {
-        self.body(Place::Head, true)
+        self.body(Position::Head, true)
     }
 
-    fn body(&self, place: Place, with_trailer: bool) -> ByteStream {
+    fn body(&self, position: Position, with_trailer: bool) -> ByteStream {
         let shared = Arc::clone(&self.0);
         ByteStream::new(SdkBody::retryable(move || {
             let shared = Arc::clone(&shared);
-            SdkBody::from_body_1_x(Reader { shared, with_trailer, place })
+            SdkBody::from_body_1_x(Reader { shared, with_trailer, position })
         }))
     }
 
@@ -169,7 +169,7 @@ impl State {
 struct Reader {
     shared: Arc<Shared>,
     with_trailer: bool,
-    place: Place,
+    position: Position,
 }
 
 /// When an attempt ends, waiting time is no longer counted: the next attempt may begin after a pause.
@@ -183,7 +183,7 @@ impl Drop for Reader {
 
 /// What the reader returns next.
 #[derive(Clone, Copy)]
-enum Place {
+enum Position {
     Head,
     Chunk(usize),
     End,
@@ -197,14 +197,14 @@ impl Body for Reader {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
-        let index = match self.place {
-            Place::Head => {
-                self.place = Place::Chunk(0);
+        let index = match self.position {
+            Position::Head => {
+                self.position = Position::Chunk(0);
                 let head = checksum_trailer::head(self.shared.length);
                 return Poll::Ready(Some(Ok(Frame::data(head.into()))));
             }
-            Place::Chunk(index) => index,
-            Place::End => return Poll::Ready(None),
+            Position::Chunk(index) => index,
+            Position::End => return Poll::Ready(None),
         };
         let mut state = lock(&self.shared.state);
         let chunk = ready!(state.poll_chunk(index, context)).transpose()?;
@@ -215,17 +215,17 @@ impl Body for Reader {
             // Counted here, because the SDK creates more bodies than it sends.
             self.shared.readings.fetch_add(1, Ordering::Relaxed);
         }
-        self.place = if chunk.is_some() { Place::Chunk(index + 1) } else { Place::End };
+        self.position = if chunk.is_some() { Position::Chunk(index + 1) } else { Position::End };
         let data = chunk.or_else(|| tail.filter(|_| self.with_trailer).map(Bytes::from));
         Poll::Ready(data.map(|data| Ok(Frame::data(data))))
     }
 
     fn size_hint(&self) -> SizeHint {
         let length = self.shared.length;
-        SizeHint::with_exact(match self.place {
-            Place::Head => checksum_trailer::encoded_length(length),
-            Place::Chunk(_) => length,
-            Place::End => 0,
+        SizeHint::with_exact(match self.position {
+            Position::Head => checksum_trailer::encoded_length(length),
+            Position::Chunk(_) => length,
+            Position::End => 0,
         })
     }
 }

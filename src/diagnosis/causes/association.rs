@@ -31,20 +31,20 @@ pub(super) const CAUSES: &[Cause] = &[
         ))
     }),
     Cause::new("target_role_permission", Propagation, |e| {
-        let link = Link::of(e).filter(|link| link.side() == Side::First)?;
+        let denial = ChainingDenial::of(e).filter(|denial| denial.side() == Side::First)?;
         Some(explanation(
-            link.cause(),
+            denial.cause(),
             format!(
                 "allow {} on {} in the policy of the associated role",
-                link.action, link.target
+                denial.action, denial.target
             ),
         ))
     }),
     Cause::new("target_role_trust", Propagation, |e| {
-        let link = Link::of(e).filter(|link| link.side() == Side::Target)?;
-        let (action, target) = (link.action, link.target);
+        let denial = ChainingDenial::of(e).filter(|denial| denial.side() == Side::Target)?;
+        let (action, target) = (denial.action, denial.target);
         Some(explanation(
-            link.cause(),
+            denial.cause(),
             format!(
                 "allow the associated role to perform {action} in the trust policy of {target}; an \
                  sts:ExternalId there must be the association's external ID"
@@ -52,10 +52,10 @@ pub(super) const CAUSES: &[Cause] = &[
         ))
     }),
     Cause::new("target_role", Propagation, |e| {
-        let link = Link::of(e)?;
-        let (action, target) = (link.action, link.target);
+        let denial = ChainingDenial::of(e)?;
+        let (action, target) = (denial.action, denial.target);
         Some(explanation(
-            format!("{}, which is in another account", link.cause()),
+            format!("{}, which is in another account", denial.cause()),
             format!(
                 "allow {action} on {target} in the policy of the associated role, and allow the \
                  associated role to perform it in the trust policy of the target role; an \
@@ -86,15 +86,15 @@ pub(super) const CAUSES: &[Cause] = &[
     }),
 ];
 
-/// The link between the two roles that is broken.
-struct Link<'a> {
+/// A denial of role chaining: the association's role may not assume the target role, or tag its session.
+struct ChainingDenial<'a> {
     first: &'a str,
     action: &'a str,
     target: &'a str,
     reason: Option<&'a str>,
 }
 
-/// Whose policy breaks the link.
+/// Whose policy denies it.
 #[derive(PartialEq, Eq)]
 enum Side {
     /// One of the first role's: its own, a boundary, or its organization's.
@@ -105,7 +105,7 @@ enum Side {
     Unknown,
 }
 
-impl<'a> Link<'a> {
+impl<'a> ChainingDenial<'a> {
     fn of(e: &'a Evidence) -> Option<Self> {
         let text = relayed(e, &["AccessDeniedException"])?;
         let (first, action, target) = denied(text)?;

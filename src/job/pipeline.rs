@@ -1,18 +1,17 @@
-//! One attempt: a picture is fetched and uploaded, and a failure is explained.
+//! The pipeline of a picture: it is fetched and uploaded, and a failure is explained.
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::log::log_failed_refresh;
 use crate::diagnosis::{Diagnosis, Failure, ResolvedBy};
-use crate::identity::{CredentialStatus, NoCredentials, RefreshingCredentials};
+use crate::identity::{NoCredentials, RefreshingCredentials};
 use crate::source::{Source, Tee, Tees};
 use crate::status::Outcome;
 use crate::upload::{UploadError, Uploader, without_secrets};
 
-/// What an attempt needs. Cheap to clone.
+/// What each picture passes through, one at each tick. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Attempt {
+pub(crate) struct Pipeline {
     pub(crate) source: Source,
     pub(crate) uploader: Uploader,
     pub(crate) credentials: RefreshingCredentials,
@@ -24,7 +23,8 @@ pub(crate) struct Attempt {
     pub(crate) tees: Option<Tees>,
 }
 
-impl Attempt {
+impl Pipeline {
+    /// Fetches and uploads one picture.
     pub(super) async fn run(&self) -> Outcome {
         let error = match self.upload_a_picture().await {
             Ok(uploaded) => return uploaded,
@@ -61,23 +61,6 @@ impl Attempt {
             object: self.uploader.upload(picture, &self.cancel).await?,
             copy: tee.and_then(Tee::into_bytes),
         })
-    }
-
-    /// Logs why credentials cannot be refreshed while those in use are still valid: once for each
-    /// cause, until a refresh succeeds again. Never returns.
-    pub(super) async fn log_failed_refreshes(self) {
-        let mut changes = self.credentials.changes();
-        let mut logged = None;
-        while changes.changed().await.is_ok() {
-            let CredentialStatus { usable, refreshes, failure, .. } = self.credentials.status();
-            let Some(error) = failure.filter(|_| usable) else { continue };
-            let diagnosis = self.explain(&error);
-            let this = Some((diagnosis.id, refreshes.succeeded));
-            if logged != this {
-                log_failed_refresh(&error, &diagnosis);
-                logged = this;
-            }
-        }
     }
 
     /// Why there are no credentials.
