@@ -39,12 +39,7 @@ impl Cloud {
         let policy = sandbox::pod_identity_policy(name, name, "demo", "demo");
         let made = admin.create_upload_role(name, trust, &policy).await;
         let role_arn = made.expect("a bucket and a role");
-        let agent = AgentOptions {
-            lifetime,
-            retention: Duration::ZERO,
-            emulator: Some(emulator),
-            ..AgentOptions::default()
-        };
+        let agent = AgentOptions { lifetime, emulator: Some(emulator), ..AgentOptions::default() };
         let world = World::with(SandboxOptions { agent, ..SandboxOptions::default() }).await;
         Self { admin, name, role_arn, world }
     }

@@ -2,8 +2,6 @@
 
 use serde_json::{Value, json};
 
-use aws_sdk_s3::error::ProvideErrorMetadata;
-
 use crate::cloud::{Cloud, endpoint};
 
 /// A picture of several parts, whose connection fails after two of them.
@@ -11,45 +9,9 @@ const CUT: &str = "/large?size=30MiB&cut=17MiB&framing=chunked";
 const LEFT: &str = "a multipart upload could not be aborted";
 
 #[tokio::test]
-async fn uploads_to_another_bucket_are_denied() {
-    let cloud = Cloud::associated("mine").await;
-    cloud.admin.create_bucket("not-mine").await.expect("a bucket");
-    let job = cloud.job("/random", "").env("S3_BUCKET_NAME", "not-mine").start();
-    job.wrote("upload failed", 1).await;
-    let done = job.terminate().await.expect(143);
-    let event = &done.events("upload failed")[0];
-    assert_eq!(event["reason"], "s3");
-    let error = event["error"].as_str().expect("a text");
-    assert!(error.contains("AccessDenied") && error.contains("s3:PutObject"), "{error}");
-    assert!(cloud.admin.objects("not-mine").await.expect("a list").is_empty());
-}
-
-#[tokio::test]
-async fn the_roles_credentials_can_do_nothing_but_upload() {
-    let cloud = Cloud::associated("least").await;
-    cloud.job("/random", "--count 1").finish().await.expect(0);
-    let objects = cloud.admin.objects("least").await.expect("a list");
-    let (key, _) = &objects[0];
-    let s3 = cloud.admin.s3_as(&cloud.world.sandbox.agent.issued()[0]);
-    let (get, list) = (s3.get_object().bucket("least").key(key), s3.list_objects_v2());
-    let delete = s3.delete_object().bucket("least").key(key);
-    let refusals = [
-        get.send().await.expect_err("GetObject").code().map(str::to_owned),
-        list.bucket("least").send().await.expect_err("ListBucket").code().map(str::to_owned),
-        delete.send().await.expect_err("DeleteObject").code().map(str::to_owned),
-        s3.list_buckets().send().await.expect_err("ListBuckets").code().map(str::to_owned),
-    ];
-    for refusal in refusals {
-        assert_eq!(refusal.as_deref(), Some("AccessDenied"));
-    }
-}
-
-#[tokio::test]
 async fn an_interrupted_upload_is_aborted_or_reported_if_the_role_may_not_abort_it() {
     let cloud = Cloud::associated("cut").await;
-    let job = cloud.job(CUT, "").start();
-    job.wrote("upload failed", 1).await;
-    let done = job.terminate().await.expect(143);
+    let done = cloud.job(CUT, "").until_failed().await;
     assert!(!done.lines.iter().any(|line| line.contains(LEFT)));
     assert_eq!(cloud.admin.unfinished_uploads("cut").await.expect("a list"), 0);
 
@@ -57,9 +19,7 @@ async fn an_interrupted_upload_is_aborted_or_reported_if_the_role_may_not_abort_
         { "Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::cut/*" }
     ] });
     cloud.admin.set_policy("cut", &only_put).await.expect("a policy");
-    let job = cloud.job(CUT, "").start();
-    job.wrote("upload failed", 1).await;
-    let done = job.terminate().await.expect(143);
+    let done = cloud.job(CUT, "").until_failed().await;
     let said = done.lines.iter().find(|line| line.contains(LEFT)).expect("a warning");
     assert!(said.contains("WARN") && said.contains("AccessDenied"), "{said}");
     assert!(said.contains("s3:AbortMultipartUpload"), "{said}");
@@ -89,9 +49,7 @@ async fn the_session_carries_the_six_tags_of_eks() {
         }] })
     };
     cloud.admin.set_policy("tagged", &policy("elsewhere")).await.expect("a policy");
-    let job = cloud.job("/random", "").start();
-    job.wrote("upload failed", 1).await;
-    let done = job.terminate().await.expect(143);
+    let done = cloud.job("/random", "").until_failed().await;
     let error = done.events("upload failed")[0]["error"].to_string();
     assert!(error.contains("AccessDenied"), "{error}");
 

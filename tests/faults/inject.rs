@@ -21,7 +21,7 @@ pub async fn inject(world: &World, case: &Case, program: &Program) {
             world.wire(case.place).set(Network::Answer(answer)).await.expect("the port is free");
         }
         Inject::Redirect(status) => {
-            let to = world.elsewhere.address;
+            let to = world.elsewhere.address();
             let head = format!("HTTP/1.1 {status} Go\nLocation: http://{to}/x\nContent-Length: 0");
             let answer = Network::Answer(raw(&head, b""));
             world.wire(case.place).set(answer).await.expect("the port is free");

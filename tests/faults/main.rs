@@ -13,7 +13,6 @@ mod inject;
 mod matrix;
 mod program;
 mod random;
-mod recorder;
 mod run;
 mod signal;
 mod soak;

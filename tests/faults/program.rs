@@ -50,7 +50,7 @@ impl Output {
 
 /// What the operating system has given to the program.
 #[derive(Clone, Copy, Debug)]
-pub struct Held {
+pub struct Usage {
     pub files: usize,
     pub memory: u64,
 }
@@ -110,12 +110,12 @@ impl Program {
         prlimit(Some(self.id()), Resource::Nofile, limit).expect("a limit");
     }
 
-    pub fn held(&self) -> Held {
+    pub fn usage(&self) -> Usage {
         let proc = format!("/proc/{}", self.id().as_raw_nonzero());
         let files = std::fs::read_dir(format!("{proc}/fd")).map_or(0, Iterator::count);
         let statm = std::fs::read_to_string(format!("{proc}/statm")).unwrap_or_default();
         let pages: u64 = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
-        Held { files, memory: pages * 4096 }
+        Usage { files, memory: pages * 4096 }
     }
 
     /// Forgets the peak of its memory so far.

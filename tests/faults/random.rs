@@ -8,9 +8,9 @@ use tokio::time::sleep;
 
 use crate::case::{Case, Expect, Inject, Place, Size};
 use crate::inject::{inject, recover};
-use crate::program::{Held, Program, TIMEOUT, until};
+use crate::program::{Program, TIMEOUT, Usage, until};
 use crate::run::{FLAT_IN_PARTS, is_at_its_rhythm, is_back, tail};
-use crate::world::{Patience, World};
+use crate::world::{Timeouts, World};
 
 /// How many times two faults are injected.
 const ROUNDS: usize = 30;
@@ -22,7 +22,7 @@ const EVERY: usize = 5;
 const MORE: usize = 4;
 
 /// What the job may hold after the rounds, beyond what it held before: see [`crate::run`].
-const SLACK: Held = Held { files: 2, memory: 24 << 20 };
+const SLACK: Usage = Usage { files: 2, memory: 24 << 20 };
 
 /// The seed: `FAULT_SEED`, or another one each time.
 pub fn seed() -> u64 {
@@ -37,12 +37,12 @@ pub async fn run(seed: u64, cases: Vec<Case>) -> Result<(), String> {
         cases.into_iter().filter(fits).partition(|case| case.size == Size::Small);
     // Credentials that end every few seconds are part of it.
     let world = World::start(Duration::from_secs(6)).await;
-    let mut command = world.program("/x?kind=png&width=64&height=64", false, Patience::Short);
+    let mut command = world.program("/x?kind=png&width=64&height=64", false, Timeouts::Short);
     // Pictures in parts take longer on a machine that has much else to do.
     command.env("FETCH_TIMEOUT", "20s");
     let mut program = Program::start(command);
     until("the first picture is stored", TIMEOUT, || program.uploaded() > 0).await?;
-    let before = program.held();
+    let before = program.usage();
     program.reset_peak();
     let mut result = Ok(());
     for round in 0..ROUNDS {
@@ -112,13 +112,13 @@ async fn stored(program: &mut Program, more: usize) -> Result<(), String> {
 }
 
 /// The program needed no more memory than a few pictures take, and holds what it held before.
-async fn held(program: &mut Program, before: Held) -> Result<(), String> {
+async fn held(program: &mut Program, before: Usage) -> Result<(), String> {
     let peak = program.peak();
     if peak > before.memory + FLAT_IN_PARTS {
         return Err(format!("it needed {peak} bytes of memory, and {} before", before.memory));
     }
-    let Held { files, memory } = SLACK;
-    is_back(program, Held { files: before.files + files, memory: before.memory + memory }).await
+    let Usage { files, memory } = SLACK;
+    is_back(program, Usage { files: before.files + files, memory: before.memory + memory }).await
 }
 
 /// Whether the fault can come and go while the job runs, and leaves nothing.

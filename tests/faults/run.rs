@@ -9,21 +9,21 @@ use tokio::process::Command;
 
 use crate::case::{Case, Expect, Inject, Place, Size};
 use crate::inject::{inject, recover};
-use crate::program::{Held, Output, Program, REFRESH_FAILED, TIMEOUT, cause, until};
+use crate::program::{Output, Program, REFRESH_FAILED, TIMEOUT, Usage, cause, until};
 use crate::signal;
 use crate::tls::Tls;
 use crate::walk;
-use crate::world::{INTERVAL, Patience, World};
+use crate::world::{INTERVAL, Timeouts, World};
 
 /// So often in a row nothing has passed when the network counts as quiet.
 const QUIET: u32 = 10;
 
 /// How much more than before the fault is no leak: what the allocator keeps, and idle connections to
 /// S3 of which a picture in parts may need two at the same time.
-const SLACK: [(Size, Held); 3] = [
-    (Size::Small, Held { files: 0, memory: 16 << 20 }),
-    (Size::Large, Held { files: 0, memory: 24 << 20 }),
-    (Size::Parts, Held { files: 2, memory: 24 << 20 }),
+const SLACK: [(Size, Usage); 3] = [
+    (Size::Small, Usage { files: 0, memory: 16 << 20 }),
+    (Size::Large, Usage { files: 0, memory: 24 << 20 }),
+    (Size::Parts, Usage { files: 2, memory: 24 << 20 }),
 ];
 
 /// How much more memory the program may need at its peak during a fault, in bytes: what the allocator
@@ -46,8 +46,8 @@ pub async fn run(case: &Case) -> Result<String, String> {
         Size::Parts => "/x?kind=jpeg&size=9MiB",
     };
     let irsa = case.place == Place::Sts;
-    let patience = if case.is_about_time() { Patience::Short } else { Patience::Long };
-    let mut command = world.program(target, irsa, patience);
+    let timeouts = if case.is_about_time() { Timeouts::Short } else { Timeouts::Long };
+    let mut command = world.program(target, irsa, timeouts);
     if case.size != Size::Small {
         // Several of these run at the same time, and none may be late only because of the others.
         command.env("FETCH_TIMEOUT", "60s");
@@ -89,7 +89,7 @@ pub async fn run(case: &Case) -> Result<String, String> {
 async fn with_program(world: &World, case: &Case, program: &mut Program) -> Result<String, String> {
     let good = if case.size == Size::Small { 2 } else { 1 };
     until("the first pictures are stored", TIMEOUT, || program.uploaded() >= good).await?;
-    let before = program.held();
+    let before = program.usage();
 
     let issued = || world.sandbox.credentials.issued().len();
     // What a machine that stalled made of the impatient program's good ticks is not the fault's.
@@ -139,7 +139,7 @@ async fn with_program(world: &World, case: &Case, program: &mut Program) -> Resu
         _ => {}
     }
     let slack = SLACK.iter().find(|(size, _)| *size == case.size).expect("both are listed").1;
-    let before = Held { files: before.files + slack.files, memory: before.memory + slack.memory };
+    let before = Usage { files: before.files + slack.files, memory: before.memory + slack.memory };
     is_back(program, before).await?;
     Ok(told)
 }
@@ -177,10 +177,10 @@ pub fn is_at_its_rhythm(world: &World, since: Instant) -> Result<(), String> {
 }
 
 /// Memory and files are back to where they were before the fault.
-pub async fn is_back(program: &mut Program, before: Held) -> Result<(), String> {
+pub async fn is_back(program: &mut Program, before: Usage) -> Result<(), String> {
     let mut now = before;
     let back = until("", TIMEOUT, || {
-        now = program.held();
+        now = program.usage();
         now.files <= before.files && now.memory <= before.memory
     });
     back.await.map_err(|_| format!("expected at most: {before:?}; after the fault: {now:?}"))?;

@@ -8,7 +8,7 @@ use sandbox::{Answer, Fault};
 use crate::case::{Ending, Stage};
 use crate::program::{Output, Program, TIMEOUT, until};
 use crate::run::tail;
-use crate::world::{GRACE, Patience, World};
+use crate::world::{GRACE, Timeouts, World};
 
 /// How long the program may take to end: its grace, what it waits for requests in flight and for the
 /// abort of an upload (`ABORT_TIMEOUT` each), and what a loaded machine adds.
@@ -43,7 +43,7 @@ pub async fn run(world: &World, stage: Stage, ending: Ending) -> Result<String, 
         }
         Stage::BetweenTicks => interval = "1h",
     }
-    let mut command = world.program(&target, false, Patience::Long);
+    let mut command = world.program(&target, false, Timeouts::Long);
     // No stage may end by itself.
     command.env("INTERVAL", interval).env("READ_TIMEOUT", "1h").env("FETCH_TIMEOUT", "1h");
     let program = Program::start(command);

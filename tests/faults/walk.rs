@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::case::Place;
 use crate::program::{Program, TIMEOUT, cause, until};
-use crate::world::{Patience, World};
+use crate::world::{Timeouts, World};
 
 /// Has the image host or S3 answer each status, until the log tells it.
 pub async fn through(
@@ -39,7 +39,7 @@ pub async fn reports(
 ) -> Result<String, String> {
     for status in statuses {
         answer(world, place, status).await;
-        let mut command = world.program("", place == Place::Sts, Patience::Long);
+        let mut command = world.program("", place == Place::Sts, Timeouts::Long);
         command.args(["identity", "--json"]);
         let (code, output) = Program::start(command).end(TIMEOUT).await?;
         world.check(&output, false).await?;

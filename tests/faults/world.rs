@@ -6,13 +6,14 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use sandbox::{AgentOptions, S3Options, Sandbox, SandboxOptions, StsOptions, Wire, guard_env};
+use sandbox::{
+    AgentOptions, Reply, S3Options, Sandbox, SandboxOptions, Scripted, StsOptions, Wire, guard_env,
+};
 use tempfile::NamedTempFile;
 use tokio::process::Command;
 
 use crate::case::Place;
 use crate::program::{Output, TIMEOUT, until};
-use crate::recorder::Recorder;
 use crate::tls::{Authority, Tls};
 
 /// The interval of the job.
@@ -23,7 +24,7 @@ pub const GRACE: Duration = Duration::from_millis(300);
 
 /// How long the program waits for the image host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Patience {
+pub enum Timeouts {
     /// Longer than a loaded machine may stall.
     Long,
     /// A second or two: only a fault of time needs that.
@@ -41,7 +42,7 @@ pub struct World {
     /// In front of a place whose certificate has a flaw.
     pub tls: Option<Tls>,
     /// Where redirects lead.
-    pub elsewhere: Recorder,
+    pub elsewhere: Scripted,
     /// What all pictures are like, as parameters of the image host.
     pictures: Mutex<&'static str>,
     empty: NamedTempFile,
@@ -51,9 +52,8 @@ impl World {
     /// `lifetime` is that of credentials.
     pub async fn start(lifetime: Duration) -> Self {
         let options = SandboxOptions {
-            // Without the agent's cache, which would hide a fault behind it for hours.
-            agent: AgentOptions { lifetime, retention: Duration::ZERO, ..AgentOptions::default() },
-            sts: StsOptions { lifetime, ..StsOptions::default() },
+            agent: AgentOptions { lifetime, ..AgentOptions::default() },
+            sts: StsOptions { lifetime },
             s3: S3Options::default(),
         };
         let sandbox = Sandbox::start(options).await.expect("the sandbox starts");
@@ -65,7 +65,7 @@ impl World {
             sts: wire(sandbox.sts.address()).await,
             authority: Authority::new(),
             tls: None,
-            elsewhere: Recorder::start().await,
+            elsewhere: Scripted::start(|_| Reply::Close).await.expect("a port"),
             pictures: Mutex::default(),
             empty: NamedTempFile::new().expect("a file"),
             sandbox,
@@ -96,16 +96,16 @@ impl World {
     }
 
     /// The program. With `irsa` its credentials are from STS, else from the agent.
-    pub fn program(&self, target: &str, irsa: bool, patience: Patience) -> Command {
+    pub fn program(&self, target: &str, irsa: bool, timeouts: Timeouts) -> Command {
         let program = Path::new(env!("CARGO_BIN_EXE_pod-identity-demo"));
-        self.command(program, target, irsa, patience)
+        self.command(program, target, irsa, timeouts)
     }
 
     /// The same with another build of the program.
-    pub fn command(&self, program: &Path, target: &str, irsa: bool, patience: Patience) -> Command {
-        let (fetch, read) = match patience {
-            Patience::Long => ("20s", "20s"),
-            Patience::Short => ("2s", "700ms"),
+    pub fn command(&self, program: &Path, target: &str, irsa: bool, timeouts: Timeouts) -> Command {
+        let (fetch, read) = match timeouts {
+            Timeouts::Long => ("20s", "20s"),
+            Timeouts::Short => ("2s", "700ms"),
         };
         let mut command = Command::new(program);
         command.env_clear().envs(self.sandbox.env()).envs(guard_env(self.empty.path()));
@@ -147,7 +147,7 @@ impl World {
         if let Some(leak) = self.sandbox.credentials.leak(&output.lines) {
             return Err(format!("a secret is in the output: {leak}"));
         }
-        let led_astray = self.elsewhere.received();
+        let led_astray = self.elsewhere.asked();
         if !led_astray.is_empty() {
             return Err(format!("it went where a redirect leads: {led_astray:?}"));
         }

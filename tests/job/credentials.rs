@@ -7,22 +7,6 @@ use sandbox::{Answer, ErrorAnswer, Fault};
 use crate::harness::{World, until};
 
 #[tokio::test]
-async fn expiring_credentials_are_replaced_before_an_upload_fails() {
-    let world = World::with_lifetime(Duration::from_secs(3)).await;
-    let done = world.job("/random", "--count 30 --interval 250ms").finish().await.expect(0);
-    assert!(world.sandbox.agent.requests() > 2, "the credentials did not have to be replaced");
-    assert!(done.events("upload failed").is_empty());
-    assert_eq!(world.objects().await.len(), 30);
-}
-
-#[tokio::test]
-async fn credentials_that_stay_valid_are_requested_only_once() {
-    let world = World::new().await;
-    world.job("/random", "--count 10 --interval 0s --concurrency 4").finish().await.expect(0);
-    assert_eq!(world.sandbox.agent.requests(), 1);
-}
-
-#[tokio::test]
 async fn the_rotated_token_file_is_read_at_each_refresh() {
     let world = World::with_lifetime(Duration::from_secs(5)).await;
     let agent = &world.sandbox.agent;

@@ -4,14 +4,13 @@ use crate::harness::World;
 
 /// Checks that the picture from `url` is rejected for `reason`, and returns the text of the error.
 async fn rejected(world: &World, url: &str, reason: &str) -> String {
-    let job = world
+    let done = world
         .job_from(url, "")
         .env("ALLOW_PRIVATE_SOURCE", "false")
         .env("HTTP_PROXY", world.sandbox.images.url(""))
         .env("NO_PROXY", "localhost,127.0.0.1,169.254.0.0/16,fd00:ec2::/32,::1")
-        .start();
-    job.wrote("upload failed", 1).await;
-    let done = job.terminate().await.expect(143);
+        .until_failed()
+        .await;
     let event = &done.events("upload failed")[0];
     assert_eq!(event["reason"], reason, "{url}: {event}");
     assert_eq!(world.objects().await.len(), 0, "{url}");
@@ -71,9 +70,7 @@ async fn more_than_five_redirects_are_not_followed() {
     assert_eq!(world.objects().await.len(), 1);
 
     let world = World::new().await;
-    let job = world.job("/x?hops=6", "").start();
-    job.wrote("upload failed", 1).await;
-    let done = job.terminate().await.expect(143);
+    let done = world.job("/x?hops=6", "").until_failed().await;
     assert_eq!(done.events("upload failed")[0]["reason"], "redirect");
     assert_eq!(world.sandbox.images.requests().len(), 6);
 }

@@ -29,11 +29,10 @@ impl World {
         Self::with_lifetime(Duration::from_hours(6)).await
     }
 
-    /// A world whose credentials have this lifetime, and whose agent asks EKS Auth each time.
+    /// A world whose credentials have this lifetime.
     pub async fn with_lifetime(lifetime: Duration) -> Self {
-        let retention = Duration::ZERO;
         let options = SandboxOptions {
-            agent: AgentOptions { lifetime, retention, ..AgentOptions::default() },
+            agent: AgentOptions { lifetime, ..AgentOptions::default() },
             ..SandboxOptions::default()
         };
         Self::with(options).await
@@ -104,6 +103,18 @@ impl<'w> Job<'w> {
         self
     }
 
+    /// Without what EKS's webhook injects for Pod Identity.
+    pub fn without_pod_identity(self) -> Self {
+        self.without("AWS_CONTAINER_CREDENTIALS_FULL_URI")
+            .without("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
+    }
+
+    /// With what the webhook injects for IRSA.
+    pub fn with_irsa(mut self) -> Self {
+        self.command.envs(self.world.sandbox.sts.env());
+        self
+    }
+
     pub fn run_by(mut self, id: u32) -> Self {
         self.command.uid(id).gid(id);
         self
@@ -129,6 +140,13 @@ impl<'w> Job<'w> {
     /// Starts the program, and waits until it ends.
     pub async fn finish(self) -> Finished {
         self.start().finish().await
+    }
+
+    /// Starts the program, and ends it when an upload has failed.
+    pub async fn until_failed(self) -> Finished {
+        let running = self.start();
+        running.wrote("upload failed", 1).await;
+        running.terminate().await.expect(143)
     }
 }
 

@@ -72,8 +72,7 @@ async fn missing_variables_end_the_report_with_3_and_a_fix() {
     let world = World::new().await;
     let job = world
         .job("/random", "identity --json --require-identity pod-identity")
-        .without("AWS_CONTAINER_CREDENTIALS_FULL_URI")
-        .without("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
+        .without_pod_identity();
     let report = report(job, 3).await;
     assert_eq!(report["verdict"]["ok"], false);
     assert_eq!(report["verdict"]["diagnosis"]["id"], "not_injected");
@@ -104,9 +103,7 @@ async fn static_keys_that_shadow_pod_identity_are_reported_and_rejected() {
 async fn irsa_that_shadows_pod_identity_is_reported_and_rejected() {
     let world = World::new().await;
     let mut job = world.job("/random", "identity --json --require-identity pod-identity");
-    for (name, value) in world.sandbox.sts.env() {
-        job = job.env(&name, value);
-    }
+    job = job.with_irsa();
     let report = report(job, 3).await;
     assert_eq!(link(&report, "irsa")["state"], "answered", "{report:#}");
     assert_eq!(link(&report, "pod-identity")["state"], "would_answer");
@@ -116,13 +113,9 @@ async fn irsa_that_shadows_pod_identity_is_reported_and_rejected() {
 #[tokio::test]
 async fn irsa_satisfies_require_identity_irsa() {
     let world = World::new().await;
-    let mut job = world
-        .job("/random", "identity --json --require-identity irsa")
-        .without("AWS_CONTAINER_CREDENTIALS_FULL_URI")
-        .without("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
-    for (name, value) in world.sandbox.sts.env() {
-        job = job.env(&name, value);
-    }
+    let mut job =
+        world.job("/random", "identity --json --require-identity irsa").without_pod_identity();
+    job = job.with_irsa();
     let report = report(job, 0).await;
     let audience = &report["injected"]["irsa_token"]["claims"]["audience"];
     assert_eq!(audience[0], "sts.amazonaws.com");

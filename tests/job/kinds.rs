@@ -87,15 +87,12 @@ pub(crate) fn identity<'w>(world: &'w World, arguments: &str) -> Job<'w> {
 
 /// The same in a pod into which nothing was injected.
 pub(crate) fn bare<'w>(world: &'w World, arguments: &str) -> Job<'w> {
-    identity(world, arguments)
-        .without("AWS_CONTAINER_CREDENTIALS_FULL_URI")
-        .without("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
+    identity(world, arguments).without_pod_identity()
 }
 
 /// The same with IRSA alone.
 pub(crate) fn irsa<'w>(world: &'w World, arguments: &str) -> Job<'w> {
-    let irsa = world.sandbox.sts.env();
-    irsa.iter().fold(bare(world, arguments), |job, (name, value)| job.env(name, value))
+    bare(world, arguments).with_irsa()
 }
 
 /// A server that gives this answer to everything.

@@ -75,9 +75,7 @@ async fn rust_log_sets_the_level_of_the_log() {
 async fn the_query_of_a_failed_url_is_not_logged() {
     let world = World::new().await;
     for target in ["/x?status=404&type=hush", "/x?refuse=9&type=hush", "/x?body=text&type=hush"] {
-        let job = world.job(target, "--fetch-timeout 500ms").start();
-        job.wrote("upload failed", 1).await;
-        let done = job.terminate().await.expect(143);
+        let done = world.job(target, "--fetch-timeout 500ms").until_failed().await;
         assert!(!done.lines.join("\n").contains("hush"), "{:?}", done.lines);
     }
 }

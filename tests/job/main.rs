@@ -6,6 +6,7 @@
 
 mod harness;
 mod openmetrics;
+#[allow(dead_code, reason = "the tests of the page share it, and not all of it is needed here")]
 mod served;
 
 mod credentials;
@@ -26,4 +27,3 @@ mod scripts;
 mod settings;
 mod status;
 mod steady;
-mod tls;

@@ -7,51 +7,11 @@ use crate::harness::{World, until};
 const LARGE: &str = "/large?size=30MiB&framing=chunked";
 
 #[tokio::test]
-async fn a_part_that_s3_rejects_aborts_the_upload() {
-    let world = World::new().await;
-    world.sandbox.s3.fail("UploadPart", 100, Fault::Status(403, "AccessDenied"));
-    let job = world.job(LARGE, "").start();
-    job.wrote("upload failed", 1).await;
-    let done = job.terminate().await.expect(143);
-    assert_eq!(done.events("upload failed")[0]["reason"], "s3");
-    assert_eq!(world.s3_requests("AbortMultipartUpload"), 1);
-    assert_eq!(world.objects().await.len(), 0);
-}
-
-#[tokio::test]
-async fn a_completion_that_s3_rejects_aborts_the_upload() {
-    let world = World::new().await;
-    world.sandbox.s3.fail("CompleteMultipartUpload", 100, Fault::Status(400, "InvalidPart"));
-    let job = world.job(LARGE, "").start();
-    job.wrote("upload failed", 1).await;
-    job.terminate().await.expect(143);
-    assert_eq!(world.s3_requests("AbortMultipartUpload"), 1);
-    assert_eq!(world.objects().await.len(), 0);
-}
-
-#[tokio::test]
-async fn an_upload_that_the_shutdown_interrupts_is_aborted() {
-    let world = World::new().await;
-    let target = "/large?size=30MiB&stall=17MiB&framing=chunked";
-    let job = world.job(target, "--shutdown-grace 0s").start();
-    until("parts are being uploaded", || world.s3_requests("UploadPart") >= 2).await;
-    let done = job.terminate().await.expect(143);
-    assert_eq!(done.events("upload failed")[0]["reason"], "cancelled");
-    // If S3 was still busy with a part, the program aborts twice, and the last answer counts.
-    let requests = world.sandbox.s3.requests();
-    let aborted = requests.iter().rfind(|request| request.operation == "AbortMultipartUpload");
-    assert_eq!(aborted.expect("an abort").status, Some(204), "{requests:#?}");
-    assert_eq!(world.objects().await.len(), 0);
-}
-
-#[tokio::test]
 async fn a_failed_abort_is_logged_with_the_key_and_id_of_the_upload() {
     let world = World::new().await;
     world.sandbox.s3.fail("AbortMultipartUpload", 100, Fault::Status(403, "AccessDenied"));
     let target = "/large?size=30MiB&cut=17MiB&framing=chunked";
-    let job = world.job(target, "").start();
-    job.wrote("upload failed", 1).await;
-    let done = job.terminate().await.expect(143);
+    let done = world.job(target, "").until_failed().await;
     let left =
         done.lines.iter().find(|line| line.contains("could not be aborted")).expect("a line");
     let left: serde_json::Value = serde_json::from_str(left).expect("JSON");

@@ -43,9 +43,7 @@ async fn a_retry_after_beyond_the_fetch_timeout_fails_the_picture_at_once() {
     for after in ["3600", "18446744073709551615", "Fri,%2031%20Dec%209999%2023:59:59%20GMT"] {
         let world = World::new().await;
         let target = format!("/x?status=503&retry_after={}", after.replace(',', "%2C"));
-        let job = world.job(&target, "").start();
-        job.wrote("upload failed", 1).await;
-        let done = job.terminate().await.expect(143);
+        let done = world.job(&target, "").until_failed().await;
         assert_eq!(done.events("upload failed")[0]["reason"], "status");
         assert_eq!(world.sandbox.images.requests().len(), 1, "{after}");
     }
@@ -155,9 +153,7 @@ async fn an_s3_that_stalls_beyond_the_fetch_timeout_does_not_make_the_image_host
 async fn a_denied_upload_is_not_retried() {
     let world = World::new().await;
     world.sandbox.s3.fail("PutObject", 1, Fault::Status(403, "AccessDenied"));
-    let job = world.job("/random", "").start();
-    job.wrote("upload failed", 1).await;
-    let done = job.terminate().await.expect(143);
+    let done = world.job("/random", "").until_failed().await;
     let events = done.events("upload failed");
     assert_eq!(events[0]["reason"], "s3");
     assert!(events[0]["error"].as_str().is_some_and(|error| error.contains("AccessDenied")));

@@ -39,21 +39,6 @@ async fn an_outage_of_the_agent_fails_no_upload_while_the_credentials_are_valid(
 }
 
 #[tokio::test]
-async fn uploads_resume_when_the_agent_recovers_from_a_longer_outage() {
-    let world = World::with_lifetime(Duration::from_secs(2)).await;
-    let agent = &world.sandbox.agent;
-    let job = world.job("/random", "--interval 100ms").start();
-    job.wrote("\"uploaded\"", 1).await;
-    agent.set_answer(Answer::Status(500, "[]".to_owned()));
-    job.wrote("upload failed", 1).await;
-    agent.set_answer(Answer::Normal);
-    let before = world.objects().await.len();
-    until("uploads resume", || world.sandbox.s3.objects().len() > before + 3).await;
-    let done = job.terminate().await.expect(143);
-    assert_eq!(done.events("upload failed")[0]["diagnosis"], "agent_service_error");
-}
-
-#[tokio::test]
 async fn a_slow_agent_delays_no_upload_while_the_credentials_are_valid() {
     let world = World::with_lifetime(Duration::from_secs(20)).await;
     let agent = &world.sandbox.agent;

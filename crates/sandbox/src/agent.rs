@@ -1,7 +1,5 @@
 //! A pod's view of Pod Identity: the agent of its node, and EKS Auth behind it.
 
-mod bucket;
-mod cache;
 mod proxy;
 mod request;
 mod upstream;
@@ -18,7 +16,7 @@ use crate::credentials::{Credentials, Issued};
 use crate::eks_auth::{EksAuth, EksAuthOptions};
 use crate::emulator::Emulator;
 use crate::role::Role;
-use crate::token::{self, Claims, KubernetesClaims, Named};
+use crate::token::{self, Claims, KubernetesClaims};
 use crate::token_file::TokenFile;
 pub use proxy::{AgentProxy, AgentProxyOptions};
 
@@ -34,9 +32,6 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 pub struct AgentOptions {
     /// The lifetime of the credentials, which is 6 hours in EKS.
     pub lifetime: Duration,
-    /// After how long the agent renews cached credentials, at most: see
-    /// [`AgentProxyOptions::retention`].
-    pub retention: Duration,
     /// The pod's namespace.
     pub namespace: String,
     /// The pod's service account.
@@ -54,12 +49,19 @@ pub struct AgentOptions {
     pub emulator: Option<Emulator>,
 }
 
+impl AgentOptions {
+    /// The pod, as its tokens name it.
+    pub(crate) fn pod(&self) -> KubernetesClaims {
+        let Self { namespace, service_account, pod_name, node_name, .. } = self;
+        KubernetesClaims::new(namespace, service_account, pod_name, node_name)
+    }
+}
+
 impl Default for AgentOptions {
     fn default() -> Self {
         let demo = || "demo".to_owned();
         Self {
             lifetime: Duration::from_hours(6),
-            retention: Duration::from_hours(3),
             namespace: demo(),
             service_account: demo(),
             pod_name: demo(),
@@ -94,12 +96,7 @@ impl Agent {
     ///
     /// A port cannot be bound, or a temporary file cannot be written.
     pub async fn start(registry: Arc<Credentials>, options: AgentOptions) -> io::Result<Self> {
-        let pod = KubernetesClaims {
-            namespace: options.namespace,
-            node: Named::new(&options.node_name),
-            pod: Named::new(&options.pod_name),
-            serviceaccount: Named::new(&options.service_account),
-        };
+        let pod = options.pod();
         let role = Role::new(&options.role_name);
         let association = Association::new(&pod.namespace, &pod.serviceaccount.name, &role.arn());
         let emulator = options.emulator;
@@ -114,7 +111,7 @@ impl Agent {
         };
         let eks_auth = EksAuth::start(Arc::clone(&registry), eks_auth).await?;
         let proxy = AgentProxyOptions {
-            retention: options.retention,
+            accept_own_address: true,
             timeout: TIMEOUT,
             ..AgentProxyOptions::new(&eks_auth.endpoint(), &cluster)
         };
@@ -195,11 +192,6 @@ impl Agent {
     /// credentials, but the ones that they have stay valid.
     pub fn dissociate(&self, namespace: &str, service_account: &str) {
         self.eks_auth.dissociate(namespace, service_account);
-    }
-
-    /// Sets the lifetime of the credentials issued from now on.
-    pub fn set_lifetime(&self, lifetime: Duration) {
-        self.eks_auth.set_lifetime(lifetime);
     }
 
     /// Makes the agent's address refuse connections, and ends those that are

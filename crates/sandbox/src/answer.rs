@@ -52,20 +52,6 @@ impl Answer {
         let action = "eks-auth:AssumeRoleForPodIdentity";
         relayed(&ServiceError::denied(node_role_session_arn, action, cluster, None))
     }
-
-    /// The agent's answer when the association has a target role, and the
-    /// session of the first role may not perform `action` on it:
-    /// `sts:AssumeRole` or `sts:TagSession`. `reason` names the kind of policy
-    /// if IAM does.
-    #[must_use]
-    pub fn target_role_denied(
-        first_role_session_arn: &str,
-        action: &str,
-        target_role_arn: &str,
-        reason: Option<&str>,
-    ) -> Self {
-        relayed(&ServiceError::denied(first_role_session_arn, action, target_role_arn, reason))
-    }
 }
 
 /// The agent's answer to an error of EKS Auth.

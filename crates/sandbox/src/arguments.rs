@@ -99,14 +99,9 @@ pub struct AgentArguments {
     /// The cluster
     #[arg(long, value_name = "NAME")]
     cluster_name: String,
-    /// Time after which cached credentials are renewed; 0s switches the cache off
-    #[arg(
-        long = "max-credential-retention-before-renewal",
-        value_name = "TIME",
-        default_value = "3h",
-        value_parser = humantime::parse_duration
-    )]
-    retention: Duration,
+    /// Accept the address that a request comes to as its host, which the real agent does not
+    #[arg(long)]
+    accept_own_address: bool,
 }
 
 impl AgentArguments {
@@ -118,7 +113,7 @@ impl AgentArguments {
     pub async fn start(self) -> io::Result<AgentProxy> {
         AgentProxy::start(AgentProxyOptions {
             listen: self.listen,
-            retention: self.retention,
+            accept_own_address: self.accept_own_address,
             log: true,
             ..AgentProxyOptions::new(&self.endpoint, &self.cluster_name)
         })

@@ -157,20 +157,10 @@ impl EksAuth {
         }
     }
 
-    /// Sets the lifetime of the credentials issued from now on.
-    pub fn set_lifetime(&self, lifetime: Duration) {
-        self.service.set_lifetime(lifetime);
-    }
-
     /// Sets how requests are answered from now on. The text of an
     /// [`Answer::Status`] has the form `CODE: MESSAGE`.
     pub fn set_answer(&self, answer: Answer) {
         self.service.answers.set(answer);
-    }
-
-    /// Makes the address refuse connections, and ends those that are open.
-    pub fn close(&self) {
-        self.server.close();
     }
 
     /// The number of requests received so far.

@@ -68,7 +68,6 @@ impl PodArguments {
     pub(crate) fn agent(&self, lifetime: Duration) -> AgentOptions {
         AgentOptions {
             lifetime,
-            retention: retention(lifetime),
             namespace: self.namespace.clone(),
             service_account: self.service_account.clone(),
             pod_name: self.pod.clone(),
@@ -111,14 +110,4 @@ impl PodArguments {
     pub(crate) fn region(&self) -> (String, String) {
         ("AWS_REGION".to_owned(), self.region.clone())
     }
-}
-
-/// EKS's credentials last 6 hours, and the agent renews them after 3. It never
-/// hands out credentials for the last seconds of their lifetime, so it can
-/// cache nothing if the whole lifetime is that short.
-fn retention(lifetime: Duration) -> Duration {
-    if lifetime < Duration::from_mins(1) {
-        return Duration::ZERO;
-    }
-    (lifetime / 2).min(Duration::from_hours(3))
 }

@@ -87,15 +87,6 @@ impl ErrorAnswer {
         Self::new(403, "AccessDenied").message(&message)
     }
 
-    /// The bucket encrypts with a KMS key that the role may not use: 403.
-    #[must_use]
-    pub fn kms_denied(user_arn: &str, key_arn: &str) -> Self {
-        let message = format!(
-            "User: {user_arn} is not authorized to perform: kms:GenerateDataKey on resource: {key_arn} because no identity-based policy allows the kms:GenerateDataKey action"
-        );
-        Self::new(403, "AccessDenied").message(&message)
-    }
-
     /// The bucket encrypts with a KMS key that does not exist: 400.
     #[must_use]
     pub fn kms_not_found(key_arn: &str) -> Self {
@@ -131,6 +122,7 @@ impl ErrorAnswer {
     }
 }
 
-fn escaped(text: &str) -> String {
+/// Text for the inside of an XML element.
+pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

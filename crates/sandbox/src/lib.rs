@@ -55,7 +55,6 @@ mod service_error;
 mod session;
 mod store;
 mod sts;
-mod subjects;
 mod token;
 mod token_file;
 mod uploads;
@@ -69,8 +68,6 @@ pub use arguments::{AgentArguments, EksAuthArguments};
 pub use association::Association;
 pub use credentials::{Credentials, Issued};
 pub use eks_auth::{EksAuth, EksAuthOptions};
-#[cfg(not(feature = "emulator"))]
-pub use emulator::Matrix;
 #[cfg(feature = "emulator")]
 pub use emulator::{
     Admin, MiniStack, irsa_policy, pod_identity_policy, pod_identity_trust, trust_of,

@@ -44,7 +44,7 @@ struct Arguments {
     /// Another S3 instead of the sandbox's own, such as `LocalStack`; its bucket must exist
     #[arg(long, value_name = "URL")]
     s3_endpoint: Option<String>,
-    /// Lifetime of the agent's credentials, such as 15m; the agent renews them after half of it
+    /// Lifetime of the agent's credentials, such as 15m
     #[arg(long, value_name = "TIME", default_value = "6h", value_parser = humantime::parse_duration)]
     lifetime: Duration,
     /// Print only the output of the program

@@ -18,11 +18,11 @@ impl Refusal {
         Self { status, text: format!("[{request_id}]: ({code}): {message}, fault: {fault}") }
     }
 
-    /// The agent's answer if EKS Auth cannot be reached. Its SDK wraps every
-    /// failure to send a request in a response error without a request ID, so
-    /// that `HandleCredentialFetchingError` writes the brackets and nothing
-    /// else: the reason is only in the agent's log.
-    pub(crate) fn no_answer() -> Self {
-        Self { status: 500, text: "[]".to_owned() }
+    /// The agent's answer if EKS Auth's is no error of its model: the brackets with the request's
+    /// ID, if it has one, and nothing else (`HandleCredentialFetchingError`). This is so for the page
+    /// of a proxy, also with status 200, because the SDK wraps what it cannot read in a response
+    /// error, and without any answer, with status 500 and no ID. The reason is only in the agent's log.
+    pub(crate) fn unreadable(request_id: &str, status: u16) -> Self {
+        Self { status, text: format!("[{request_id}]") }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use sandbox::{
     AgentArguments, AgentProxy, AgentProxyOptions, Credentials, EksAuth, EksAuthArguments,
-    EksAuthOptions, Emulator, ImageHost, KeySource, Matrix,
+    EksAuthOptions, Emulator, ImageHost, KeySource,
 };
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -43,6 +43,7 @@ pub(crate) enum Subcommand {
     Pause,
     /// Tries who may upload with Pod Identity in an AWS emulator that enforces IAM, and prints a
     /// table in Markdown
+    #[cfg(feature = "emulator")]
     Matrix {
         /// URL of the emulator, such as `MiniStack`'s
         #[arg(long, value_name = "URL")]
@@ -115,12 +116,11 @@ async fn serve(command: Subcommand) -> io::Result<()> {
         }
         Subcommand::Initialize { address } => TcpListener::bind((address, 0)).await.map(drop),
         Subcommand::Pause => pending().await,
+        #[cfg(feature = "emulator")]
         Subcommand::Matrix { emulator } => {
-            let matrix = Matrix::of(&Emulator::new(&emulator, "matrix")).await;
-            print!(
-                "{}",
-                matrix.map_err(|error| io::Error::other(format!("the emulator: {error}")))?
-            );
+            let matrix = sandbox::Matrix::of(&Emulator::new(&emulator, "matrix")).await;
+            let matrix = matrix.map_err(|error| io::Error::other(format!("the emulator: {error}")));
+            print!("{}", matrix?);
             Ok(())
         }
     }
@@ -141,7 +141,6 @@ async fn node_agent(arguments: NodeAgentArguments) -> io::Result<(EksAuth, Vec<A
     for listen in arguments.listen {
         let options = AgentProxyOptions {
             listen,
-            retention: Duration::ZERO,
             timeout: Duration::from_secs(20),
             log: true,
             ..AgentProxyOptions::new(&auth.endpoint(), &arguments.cluster)

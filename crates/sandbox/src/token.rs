@@ -70,6 +70,14 @@ pub struct KubernetesClaims {
     pub serviceaccount: Named,
 }
 
+impl KubernetesClaims {
+    /// The pod with these names. Each object gets a new UID.
+    pub(crate) fn new(namespace: &str, account: &str, pod: &str, node: &str) -> Self {
+        let [serviceaccount, pod, node] = [account, pod, node].map(Named::new);
+        Self { namespace: namespace.to_owned(), node, pod, serviceaccount }
+    }
+}
+
 /// A Kubernetes object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Named {

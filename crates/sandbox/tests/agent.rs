@@ -2,53 +2,29 @@
 
 mod common;
 
-use std::io::{ErrorKind, Read, Write};
-use std::net;
-use std::time::{Duration, SystemTime};
-
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use common::{Answer as Got, exchange, split};
-use sandbox::{Agent, AgentOptions, Answer, Credentials};
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
+use sandbox::{
+    Agent, AgentOptions, AgentProxy, AgentProxyOptions, Answer, Credentials, Reply, Scripted,
+};
+use tokio::task::JoinSet;
 
-/// An agent without a cache.
 async fn agent() -> Agent {
-    let options = AgentOptions { retention: Duration::ZERO, ..AgentOptions::default() };
-    Agent::start(Credentials::new(), options).await.unwrap()
+    Agent::start(Credentials::new(), AgentOptions::default()).await.unwrap()
 }
 
 async fn ask(agent: &Agent, token: Option<&str>, host: Option<&str>) -> Got {
-    let uri = agent.uri();
-    let (address, target) = split(&uri);
+    ask_at(&agent.uri(), token, host).await
+}
+
+async fn ask_at(uri: &str, token: Option<&str>, host: Option<&str>) -> Got {
+    let (address, target) = split(uri);
     let token = token.map(|token| format!("Authorization: {token}\r\n")).unwrap_or_default();
     let host = host.unwrap_or(address);
     let request =
         format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n{token}Connection: close\r\n\r\n");
     exchange(address, &[request.as_bytes()]).await
-}
-
-#[tokio::test]
-async fn every_request_with_the_token_gets_new_credentials() {
-    let agent = agent().await;
-    agent.set_lifetime(Duration::from_mins(15));
-    let token = std::fs::read_to_string(agent.token_file()).unwrap();
-    let mut keys = Vec::new();
-    for _ in 0..2 {
-        let answer = ask(&agent, Some(&token), None).await;
-        assert_eq!(answer.status(), 200, "{}", answer.text());
-        let json: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
-        let text = |name: &str| json[name].as_str().unwrap().to_owned();
-        assert!(text("AccessKeyId").starts_with("ASIA") && text("AccessKeyId").len() == 20);
-        assert_eq!((text("SecretAccessKey").len(), text("AccountId").len()), (40, 12));
-        let expires = humantime::parse_rfc3339(&text("Expiration")).unwrap();
-        let left = expires.duration_since(SystemTime::now()).unwrap();
-        assert!(left > Duration::from_secs(880) && left <= Duration::from_secs(901));
-        assert!(agent.secrets().contains(&text("Token")));
-        keys.push(text("AccessKeyId"));
-    }
-    assert_ne!(keys[0], keys[1]);
-    assert_eq!((agent.requests(), agent.issued().len()), (2, 2));
-    assert!(agent.secrets().contains(&token));
 }
 
 #[tokio::test]
@@ -60,24 +36,44 @@ async fn invalid_tokens_get_the_error_texts_of_the_agent() {
     let stranger = self::agent().await.mint_token(|_| {});
     let good = agent.mint_token(|_| {});
     let forged = format!("{}AAAA", &good[..good.len() - 4]);
+    let encoded = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    let (header, claims) = (encoded(r#"{"alg":"ES256"}"#), encoded("{}"));
+    let parse = "Service account token cannot be parsed: token is";
+    let unparsed = |why: &str| format!("{parse} {why}");
+    let basic = "Service account token failed basic claim validations: token is";
     for (token, text) in [
-        (None, "Service account token cannot be empty"),
-        (Some("nonsense"), "Service account token cannot be parsed"),
+        (None, "Service account token cannot be empty".to_owned()),
+        (Some("nonsense"), unparsed("malformed: token contains an invalid number of segments\n")),
         (
-            Some(expired.as_str()),
-            "Service account token failed basic claim validations: token is expired",
+            Some(&format!("{header}=.{claims}.a")),
+            unparsed("malformed: could not base64 decode header: "),
         ),
         (
-            Some(&early),
-            "Service account token failed basic claim validations: token is not valid yet",
+            Some(&format!("{claims}.{header}!.a")),
+            unparsed("malformed: could not base64 decode claim: "),
         ),
-        (Some(&elsewhere), "(InvalidTokenException)"),
-        (Some(&stranger), "(InvalidTokenException)"),
-        (Some(&forged), "(InvalidTokenException)"),
+        (Some(&format!("bm8.{claims}.a")), unparsed("malformed: could not JSON decode header: ")),
+        (
+            Some(&format!("{header}.{}.a", encoded(r#"{"exp":"soon"}"#))),
+            unparsed("malformed: could not JSON decode claim: "),
+        ),
+        (
+            Some(&format!("{claims}.{claims}.a")),
+            unparsed("unverifiable: signing method (alg) is unspecified\n"),
+        ),
+        (
+            Some(&format!("{}.{claims}.a", encoded(r#"{"alg":"ES255"}"#))),
+            unparsed("unverifiable: signing method (alg) is unavailable\n"),
+        ),
+        (Some(&expired), format!("{basic} expired\n")),
+        (Some(&early), format!("{basic} not valid yet\n")),
+        (Some(&elsewhere), "(InvalidTokenException)".to_owned()),
+        (Some(&stranger), "(InvalidTokenException)".to_owned()),
+        (Some(&forged), "(InvalidTokenException)".to_owned()),
     ] {
         let answer = ask(&agent, token, None).await;
         assert_eq!(answer.status(), 400);
-        assert!(answer.text().contains(text), "{text}: {}", answer.text());
+        assert!(answer.text().contains(&text), "{text}: {}", answer.text());
     }
     assert!(agent.issued().is_empty());
 }
@@ -86,7 +82,13 @@ async fn invalid_tokens_get_the_error_texts_of_the_agent() {
 async fn only_requests_to_the_addresses_of_the_agent_are_answered() {
     let agent = agent().await;
     let token = agent.mint_token(|_| {});
-    for host in ["169.254.170.23", "169.254.170.23:80", "[fd00:ec2::23]"] {
+    for host in [
+        "169.254.170.23",
+        "169.254.170.23:80",
+        "[fd00:ec2::23]:80",
+        "[fd00:ec2::23]",
+        "fd00:ec2::23",
+    ] {
         assert_eq!(ask(&agent, Some(&token), Some(host)).await.status(), 200);
     }
     let refused = ask(&agent, Some(&token), Some("evil.example")).await;
@@ -95,71 +97,54 @@ async fn only_requests_to_the_addresses_of_the_agent_are_answered() {
 }
 
 #[tokio::test]
-async fn a_configured_answer_replaces_the_normal_one() {
-    let agent = agent().await;
-    let token = agent.mint_token(|_| {});
-    agent.set_answer(Answer::Status(500, "unable to fetch credentials from EKS Auth".to_owned()));
-    let answer = ask(&agent, Some(&token), None).await;
-    assert_eq!((answer.status(), answer.text().contains("EKS Auth")), (500, true));
-    agent.set_answer(Answer::CloseConnection);
-    assert!(ask(&agent, Some(&token), None).await.head.is_empty());
-    agent.set_answer(Answer::Hang);
-    let asked = ask(&agent, Some(&token), None);
-    assert!(tokio::time::timeout(Duration::from_millis(200), asked).await.is_err());
-    agent.set_answer(Answer::Normal);
-    assert_eq!(ask(&agent, Some(&token), None).await.status(), 200);
+async fn what_the_agent_cannot_read_of_eks_auth_is_a_status_and_empty_brackets() {
+    let token = agent().await.mint_token(|_| {});
+    let eks_auth = Scripted::start(|asked| {
+        let status = asked.target.split('/').nth(2).unwrap().parse().unwrap();
+        match status {
+            400 => Reply::new(400, r#"{"__type":"aws#Other:http://a","message":"why"}"#),
+            404 => Reply::new(404, ""),
+            status => Reply::new(status, "<html>a page</html>").header("x-amzn-requestid", "an-id"),
+        }
+    });
+    let eks_auth = eks_auth.await.unwrap();
+    let mut cases = JoinSet::new();
+    for (endpoint, cluster, status, text) in [
+        (eks_auth.url(""), "200", 200, "[an-id]"),
+        (eks_auth.url(""), "403", 403, "[an-id]"),
+        (eks_auth.url(""), "502", 502, "[an-id]"),
+        (eks_auth.url(""), "400", 400, "[]: (Other): why, fault: unknown"),
+        (eks_auth.url(""), "404", 404, "[]: (UnknownError): UnknownError, fault: unknown"),
+        ("http://127.0.0.1:1".to_owned(), "nobody", 500, "[]"),
+    ] {
+        let token = token.clone();
+        // At the same time, because the SDK pauses for seconds before it asks again.
+        cases.spawn(async move {
+            let options = AgentProxyOptions::new(&endpoint, cluster);
+            let agent = AgentProxy::start(options).await.unwrap();
+            let refused = ask_at(&agent.uri(), Some(&token), Some("169.254.170.23")).await;
+            assert_eq!((refused.status(), refused.text()), (status, format!("{text}\n")));
+            // Without the option, the address that it listens on is not the agent's.
+            assert_eq!(ask_at(&agent.uri(), Some(&token), None).await.status(), 403);
+        });
+    }
+    cases.join_all().await;
+    assert_eq!(eks_auth.asked().len(), 7, "only the page of the 502 is asked for again");
 }
 
 #[tokio::test]
-async fn a_busy_agent_answers_as_its_rate_limiter_does() {
+async fn a_path_that_go_would_clean_is_redirected() {
     let agent = agent().await;
-    let token = agent.mint_token(|_| {});
-    agent.set_answer(Answer::Busy);
-    let answer = ask(&agent, Some(&token), None).await;
-    assert_eq!((answer.status(), answer.text().as_str()), (429, "Too Many Requests\n"));
-    assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
-    assert_eq!(agent.refusals(), ["429 Too Many Requests"]);
-    assert!(agent.issued().is_empty());
-}
-
-/// Sends so many requests at once on one connection, and returns the statuses
-/// of the answers.
-fn burst(uri: &str, count: usize) -> Vec<u16> {
-    let (address, target) = split(uri);
-    let mut stream = net::TcpStream::connect(address).unwrap();
-    let request = format!("GET {target} HTTP/1.1\r\nHost: {address}\r\n\r\n");
-    let last = request.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
-    let mut writing = stream.try_clone().unwrap();
-    let all = request.repeat(count - 1) + &last;
-    let writer = std::thread::spawn(move || writing.write_all(all.as_bytes()));
-    let mut answers = String::new();
-    stream.read_to_string(&mut answers).unwrap();
-    writer.join().unwrap().unwrap();
-    let statuses = answers.split("HTTP/1.1 ").skip(1);
-    statuses.map(|answer| answer[..3].parse().unwrap()).collect()
-}
-
-/// Of a burst, how many requests the limiter let through to the check of their
-/// missing token, and how many it refused.
-async fn let_through(uri: &str, count: usize) -> (usize, usize) {
-    let uri = uri.to_owned();
-    // The clock stands still as long as this task runs.
-    let statuses = tokio::task::spawn_blocking(move || burst(&uri, count)).await.unwrap();
-    assert_eq!(statuses.len(), count);
-    let of = |wanted| statuses.iter().filter(|status| **status == wanted).count();
-    (of(400), of(429))
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_limiter_lets_bursts_of_500_through_and_1000_requests_a_second() {
-    let agent = agent().await;
-    let uri = agent.uri();
-    assert_eq!(let_through(&uri, 800).await, (500, 300));
-    tokio::time::advance(Duration::from_millis(100)).await;
-    assert_eq!(let_through(&uri, 300).await, (100, 200));
-    assert!(agent.refusals().iter().any(|refusal| refusal == "429 Too Many Requests"));
-    tokio::time::advance(Duration::from_mins(1)).await;
-    assert_eq!(let_through(&uri, 501).await, (500, 1));
+    for path in ["//v1/credentials", "/v1/./credentials", "/x/../v1//credentials"] {
+        let uri = agent.uri().replace("/v1/credentials", path);
+        let redirect = ask_at(&uri, None, None).await;
+        assert_eq!(
+            (redirect.status(), redirect.header("location")),
+            (307, Some("/v1/credentials"))
+        );
+    }
+    let missing = ask_at(&(agent.uri() + "/"), None, None).await;
+    assert_eq!((missing.status(), missing.text().as_str()), (404, "404 page not found\n"));
 }
 
 #[tokio::test]
@@ -167,86 +152,15 @@ async fn denials_are_relayed_with_the_services_text() {
     let agent = agent().await;
     let token = agent.mint_token(|_| {});
     let node = "arn:aws:sts::123456789012:assumed-role/node/i-0123456789abcdef0";
-    let first = "arn:aws:sts::123456789012:assumed-role/demo/eks-demo-demo-1";
-    let target = "arn:aws:iam::210987654321:role/target";
-    let cluster = "arn:aws:eks:us-east-1:123456789012:cluster/demo";
-    for (answer, text) in [
-        (
-            Answer::trust_denied(),
-            "Unauthorized Exception! EKS does not have permissions to assume the associated role."
-                .to_owned(),
-        ),
-        (
-            Answer::node_role_denied(node),
-            format!(
-                "User: {node} is not authorized to perform: eks-auth:AssumeRoleForPodIdentity on resource: {cluster}"
-            ),
-        ),
-        (
-            Answer::target_role_denied(first, "sts:TagSession", target, None),
-            format!(
-                "User: {first} is not authorized to perform: sts:TagSession on resource: {target}"
-            ),
-        ),
-    ] {
-        agent.set_answer(answer);
-        let got = ask(&agent, Some(&token), None).await;
-        assert_eq!(got.status(), 400);
-        let got = got.text();
-        let (id, rest) = got.split_once("]: ").unwrap();
-        assert!(id.starts_with('[') && id.len() == 37, "{got}");
-        assert_eq!(rest, format!("(AccessDeniedException): {text}, fault: client\n"));
-    }
+    agent.set_answer(Answer::node_role_denied(node));
+    let got = ask(&agent, Some(&token), None).await;
+    assert_eq!(got.status(), 400);
+    let got = got.text();
+    let (id, rest) = got.split_once("]: ").unwrap();
+    assert!(id.starts_with('[') && id.len() == 37, "{got}");
+    let text = format!(
+        "User: {node} is not authorized to perform: eks-auth:AssumeRoleForPodIdentity on resource: arn:aws:eks:us-east-1:123456789012:cluster/demo"
+    );
+    assert_eq!(rest, format!("(AccessDeniedException): {text}, fault: client\n"));
     assert!(agent.issued().is_empty());
-}
-
-#[tokio::test]
-async fn a_closed_agent_refuses_connections_until_it_is_opened() {
-    let agent = agent().await;
-    let token = agent.mint_token(|_| {});
-    let uri = agent.uri();
-    let (address, _) = split(&uri);
-    for _ in 0..2 {
-        let mut open = TcpStream::connect(address).await.unwrap();
-        assert_eq!(ask(&agent, Some(&token), None).await.status(), 200);
-        assert_eq!(agent.open().await.unwrap_err().kind(), ErrorKind::AddrInUse);
-        agent.close();
-        let refused = TcpStream::connect(address).await.unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
-        // The connection ends, with or without a reset.
-        let ended = tokio::time::timeout(Duration::from_secs(10), open.read(&mut [0])).await;
-        assert_eq!(ended.expect("the connection ends").unwrap_or(0), 0);
-        agent.close();
-        agent.open().await.unwrap();
-        assert_eq!(agent.uri(), uri);
-        assert_eq!(ask(&agent, Some(&token), None).await.status(), 200);
-    }
-    assert_eq!(agent.requests(), 4);
-}
-
-#[tokio::test]
-async fn without_an_association_there_are_no_credentials() {
-    let agent = agent().await;
-    let token = agent.mint_token(|_| {});
-    agent.dissociate("demo", "demo");
-    let refused = ask(&agent, Some(&token), None).await;
-    assert_eq!(refused.status(), 404);
-    let text = refused.text();
-    assert!(text.contains("]: (ResourceNotFoundException): No association found"), "{text}");
-    assert!(text.ends_with(", fault: client\n"), "{text}");
-    assert!(agent.issued().is_empty());
-    assert!(agent.refusals()[0].starts_with("404 ["), "{:?}", agent.refusals());
-
-    agent.associate("demo", "demo");
-    assert_eq!(ask(&agent, Some(&token), None).await.status(), 200);
-    let other = agent.mint_token(|claims| {
-        claims.kubernetes.namespace = "other".to_owned();
-        claims.sub = "system:serviceaccount:other:demo".to_owned();
-    });
-    assert_eq!(ask(&agent, Some(&other), None).await.status(), 404);
-    agent.associate("other", "demo");
-    assert_eq!(ask(&agent, Some(&other), None).await.status(), 200);
-    let session = agent.issued()[0].arn();
-    let prefix = "arn:aws:sts::123456789012:assumed-role/demo/eks-demo-demo-";
-    assert!(session.starts_with(prefix), "{session}");
 }

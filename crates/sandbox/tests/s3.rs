@@ -7,31 +7,11 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use common::{split, until};
-use sandbox::{ErrorAnswer, Fault};
+use sandbox::Fault;
 use signed::{Signed, store};
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 
 fn crc(body: &[u8]) -> String {
     STANDARD.encode(crc32fast::hash(body).to_be_bytes())
-}
-
-#[tokio::test]
-async fn an_object_is_a_file_with_its_headers() {
-    let (store, _registry, key) = store().await;
-    let extra = [("content-type", "image/png"), ("x-amz-meta-source", "here")];
-    let answer = Signed::new(&store, &key).send("PUT", "/pictures/a/b.png", &extra, b"png").await;
-    assert_eq!(answer.status(), 200, "{}", answer.text());
-    let [object] = &store.objects()[..] else { panic!("one object") };
-    assert_eq!((object.key.as_str(), object.len), ("a/b.png", 3));
-    assert_eq!(object.content_type.as_deref(), Some("image/png"));
-    assert_eq!(object.metadata["source"], "here");
-    assert_eq!(object.path, store.root().join("pictures/a/b.png"));
-    assert_eq!(std::fs::read(&object.path).unwrap(), b"png");
-    let request = &store.requests()[0];
-    assert_eq!((request.operation, request.status), ("PutObject", Some(200)));
-    assert_eq!(request.access_key_id.as_ref(), Some(&key.access_key_id));
 }
 
 #[tokio::test]
@@ -103,27 +83,6 @@ async fn a_checksum_that_does_not_match_leaves_no_object() {
     assert_eq!(store.objects()[0].crc32().unwrap(), crc32fast::hash(body));
 }
 
-#[tokio::test]
-async fn an_upload_on_a_lost_connection_leaves_nothing() {
-    let (store, _registry, key) = store().await;
-    let request = Signed::new(&store, &key);
-    for (path, reset) in [("/pictures/closed", false), ("/pictures/reset", true)] {
-        let head = request.head("PUT", path, &[("content-length", "3000000")]);
-        let endpoint = store.endpoint();
-        let mut stream = TcpStream::connect(split(&endpoint).0).await.unwrap();
-        stream.write_all(head.as_bytes()).await.unwrap();
-        stream.write_all(&vec![1; 1_000_000]).await.unwrap();
-        until("the file is being written", || store.leftovers().temporary == 1).await;
-        if reset {
-            stream.set_zero_linger().unwrap();
-        }
-        drop(stream);
-        until("nothing is left", || store.leftovers().is_empty()).await;
-    }
-    assert!(store.objects().is_empty());
-    assert_eq!(store.requests().len(), 2);
-}
-
 fn between<'a>(text: &'a str, tag: &str) -> &'a str {
     let (_, rest) = text.split_once(&format!("<{tag}>")).expect("the tag is there");
     rest.split_once('<').map_or(rest, |(value, _)| value)
@@ -171,67 +130,4 @@ async fn a_multipart_upload_continues_with_new_credentials_and_checks_its_parts(
     assert!(store.leftovers().is_empty());
     let gone = request.send("DELETE", &complete, &[], b"").await;
     assert!(gone.text().contains("NoSuchUpload"), "{}", gone.text());
-}
-
-#[tokio::test]
-async fn a_fault_applies_to_the_planned_number_of_requests() {
-    let (store, _registry, key) = store().await;
-    let request = Signed::new(&store, &key);
-    store.fail("PutObject", 1, Fault::Status(503, "SlowDown"));
-    store.fail("PutObject", 1, Fault::ResetAfter(1000));
-    store.fail("PutObject", 1, Fault::StatusAfter(1000, 500, "InternalError"));
-    let body = vec![3; 8 << 20];
-    let slow = request.send("PUT", "/pictures/a", &[], &body).await;
-    assert!(slow.status() == 503 && slow.text().contains("<Code>SlowDown</Code>"));
-    let reset = request.send("PUT", "/pictures/a", &[], &body).await;
-    assert!(reset.head.is_empty() && reset.broken);
-    assert_eq!(request.send("PUT", "/pictures/a", &[], &body).await.status(), 500);
-    assert!(store.objects().is_empty() && store.leftovers().is_empty());
-    assert_eq!(request.send("PUT", "/pictures/a", &[], &body).await.status(), 200);
-    let statuses: Vec<_> = store.requests().iter().map(|request| request.status).collect();
-    assert_eq!(statuses, [Some(503), None, Some(500), Some(200)]);
-}
-
-#[tokio::test]
-async fn error_answers_contain_the_details_that_show_the_cause() {
-    let (store, _registry, key) = store().await;
-    let arn = "arn:aws:kms:us-east-1:123456789012:key/k";
-    for (error, status, texts) in [
-        (
-            ErrorAnswer::permanent_redirect("eu-west-1"),
-            301,
-            ["PermanentRedirect", "specified endpoint"],
-        ),
-        (
-            ErrorAnswer::wrong_region("us-east-1", "eu-west-1"),
-            400,
-            ["<Region>eu-west-1<", "expecting 'eu-west-1'"],
-        ),
-        (
-            ErrorAnswer::denied(
-                "me",
-                "s3:PutObject",
-                "arn:aws:s3:::pictures/a",
-                "because no session policy allows the s3:PutObject action",
-            ),
-            403,
-            [
-                "<Code>AccessDenied</Code>",
-                "<Message>User: me is not authorized to perform: s3:PutObject on resource: \"arn:aws:s3:::pictures/a\" because no session policy allows the s3:PutObject action</Message>",
-            ],
-        ),
-        (ErrorAnswer::kms_denied("me", arn), 403, ["AccessDenied", "kms:GenerateDataKey"]),
-        (ErrorAnswer::kms_not_found(arn), 400, ["KMS.NotFoundException", arn]),
-        (ErrorAnswer::clock_skew(), 403, ["RequestTimeTooSkewed", "900000"]),
-        (ErrorAnswer::new(418, "Teapot").message("a < b"), 418, ["Teapot", "a &lt; b"]),
-    ] {
-        store.fail("PutObject", 1, Fault::Error(error));
-        let answer = Signed::new(&store, &key).send("PUT", "/pictures/a", &[], b"x").await;
-        assert_eq!(answer.status(), status);
-        for text in texts {
-            assert!(answer.text().contains(text), "{text}: {}", answer.text());
-        }
-        let named = answer.header("x-amz-bucket-region") == Some("eu-west-1");
-        assert_eq!(named, answer.text().contains("edirect") || answer.text().contains("Region"));
-    }
 }

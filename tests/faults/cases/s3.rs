@@ -171,11 +171,6 @@ pub(super) fn answers_of_s3() -> Vec<Case> {
             &["endpoint_unreachable"],
         ),
         (
-            "answers 502 without a body",
-            raw("HTTP/1.1 502 Bad\nContent-Length: 0", b""),
-            &["s3_service_error"],
-        ),
-        (
             "answers 504 with HTML",
             raw("HTTP/1.1 504 Late\nContent-Type: text/html", html),
             &["s3_service_error"],

@@ -20,7 +20,7 @@ use crate::cases;
 use crate::inject::{inject, recover};
 use crate::program::{Program, TIMEOUT};
 use crate::random::{fits, seed};
-use crate::world::{Patience, World};
+use crate::world::{Timeouts, World};
 use account::Account;
 pub use options::Options;
 use scrape::scrape;
@@ -121,7 +121,7 @@ impl Soak {
         let world = World::start(LIFETIME).await;
         let Options { pictures, concurrency, .. } = options;
         let arguments = format!("--interval=0s --count={pictures} --concurrency={concurrency}");
-        let mut command = world.command(&options.program, "", false, Patience::Short);
+        let mut command = world.command(&options.program, "", false, Timeouts::Short);
         let images = world.images.address();
         command
             .args(arguments.split_whitespace())
@@ -270,10 +270,10 @@ impl Soak {
             }
         } else if now >= self.sampled + SAMPLE && uploaded > 0 {
             self.sampled = now;
-            let (seconds, held) = (self.started.elapsed().as_secs_f64(), self.program.held());
+            let (seconds, usage) = (self.started.elapsed().as_secs_f64(), self.program.usage());
             // It has none at the moment at which it ends.
-            if held.files > 0 {
-                self.samples.push(Sample { pictures: uploaded, seconds, held });
+            if usage.files > 0 {
+                self.samples.push(Sample { pictures: uploaded, seconds, usage });
             }
             self.world.sandbox.images.forget_requests();
             self.world.sandbox.s3.forget_requests();

@@ -13,8 +13,8 @@ pub fn write(file: Option<&Path>, text: impl FnOnce() -> String) -> Result<(), S
 
 pub fn csv(samples: &[Sample]) -> String {
     let mut text = "pictures,seconds,resident_bytes,open_files\n".to_owned();
-    for Sample { pictures, seconds, held } in samples {
-        let _ = writeln!(text, "{pictures},{seconds:.2},{},{}", held.memory, held.files);
+    for Sample { pictures, seconds, usage } in samples {
+        let _ = writeln!(text, "{pictures},{seconds:.2},{},{}", usage.memory, usage.files);
     }
     text
 }
@@ -40,7 +40,7 @@ text{fill:var(--ink);font:12px system-ui,sans-serif}.title{font-size:14px;font-w
 
 /// Resident memory over pictures, in the colours of the reader's system.
 pub fn svg(samples: &[Sample], trend: Option<&Trend>) -> String {
-    let mib = |sample: &Sample| float(sample.held.memory) / float(1 << 20);
+    let mib = |sample: &Sample| float(sample.usage.memory) / float(1 << 20);
     let last = samples.last().map_or(1.0, |sample| float(sample.pictures)).max(1.0);
     let most = samples.iter().map(mib).fold(1.0, f64::max);
     let (steps, high) = (step(last), step(most));

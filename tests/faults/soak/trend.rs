@@ -11,14 +11,14 @@
 
 use std::fmt;
 
-use crate::program::Held;
+use crate::program::Usage;
 
 /// What the program held, after so many pictures and seconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
     pub pictures: u64,
     pub seconds: f64,
-    pub held: Held,
+    pub usage: Usage,
 }
 
 /// How many blocks there are.
@@ -43,20 +43,20 @@ pub struct Trend {
 /// Of resident memory in MiB, of the samples after the warm-up. A program that leaked the smallest possible
 /// allocation for each picture, 32 bytes with glibc, would grow by 1.5 MiB in 50,000 pictures.
 pub fn memory(samples: &[Sample]) -> Option<Trend> {
-    trend(samples, "MiB", 1.0, |held| float(held.memory) / float(1 << 20))
+    trend(samples, "MiB", 1.0, |usage| float(usage.memory) / float(1 << 20))
 }
 
 /// Of open files, of which some are idle connections, now more and now fewer. One that is lost with each
 /// tenth fault is 10 after 100 faults.
 pub fn files(samples: &[Sample]) -> Option<Trend> {
-    trend(samples, "files", 4.0, |held| float(held.files as u64))
+    trend(samples, "files", 4.0, |usage| float(usage.files as u64))
 }
 
 fn trend(
     samples: &[Sample],
     unit: &'static str,
     little: f64,
-    figure: impl Fn(&Held) -> f64,
+    figure: impl Fn(&Usage) -> f64,
 ) -> Option<Trend> {
     let (first, last) = (samples.first()?, samples.last()?);
     // A line through fewer says nothing.
@@ -68,7 +68,7 @@ fn trend(
         .map(|block| [block, block + 1].map(|edge| edge * samples.len() / BLOCKS))
         .filter_map(|[begin, end]| {
             let block = &samples[begin..end];
-            let lowest = block.iter().map(|sample| figure(&sample.held)).min_by(f64::total_cmp)?;
+            let lowest = block.iter().map(|sample| figure(&sample.usage)).min_by(f64::total_cmp)?;
             Some((block[block.len() / 2].seconds, lowest))
         })
         .collect();
@@ -89,7 +89,7 @@ fn trend(
     let (low, high) = ((slopes.len() / 2).saturating_sub(off), slopes.len() / 2 + off);
     let high = high.min(slopes.len() - 1);
     let span = last.seconds - first.seconds;
-    let mut all: Vec<_> = samples.iter().map(|sample| figure(&sample.held)).collect();
+    let mut all: Vec<_> = samples.iter().map(|sample| figure(&sample.usage)).collect();
     Some(Trend {
         unit,
         little,

@@ -79,6 +79,7 @@ async fn the_agents_own_failures_have_causes_of_their_own() {
         (500, "unable to fetch credentials from EKS Auth: operation error EKS Auth: AssumeRoleForPodIdentity, failed to resolve service endpoint, endpoint rule error, Invalid Configuration: Missing Region".to_owned(), "agent_node_credentials", "Missing Region"),
         (404, service("ResourceNotFoundException", "No cluster found for name: other."), "agent_cluster_unknown", "other"),
         (404, service("ResourceNotFoundException", "Some text."), "no_association", "service account demo"),
+        (400, service("InvalidTokenException", "Some text."), "token_rejected", "rejects"),
         (429, "Too Many Requests".to_owned(), "agent_busy", "429"),
         (500, service("InternalServerException", "An internal error."), "agent_service_error", "internal error"),
     ] {

@@ -56,10 +56,8 @@ async fn the_first_error_is_told_at_each_attempt() {
     ] {
         let world = World::new().await;
         let profiles = Profiles::new(config, "");
-        let job = world
-            .job("/random", "--startup-grace 3s --interval 100ms")
-            .without("AWS_CONTAINER_CREDENTIALS_FULL_URI")
-            .without("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
+        let job =
+            world.job("/random", "--startup-grace 3s --interval 100ms").without_pod_identity();
         let done = profiles.of(job).finish().await;
         let text = done.lines.join("\n");
         let lines = done.events("no usable credentials");

@@ -13,9 +13,7 @@ async fn an_earlier_provider_that_fails_shadows_pod_identity() {
         let text = "InvalidIdentityToken: No OpenIDConnect provider found in your account for https://oidc.example";
         world.sandbox.sts.set_answer(Answer::Status(400, text.to_owned()));
         let mut job = identity(&world, &format!("--require-identity {required}"));
-        for (name, value) in world.sandbox.sts.env() {
-            job = job.env(&name, value);
-        }
+        job = job.with_irsa();
         let right = Right {
             id,
             code: 3,

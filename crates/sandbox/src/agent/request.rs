@@ -1,26 +1,36 @@
-//! What the agent checks itself, before it asks EKS Auth
-//! (`internal/validation/request.go`).
+//! What the agent checks itself, before it asks EKS Auth. Lines without a file are those of
+//! `internal/validation/request.go` in `aws/eks-pod-identity-agent` 0.1.37.
 
 use std::time::SystemTime;
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::alphabet::URL_SAFE;
+use base64::engine::{GeneralPurpose, GeneralPurposeConfig, general_purpose::NO_PAD};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::refusal::Refusal;
 
-/// The addresses of the real agent.
+/// The addresses of the real agent (`configuration/config.go:4-5`).
 const LINK_LOCAL: [&str; 2] = ["169.254.170.23", "fd00:ec2::23"];
 
-/// The agent refuses other host names, which protects it from server-side
-/// request forgery. Here, it also accepts the address that it listens on.
-pub(crate) fn check_host(host: &str, own: &str) -> Result<(), Refusal> {
+/// Go's `base64.RawURLEncoding`: without padding, whatever the last bits are.
+const SEGMENT: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    GeneralPurposeConfig::with_decode_allow_trailing_bits(NO_PAD, true),
+);
+
+/// The agent refuses other hosts than its own addresses, which protects it from server-side request
+/// forgery (`:75-110`). `own` is another one that this stand-in accepts, if any.
+pub(crate) fn check_host(host: &str, own: Option<&str>) -> Result<(), Refusal> {
+    // Go's `net.SplitHostPort` fails for an IPv6 address without brackets, which is left as it is.
     let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => name,
+        Some((name, _)) if !name.contains(':') || name.ends_with(']') => name,
         _ => host,
     };
-    let name = name.trim_start_matches('[').trim_end_matches(']');
-    if name == own || LINK_LOCAL.contains(&name) {
+    let name = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    if own == Some(name) || LINK_LOCAL.contains(&name) {
         return Ok(());
     }
     let [v4, v6] = LINK_LOCAL;
@@ -30,40 +40,69 @@ pub(crate) fn check_host(host: &str, own: &str) -> Result<(), Refusal> {
     Err(Refusal { status: 403, text })
 }
 
-/// Checks the token as far as that is possible without keys, with the texts of
-/// the agent and of golang-jwt.
+/// The claims whose types golang-jwt checks (`RegisteredClaims`).
+#[derive(Deserialize)]
+struct Claims {
+    exp: Option<f64>,
+    nbf: Option<f64>,
+    #[serde(rename = "iat")]
+    _issued_at: Option<f64>,
+    #[serde(rename = "iss")]
+    _issuer: Option<String>,
+    #[serde(rename = "sub")]
+    _subject: Option<String>,
+}
+
+/// Checks the token as far as that is possible without keys (`:56-71`), with the texts of
+/// golang-jwt 5 (`ParseUnverified` in `parser.go`, `Validate` in `validator.go`).
 pub(crate) fn check_token(token: &str) -> Result<(), Refusal> {
     let bad = |text: String| Refusal { status: 400, text };
     if token.is_empty() {
         return Err(bad("Service account token cannot be empty".to_owned()));
     }
-    let claims = parse(token).map_err(|why| {
-        bad(format!("Service account token cannot be parsed: token is malformed: {why}"))
-    })?;
+    let claims = parse(token)
+        .map_err(|why| bad(format!("Service account token cannot be parsed: token is {why}")))?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let now = now.as_secs_f64();
-    let basic = "Service account token failed basic claim validations";
-    if claims["exp"].as_f64().is_some_and(|time| now > time) {
-        return Err(bad(format!("{basic}: token is expired")));
+    let wrong = [
+        claims.exp.is_some_and(|time| now >= time).then_some("token is expired"),
+        claims.nbf.is_some_and(|time| now < time).then_some("token is not valid yet"),
+    ];
+    let wrong: Vec<&str> = wrong.into_iter().flatten().collect();
+    if wrong.is_empty() {
+        return Ok(());
     }
-    if claims["nbf"].as_f64().is_some_and(|time| now < time) {
-        return Err(bad(format!("{basic}: token is not valid yet")));
-    }
-    Ok(())
+    let wrong = wrong.join(", ");
+    Err(bad(format!("Service account token failed basic claim validations: {wrong}")))
 }
 
-fn parse(token: &str) -> Result<Value, String> {
+fn parse(token: &str) -> Result<Claims, String> {
     let parts: Vec<_> = token.split('.').collect();
     let [header, claims, _] = parts[..] else {
-        return Err("token contains an invalid number of segments".to_owned());
+        return Err("malformed: token contains an invalid number of segments".to_owned());
     };
-    part(header, "header")?;
-    part(claims, "claim")
+    let header: Value = part(header, "header")?;
+    let claims = part(claims, "claim")?;
+    match header["alg"].as_str() {
+        None => Err("unverifiable: signing method (alg) is unspecified".to_owned()),
+        Some(alg) if !is_known(alg) => {
+            Err("unverifiable: signing method (alg) is unavailable".to_owned())
+        }
+        Some(_) => Ok(claims),
+    }
 }
 
-fn part(text: &str, name: &str) -> Result<Value, String> {
-    let json = URL_SAFE_NO_PAD
-        .decode(text.trim_end_matches('='))
-        .map_err(|error| format!("could not base64 decode {name}: {error}"))?;
-    serde_json::from_slice(&json).map_err(|error| format!("could not JSON decode {name}: {error}"))
+/// Whether golang-jwt has this signing method.
+fn is_known(alg: &str) -> bool {
+    let (family, bits) = alg.split_at_checked(2).unwrap_or_default();
+    ["none", "EdDSA"].contains(&alg)
+        || ["HS", "RS", "ES", "PS"].contains(&family) && ["256", "384", "512"].contains(&bits)
+}
+
+fn part<T: DeserializeOwned>(text: &str, name: &str) -> Result<T, String> {
+    let json = SEGMENT
+        .decode(text)
+        .map_err(|error| format!("malformed: could not base64 decode {name}: {error}"))?;
+    serde_json::from_slice(&json)
+        .map_err(|error| format!("malformed: could not JSON decode {name}: {error}"))
 }

@@ -5,12 +5,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use reqwest::Response;
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{Response, StatusCode};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
-use super::cache::Delegate;
 use crate::keys::in_one_line;
 use crate::refusal::Refusal;
 use crate::service_error::ServiceError;
@@ -30,11 +29,11 @@ pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 /// Credentials from EKS Auth, as the agent hands them out.
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
-    pub(crate) access_key_id: String,
+    access_key_id: String,
     secret_access_key: String,
     session_token: String,
     account_id: String,
-    pub(crate) expires: SystemTime,
+    expires: SystemTime,
 }
 
 impl Received {
@@ -49,27 +48,6 @@ impl Received {
         })
         .to_string()
     }
-
-    /// How long they are still valid.
-    pub(crate) fn left(&self) -> Duration {
-        self.expires.duration_since(SystemTime::now()).unwrap_or_default()
-    }
-
-    /// The same in seconds, which are negative if they have expired.
-    pub(crate) fn seconds_left(&self) -> f64 {
-        match self.expires.duration_since(SystemTime::now()) {
-            Ok(left) => left.as_secs_f64(),
-            Err(past) => -past.duration().as_secs_f64(),
-        }
-    }
-
-    /// Credentials of a test, which last this long.
-    #[cfg(test)]
-    pub(crate) fn lasting(access_key_id: String, lifetime: Duration) -> Self {
-        let (secret_access_key, session_token) = (String::new(), String::new());
-        let (account_id, expires) = (String::new(), SystemTime::now() + lifetime);
-        Self { access_key_id, secret_access_key, session_token, account_id, expires }
-    }
 }
 
 /// Why there are no credentials.
@@ -78,41 +56,24 @@ pub(crate) struct Failure {
     pub(crate) refusal: Refusal,
     /// What the agent logs.
     pub(crate) reason: String,
-    /// Whether the association or the token is gone, so that the agent drops
-    /// the credentials that it has (`internal/cloud/eksauth/errors.go`).
-    pub(crate) is_final: bool,
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self { reason: refusal.text.clone(), refusal }
+    }
 }
 
 impl Failure {
-    /// The agent's own failure: 500 with its reason.
-    pub(crate) fn own(reason: String) -> Self {
-        let refusal = Refusal { status: 500, text: reason.clone() };
-        Self { refusal, reason, is_final: false }
-    }
-
-    /// A failure of EKS Auth while the cache asks. Only the log has these words:
-    /// the answer is that of the service (`refreshing_cache.go:200`,
-    /// `pkg/errors/errors.go:61-107` of 0.1.37).
-    pub(crate) fn while_caching(self) -> Self {
-        let reason = format!("error getting credentials to cache: {}", self.reason);
-        Self { reason, ..self }
-    }
-
-    fn no_answer(why: &str) -> Self {
+    /// EKS Auth's answer, or that there is none, tells the agent's SDK nothing that the agent can
+    /// pass on: see [`Refusal::unreadable`].
+    fn unreadable(id: &str, status: u16, why: &str) -> Self {
         let reason = format!("unable to fetch credentials from EKS Auth: {why}");
-        Self { refusal: Refusal::no_answer(), reason, is_final: false }
+        Self { refusal: Refusal::unreadable(id, status), reason }
     }
 
-    fn of_service(id: &str, status: u16, error: &ServiceError) -> Self {
-        let refusal = Refusal::of_service(id, status, error);
-        let is_final = [
-            "ResourceNotFoundException",
-            "ExpiredTokenException",
-            "InvalidTokenException",
-            "AccessDeniedException",
-        ]
-        .contains(&error.code.as_str());
-        Self { reason: refusal.text.clone(), refusal, is_final }
+    fn no_answer(error: &reqwest::Error) -> Self {
+        Self::unreadable("", 500, &in_one_line(error))
     }
 
     /// Whether the SDK sends the request again: after a throttled request, an
@@ -134,8 +95,8 @@ pub(crate) struct Upstream {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Output {
-    credentials: OutputCredentials,
-    assumed_role_user: OutputUser,
+    credentials: Option<OutputCredentials>,
+    assumed_role_user: Option<OutputUser>,
 }
 
 #[derive(Deserialize)]
@@ -170,7 +131,8 @@ impl Upstream {
     /// Takes the price of a repetition out of the quota, if there is enough.
     fn may_repeat(&self, failure: &Failure) -> Option<u32> {
         // Without any answer, it is a timeout mostly.
-        let price = if failure.refusal.text == "[]" { 2 * REPETITION } else { REPETITION };
+        let is_timeout = (failure.refusal.status, failure.refusal.text.as_str()) == (500, "[]");
+        let price = if is_timeout { 2 * REPETITION } else { REPETITION };
         let mut quota = self.quota.lock().unwrap_or_else(PoisonError::into_inner);
         *quota = quota.checked_sub(price)?;
         Some(price)
@@ -184,20 +146,27 @@ impl Upstream {
     async fn ask(&self, token: &str) -> Result<Received, Failure> {
         let request = self.client.post(&self.url).header(CONTENT_TYPE, "application/json");
         let answer = request.body(json!({ "token": token }).to_string()).send().await;
-        let answer = answer.map_err(|error| Failure::no_answer(&in_one_line(&error)))?;
+        let answer = answer.map_err(|error| Failure::no_answer(&error))?;
         let (status, id, code) = (
-            answer.status(),
+            answer.status().as_u16(),
             header(&answer, "x-amzn-requestid"),
             header(&answer, "x-amzn-errortype"),
         );
-        let body =
-            answer.bytes().await.map_err(|error| Failure::no_answer(&in_one_line(&error)))?;
-        if status != StatusCode::OK {
-            return Err(Failure::of_service(&id, status.as_u16(), &error(&code, &body)));
+        let body = answer.bytes().await.map_err(|error| Failure::no_answer(&error))?;
+        let unreadable = |error: serde_json::Error| {
+            Failure::unreadable(&id, status, &format!("deserialization failed: {error}"))
+        };
+        if !(200..300).contains(&status) {
+            let error = error(&code, &body).map_err(unreadable)?;
+            return Err(Refusal::of_service(&id, status, &error).into());
         }
-        let output: Output = serde_json::from_slice(&body)
-            .map_err(|error| Failure::no_answer(&format!("deserialization failed: {error}")))?;
-        let (credentials, arn) = (output.credentials, output.assumed_role_user.arn);
+        let output: Output = serde_json::from_slice(&body).map_err(unreadable)?;
+        let (Some(credentials), Some(OutputUser { arn })) =
+            (output.credentials, output.assumed_role_user)
+        else {
+            let text = "invalid response from server: credentials or assumed role empty";
+            return Err(Refusal { status: 500, text: text.to_owned() }.into());
+        };
         let expires = Duration::try_from_secs_f64(credentials.expiration).unwrap_or_default();
         Ok(Received {
             account_id: arn.split(':').nth(4).unwrap_or_default().to_owned(),
@@ -207,12 +176,9 @@ impl Upstream {
             expires: SystemTime::UNIX_EPOCH + expires,
         })
     }
-}
 
-#[async_trait::async_trait]
-impl Delegate for Upstream {
     /// Asks EKS Auth for a pod's credentials.
-    async fn assume_role(&self, token: &str) -> Result<Received, Failure> {
+    pub(crate) async fn assume_role(&self, token: &str) -> Result<Received, Failure> {
         let (mut attempt, mut paid) = (1, None);
         loop {
             let failure = match self.ask(token).await {
@@ -242,11 +208,20 @@ fn header(answer: &Response, name: &str) -> String {
     value.unwrap_or_default().to_owned()
 }
 
-/// The error in a body of `restJson1`. A code may have a namespace before it,
-/// or a URL after it.
-fn error(code: &str, body: &Bytes) -> ServiceError {
-    let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+/// The error in a body of `restJson1`, as the SDK for Go reads it
+/// (`awsRestjson1_deserializeOpErrorAssumeRoleForPodIdentity` in `service/eksauth/deserializers.go`,
+/// `GetErrorInfo` and `SanitizeErrorCode` in `aws/protocol/restjson/decoder_util.go`): a body that
+/// is neither empty nor an object is unreadable. A code may have a namespace before it, or a URL
+/// after it.
+fn error(code: &str, body: &Bytes) -> serde_json::Result<ServiceError> {
+    let body: Map<String, Value> =
+        if body.is_empty() { Map::new() } else { serde_json::from_slice(body)? };
+    let text = |name: &str| body.get(name).and_then(Value::as_str);
+    let code = Some(code).filter(|code| !code.is_empty());
+    let code = code.or_else(|| text("code")).or_else(|| text("__type")).unwrap_or("UnknownError");
     let code = code.split(':').next().unwrap_or_default();
-    let code = if code.is_empty() { "UnknownError" } else { code };
-    ServiceError::new(code, body["message"].as_str().unwrap_or_default())
+    let code = code.split_once('#').map_or(code, |(_, code)| code);
+    let error = ServiceError::new(code, text("message").unwrap_or_default());
+    let is_bare = error.message.is_empty() && error.fault() == "unknown";
+    Ok(if is_bare { ServiceError::new(code, "UnknownError") } else { error })
 }

@@ -1,6 +1,6 @@
 //! The operation `AssumeRoleForPodIdentity`.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -33,7 +33,7 @@ pub(crate) struct Service {
     pub(crate) issuer: OidcIssuer,
     associations: Arc<dyn Associations>,
     roles: Box<dyn Roles>,
-    lifetime: Mutex<Duration>,
+    lifetime: Duration,
     pub(crate) answers: Answers,
     log: bool,
 }
@@ -74,16 +74,12 @@ impl Service {
         associations: Arc<dyn Associations>,
         roles: Box<dyn Roles>,
     ) -> Self {
-        let (lifetime, answers) = (Mutex::new(Duration::ZERO), Answers::default());
+        let (lifetime, answers) = (Duration::ZERO, Answers::default());
         Self { cluster, region, issuer, associations, roles, lifetime, answers, log: false }
     }
 
     pub(crate) fn with(self, lifetime: Duration, log: bool) -> Self {
-        Self { lifetime: Mutex::new(lifetime), log, ..self }
-    }
-
-    pub(crate) fn set_lifetime(&self, lifetime: Duration) {
-        *self.lifetime.lock().unwrap_or_else(PoisonError::into_inner) = lifetime;
+        Self { lifetime, log, ..self }
     }
 
     /// Answers one request.
@@ -150,8 +146,7 @@ impl Service {
         let association =
             association.ok_or_else(|| ServiceError::no_association(cluster, namespace, account))?;
         association.check()?;
-        let lifetime = *self.lifetime.lock().unwrap_or_else(PoisonError::into_inner);
-        let session = Session::new(cluster, arn, kubernetes, &association, lifetime);
+        let session = Session::new(cluster, arn, kubernetes, &association, self.lifetime);
         let issued = self.roles.assume(&association, &session).await?;
         Ok((Pod { claims, association, place: body.place() }, issued))
     }
@@ -258,7 +253,7 @@ mod tests {
     use crate::association::Table;
     use crate::credentials::Credentials;
     use crate::eks_auth::own_roles::OwnRoles;
-    use crate::token::{self, KubernetesClaims, Named, OidcIssuer, POD_IDENTITY};
+    use crate::token::{self, KubernetesClaims, OidcIssuer, POD_IDENTITY};
 
     #[tokio::test]
     async fn a_token_without_a_pod_is_invalid_and_one_without_a_node_is_not() {
@@ -267,9 +262,7 @@ mod tests {
         let roles = Box::new(OwnRoles::new(Credentials::new()));
         let issuer = OidcIssuer::fictitious();
         let service = Service::new("demo".to_owned(), region, issuer, table, roles);
-        let [namespace, node, pod, account] = ["demo"; 4].map(Named::new);
-        let pod =
-            KubernetesClaims { namespace: namespace.name, node, pod, serviceaccount: account };
+        let pod = KubernetesClaims::new("demo", "demo", "demo", "demo");
         let claims = token::claims(&service.issuer.url, POD_IDENTITY, &pod);
         for (missing, code) in [("node", None), ("pod", Some("InvalidTokenException"))] {
             let mut claims = json!(claims);

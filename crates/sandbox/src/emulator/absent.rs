@@ -55,24 +55,3 @@ impl WebIdentity {
         match *self {}
     }
 }
-
-/// Who may upload with Pod Identity, which only an emulator's IAM can tell.
-#[derive(Debug)]
-pub enum Matrix {}
-
-impl Matrix {
-    /// There is no emulator to try it in.
-    ///
-    /// # Errors
-    ///
-    /// Always.
-    pub fn of(_emulator: &Emulator) -> Ready<io::Result<Self>> {
-        ready(absent())
-    }
-}
-
-impl std::fmt::Display for Matrix {
-    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match *self {}
-    }
-}

@@ -9,6 +9,8 @@ use hyper::Response;
 use hyper::header::CONTENT_TYPE;
 use uuid::Uuid;
 
+use crate::error_answer::escaped;
+
 const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
 /// The parameters of a request.
@@ -99,10 +101,6 @@ fn close(text: &mut String, element: &str) {
     if !element.is_empty() {
         let _ = write!(text, "</{element}>");
     }
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 fn respond(status: u16, xml: String) -> Response<Full<Bytes>> {

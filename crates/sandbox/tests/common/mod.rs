@@ -6,13 +6,10 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// The bytes received until the connection ended, and how it ended.
+/// The bytes received until the connection ended.
 pub struct Answer {
     pub head: String,
     pub body: Vec<u8>,
-    /// Whether the connection ended with an error, such as a reset, instead of
-    /// a close.
-    pub broken: bool,
 }
 
 impl Answer {
@@ -49,35 +46,19 @@ pub async fn get(url: &str) -> Answer {
 /// Sends the bytes of a request, and reads until the connection ends.
 pub async fn exchange(host: &str, request: &[&[u8]]) -> Answer {
     let mut stream = TcpStream::connect(host).await.expect("the server listens");
-    // The server may answer and close before it has read the whole request.
-    let mut unsent = false;
     for bytes in request {
-        unsent = unsent || stream.write_all(bytes).await.is_err();
+        // The server may answer and close before it has read the whole request.
+        if stream.write_all(bytes).await.is_err() {
+            break;
+        }
     }
     let mut all = Vec::new();
-    let mut buffer = vec![0; 256 * 1024];
-    let broken = loop {
-        let read = stream.read(&mut buffer);
-        match tokio::time::timeout(Duration::from_secs(20), read).await.expect("it ends in time") {
-            Ok(0) => break unsent,
-            Ok(length) => all.extend_from_slice(&buffer[..length]),
-            Err(_) => break true,
-        }
-    };
+    let read = stream.read_to_end(&mut all);
+    // An error is a reset, which ends the connection too.
+    let _ = tokio::time::timeout(Duration::from_secs(20), read).await.expect("it ends in time");
     let end = all.windows(4).position(|four| four == b"\r\n\r\n").map_or(all.len(), |at| at + 4);
     let body = all.split_off(end);
-    Answer { head: String::from_utf8_lossy(&all).into_owned(), body, broken }
-}
-
-/// Waits until a condition holds, for up to ten seconds.
-pub async fn until(what: &str, holds: impl Fn() -> bool) {
-    for _ in 0..1000 {
-        if holds() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("{what}: not within ten seconds");
+    Answer { head: String::from_utf8_lossy(&all).into_owned(), body }
 }
 
 pub fn hex(bytes: &[u8]) -> String {

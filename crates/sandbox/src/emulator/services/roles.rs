@@ -8,6 +8,7 @@ use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_sdk_sts::operation::assume_role::builders::AssumeRoleFluentBuilder;
 use aws_sdk_sts::types::Tag;
+use percent_encoding::percent_decode_str;
 
 use super::failure::failure;
 use super::trust;
@@ -87,7 +88,8 @@ impl EmulatedRoles {
         })?;
         let role = got.role.filter(|role| role.arn == arn);
         let role = role.ok_or_else(ServiceError::unauthorized)?;
-        let document = trust::decoded(role.assume_role_policy_document().unwrap_or_default());
+        let document = role.assume_role_policy_document().unwrap_or_default();
+        let document = percent_decode_str(document).decode_utf8_lossy();
         let actions: &[&str] = if session.tags.is_empty() {
             &["sts:AssumeRole"]
         } else {

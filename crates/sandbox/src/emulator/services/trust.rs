@@ -96,25 +96,10 @@ fn matches(pattern: &str, action: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// Decodes a policy document, which IAM returns percent-encoded.
-pub(crate) fn decoded(document: &str) -> String {
-    let mut bytes = Vec::with_capacity(document.len());
-    let mut rest = document;
-    while let Some((plain, code)) = rest.split_once('%') {
-        bytes.extend_from_slice(plain.as_bytes());
-        let byte = code.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        bytes.push(byte.unwrap_or(b'%'));
-        rest = if byte.is_some() { &code[2..] } else { code };
-    }
-    bytes.extend_from_slice(rest.as_bytes());
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
-    use super::decoded;
     use crate::emulator::{pod_identity_trust, trust_of};
 
     fn trusts_eks(document: &str) -> bool {
@@ -169,11 +154,5 @@ mod tests {
         let trust = trust_of("pods.eks.amazonaws.com", &["sts:AssumeRole"]).to_string();
         assert!(super::trusts_eks(&trust, &["sts:AssumeRole"]));
         assert!(!trusts_eks(&trust));
-    }
-
-    #[test]
-    fn percent_signs_are_decoded() {
-        assert_eq!(decoded("%7B%22a%22%3A+%C3%A9%7D%0A"), "{\"a\":+é}\n");
-        assert_eq!(decoded("100%, %zz, %4"), "100%, %zz, %4");
     }
 }

@@ -1,7 +1,6 @@
 //! IRSA in an emulator's cluster.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use aws_sdk_eks::error::DisplayErrorContext;
@@ -10,7 +9,7 @@ use serde_json::json;
 use crate::agent::AgentOptions;
 use crate::credentials::Credentials;
 use crate::emulator::Emulator;
-use crate::token::{self, KubernetesClaims, Named};
+use crate::token;
 use crate::token_file::TokenFile;
 
 /// The file name of the token in a pod.
@@ -46,13 +45,7 @@ impl WebIdentity {
             .cluster;
         let oidc = described.and_then(|cluster| cluster.identity?.oidc?.issuer);
         let issuer = oidc.ok_or_else(|| io::Error::other("the cluster has no OIDC issuer"))?;
-        let pod = KubernetesClaims {
-            namespace: pod.namespace.clone(),
-            node: Named::new(&pod.node_name),
-            pod: Named::new(&pod.pod_name),
-            serviceaccount: Named::new(&pod.service_account),
-        };
-        let mut claims = json!(token::claims(&issuer, token::STS, &pod));
+        let mut claims = json!(token::claims(&issuer, token::STS, &pod.pod()));
         claims["aud"] = json!(token::STS);
         let signed = token::sign(&claims);
         registry.keep_token(&signed);
@@ -61,15 +54,9 @@ impl WebIdentity {
         Ok(Self { token, role_arn: role_arn.to_owned() })
     }
 
-    /// The file with the pod's token, in a temporary directory of this process.
-    #[must_use]
-    pub fn token_file(&self) -> PathBuf {
-        self.token.path()
-    }
-
     /// The environment that EKS's webhook injects into such a pod.
     #[must_use]
     pub fn env(&self) -> Vec<(String, String)> {
-        token::irsa_env(&self.role_arn, &self.token_file())
+        token::irsa_env(&self.role_arn, &self.token.path())
     }
 }

@@ -1,6 +1,6 @@
 //! The answers and refusals of STS.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -16,7 +16,6 @@ use crate::credentials::{Credentials, Refused};
 use crate::keys::NoKey;
 use crate::net::Hangup;
 use crate::role::Role;
-use crate::subjects::Subjects;
 use crate::token::{self, Claims, OidcIssuer};
 
 /// The maximum length of a request, in bytes.
@@ -24,30 +23,19 @@ const LONGEST_REQUEST: usize = 64 * 1024;
 
 /// The state of STS, which its connections share.
 #[derive(Debug)]
-pub(crate) struct Counter {
+pub(crate) struct Service {
     pub(crate) registry: Arc<Credentials>,
     /// The OIDC issuer whose tokens are accepted.
     pub(crate) oidc: OidcIssuer,
     pub(crate) role: Role,
-    /// The service accounts that the role's trust policy allows.
-    pub(crate) trusted: Subjects,
-    lifetime: Mutex<Duration>,
+    lifetime: Duration,
     pub(crate) answers: Answers,
 }
 
-impl Counter {
-    pub(crate) fn new(
-        registry: Arc<Credentials>,
-        role: Role,
-        trusted: Subjects,
-        lifetime: Duration,
-    ) -> Self {
+impl Service {
+    pub(crate) fn new(registry: Arc<Credentials>, role: Role, lifetime: Duration) -> Self {
         let (oidc, answers) = (OidcIssuer::fictitious(), Answers::default());
-        Self { registry, oidc, role, trusted, lifetime: Mutex::new(lifetime), answers }
-    }
-
-    pub(crate) fn set_lifetime(&self, lifetime: Duration) {
-        *self.lifetime.lock().unwrap_or_else(PoisonError::into_inner) = lifetime;
+        Self { registry, oidc, role, lifetime, answers }
     }
 
     /// Answers one request.
@@ -115,17 +103,12 @@ impl Counter {
         let token = parameters.need("WebIdentityToken")?;
         let claims: Claims =
             self.oidc.decode(token, token::STS).await.map_err(|error| bad(&error))?;
-        let pod = &claims.kubernetes;
-        if role_arn != self.role.arn()
-            || !self.trusted.has(&pod.namespace, &pod.serviceaccount.name)
-        {
+        if role_arn != self.role.arn() {
             let message = "Not authorized to perform sts:AssumeRoleWithWebIdentity";
             return Err(QueryError::new(403, "AccessDenied", message));
         }
-        let lifetime = match parameters.get("DurationSeconds").parse() {
-            Ok(seconds) => Duration::from_secs(seconds),
-            Err(_) => *self.lifetime.lock().unwrap_or_else(PoisonError::into_inner),
-        };
+        let seconds = parameters.get("DurationSeconds").parse();
+        let lifetime = seconds.map_or(self.lifetime, Duration::from_secs);
         let issued = self.registry.issue_to(&self.role, session, lifetime);
         let expires = humantime::format_rfc3339_seconds(issued.expires).to_string();
         let provider = claims.iss.trim_start_matches("https://");
