@@ -8,6 +8,8 @@ use serde::Deserialize;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
+use crate::served::Served;
+
 /// Parses the metrics with the `OpenMetrics` parser of Prometheus's own Python client.
 const PARSER: &str = "
 import json, sys
@@ -36,7 +38,22 @@ pub struct Sample {
     pub value: f64,
 }
 
-pub async fn parse(text: &str) -> Vec<Family> {
+impl Served<'_> {
+    pub async fn metrics(&self) -> Vec<Family> {
+        let response = self.response("/metrics").await;
+        let kind = response.headers()["content-type"].to_str().expect("text");
+        assert!(kind.starts_with("application/openmetrics-text; version=1.0.0"), "{kind}");
+        let (status, text) = self.get("/metrics").await;
+        assert_eq!(status, 200);
+        parse(&text).await
+    }
+
+    pub async fn value(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        value(&self.metrics().await, name, labels)
+    }
+}
+
+async fn parse(text: &str) -> Vec<Family> {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/lint/bin/python");
     assert!(python.exists(), "the parser is missing: run scripts/dev/tools.sh lint");
     let mut child = Command::new(python)

@@ -1,16 +1,17 @@
-//! A job whose server the tests request.
+//! A running job that serves health, metrics and its page.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use reqwest::Response;
+use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::harness::{Running, World};
-use crate::openmetrics::{Family, parse, value};
+use crate::harness::{Job, Running, World};
 
 pub const TIMEOUT: Duration = Duration::from_mins(4);
 
-/// A running job that serves health and metrics, and the address of its server.
+/// The job, and the address of its server.
 pub struct Served<'w> {
     pub world: &'w World,
     pub job: Running<'w>,
@@ -19,24 +20,34 @@ pub struct Served<'w> {
 
 impl<'w> Served<'w> {
     pub async fn start(world: &'w World, target: &str, arguments: &str) -> Self {
-        let job = world.job(target, arguments).env("LISTEN_ADDR", "127.0.0.1:0").start();
+        Self::of(world, world.job(target, arguments)).await
+    }
+
+    pub async fn of(world: &'w World, job: Job<'w>) -> Self {
+        let job = job.env("LISTEN_ADDR", "127.0.0.1:0").start();
         let event = job.event("health and metrics are served").await;
         let at = event["address"].as_str().and_then(|at| at.parse().ok()).expect("an address");
         Self { world, job, at }
     }
 
-    /// Requests a path, and returns status and body. Fails the test if the body contains a secret.
-    pub async fn get(&self, path: &str) -> (u16, String) {
-        let url = format!("http://{}{path}", self.at);
+    /// The URL of the page, which ends with a slash.
+    pub fn url(&self) -> String {
+        format!("http://{}/", self.at)
+    }
+
+    pub async fn response(&self, path: &str) -> Response {
         // As the program does; a second time changes nothing.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-        let answer = client.get(url).timeout(TIMEOUT).send().await.expect("an answer");
-        let status = answer.status().as_u16();
-        let kind = answer.headers()["content-type"].to_str().expect("text").to_owned();
-        let metrics = path == "/metrics";
-        assert_eq!(kind.starts_with("application/openmetrics-text; version=1.0.0"), metrics);
-        let body = answer.text().await.expect("text");
+        let url = format!("http://{}{path}", self.at);
+        client.get(url).timeout(TIMEOUT).send().await.expect("an answer")
+    }
+
+    /// Requests a path, and returns status and body. Fails the test if the body contains a secret.
+    pub async fn get(&self, path: &str) -> (u16, String) {
+        let response = self.response(path).await;
+        let status = response.status().as_u16();
+        let body = response.text().await.expect("text");
         for secret in self.world.sandbox.agent.secrets() {
             assert!(!body.contains(&secret), "{path} contains a secret: {body}");
         }
@@ -59,13 +70,25 @@ impl<'w> Served<'w> {
             .unwrap_or_else(|_| panic!("{path} did not return {status} within {TIMEOUT:?}"))
     }
 
-    pub async fn metrics(&self) -> Vec<Family> {
-        let (status, text) = self.get("/metrics").await;
-        assert_eq!(status, 200);
-        parse(&text).await
+    /// The status as JSON.
+    pub async fn status(&self) -> Value {
+        serde_json::from_str(&self.get("/api/status").await.1).expect("JSON")
     }
 
-    pub async fn value(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        value(&self.metrics().await, name, labels)
+    /// Waits until the status is as wanted, and returns it.
+    pub async fn status_when(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+        let poll = async {
+            loop {
+                let status = self.status().await;
+                if wanted(&status) {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let Ok(status) = timeout(TIMEOUT, poll).await else {
+            panic!("not within {TIMEOUT:?}; the status is {}", self.status().await);
+        };
+        status
     }
 }

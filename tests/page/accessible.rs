@@ -3,11 +3,10 @@
 
 use std::path::Path;
 
-use sandbox::{Answer, Fault};
+use sandbox::{Answer, Fault, Network, Wire};
 use serde_json::Value;
 
 use crate::browser::Tab;
-use crate::cut::Proxy;
 use crate::harness::World;
 use crate::served::Served;
 
@@ -62,19 +61,20 @@ async fn axe_finds_nothing_wrong_when_the_connection_is_lost_or_the_job_has_ende
     let world = World::new().await;
     world.sandbox.s3.fail("PutObject", 1, Fault::Status(404, "NoSuchBucket"));
     let served = Served::start(&world, "/random", "--interval 200ms").await;
-    let proxy = Proxy::to(served.at).await;
+    let wire = Wire::start(served.at).await.expect("a port");
+    let url = format!("http://{}/", wire.address());
     let tab = Tab::new().await;
-    tab.open(&proxy.url()).await;
+    tab.open(&url).await;
     tab.wait_for("document.querySelectorAll('.attempt.failed, .attempt.ok').length >= 3").await;
-    proxy.cut();
+    wire.set(Network::Refuse).await.expect("it can be closed");
     tab.wait_for_text("#link", "connection lost").await;
     expect_accessible(&tab, "the connection is lost").await;
-    proxy.restore();
+    wire.set(Network::Good).await.expect("its port is still free");
     tab.wait_for_text("#link", "live").await;
     served.job.terminate().await.expect(143);
     tab.wait_for_text("#link", "the job has ended with exit code 143").await;
     expect_accessible(&tab, "the job has ended").await;
-    tab.expect_only_lost_connections(&proxy.url());
+    tab.expect_only_lost_connections(&url);
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ async fn the_page_has_at_most_40_kb_and_may_load_nothing_from_elsewhere() {
         ("/page.js", "text/javascript; charset=utf-8"),
         ("/icon.svg", "image/svg+xml"),
     ] {
-        let answer = served.get(path).await;
+        let answer = served.response(path).await;
         assert_eq!(answer.status(), 200, "{path}");
         let header = |name: &str| answer.headers()[name].to_str().expect("text").to_owned();
         assert_eq!(header("content-type"), kind);
@@ -56,8 +56,8 @@ async fn with_page_off_nothing_of_it_is_served() {
     let world = World::new().await;
     let served = Served::start(&world, "/random", "--interval 1h --page off").await;
     for path in ["/", "/page.js", "/api/status", "/events", "/pictures/1"] {
-        assert_eq!(served.get(path).await.status(), 404, "{path}");
+        assert_eq!(served.response(path).await.status(), 404, "{path}");
     }
-    assert_eq!(served.get("/livez").await.status(), 200);
+    assert_eq!(served.response("/livez").await.status(), 200);
     served.job.terminate().await.expect(143);
 }

@@ -51,7 +51,7 @@ async fn a_picture_that_is_also_a_script_never_runs() {
         let status = served.status().await;
         let path = status["attempts"][0]["picture"].as_str().expect("a path").to_owned();
 
-        let answer = served.get(&path).await;
+        let answer = served.response(&path).await;
         assert_eq!(answer.headers()["content-type"], "image/gif", "{kind}");
         assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
         assert_eq!(answer.headers()["content-security-policy"], "sandbox; default-src 'none'");
@@ -166,7 +166,7 @@ async fn no_answer_has_a_secret() {
     let pictures = pictures.filter_map(|each| each["picture"].as_str().map(str::to_owned));
     let paths = ["/", "/style.css", "/page.js", "/icon.svg", "/api/status", "/metrics", "/readyz"];
     for path in paths.map(str::to_owned).into_iter().chain(pictures) {
-        let answer = served.get(&path).await;
+        let answer = served.response(&path).await;
         let headers = format!("{:?}", answer.headers());
         let body = String::from_utf8_lossy(&answer.bytes().await.expect("bytes")).into_owned();
         for secret in &secrets {
@@ -235,7 +235,7 @@ async fn no_picture_is_kept_that_is_too_large_or_too_many() {
     };
     // Three times 900 kB is more than all pictures together may have.
     assert_eq!(kept(&status), 2, "{status}");
-    assert_eq!(served.get("/pictures/1").await.status(), 404);
+    assert_eq!(served.response("/pictures/1").await.status(), 404);
     served.job.terminate().await.expect(143);
 
     let served = Served::start(&world, "/x?kind=png&size=2MB", "--interval 1h").await;

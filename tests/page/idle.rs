@@ -50,7 +50,7 @@ async fn expect_undisturbed(served: &Served<'_>, since: &Value) {
 }
 
 async fn resident(served: &Served<'_>) -> f64 {
-    let metrics = served.get("/metrics").await.text().await.expect("text");
+    let metrics = served.response("/metrics").await.text().await.expect("text");
     let line = metrics
         .lines()
         .find_map(|line| line.strip_prefix("process_resident_memory_bytes ").map(str::to_owned));
@@ -86,7 +86,7 @@ async fn a_thousand_idle_streams_have_bounded_memory_and_do_not_disturb_the_job(
     until("uploads continue", || world.sandbox.s3.objects().len() > uploads + 40).await;
     let grown = resident(&served).await - before;
     assert!(grown < MEMORY, "{grown} bytes for {STREAMS} streams");
-    assert_eq!(served.get("/livez").await.status(), 200);
+    assert_eq!(served.response("/livez").await.status(), 200);
     expect_undisturbed(&served, &begun).await;
     assert!(streams.iter().any(|each| !each.is_finished()));
     let asked = std::time::Instant::now();

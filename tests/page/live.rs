@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use sandbox::{Network, Wire};
 use serde_json::{Value, json};
 
 use crate::browser::Tab;
-use crate::cut::Proxy;
 use crate::harness::World;
 use crate::served::Served;
 
@@ -103,24 +103,25 @@ async fn the_ring_runs_down_and_jumps_back_at_a_refresh() {
 async fn a_reconnected_page_catches_up() {
     let world = World::new().await;
     let served = Served::start(&world, "/random", "--interval 200ms").await;
-    let proxy = Proxy::to(served.at).await;
+    let wire = Wire::start(served.at).await.expect("a port");
+    let url = format!("http://{}/", wire.address());
     let tab = Tab::new().await;
-    tab.open(&proxy.url()).await;
+    tab.open(&url).await;
     tab.wait_for("drawn.size >= 2").await;
-    proxy.cut();
+    wire.set(Network::Refuse).await.expect("it can be closed");
     tab.wait_for_text("#link", "connection lost").await;
     tab.wait_for_text("#stale", "The connection is lost.").await;
     let missed = served.status().await["uploads"]["success"].as_u64().expect("a number") + 3;
     served.status_when(|status| status["uploads"]["success"].as_u64() >= Some(missed)).await;
     let drawn: u64 = tab.eval("Math.max(...drawn.keys())").await;
     assert!(drawn < missed, "the connection was not cut");
-    proxy.restore();
+    wire.set(Network::Good).await.expect("its port is still free");
     tab.wait_for_text("#link", "live").await;
     assert!(tab.eval::<bool>("document.querySelector('#stale').hidden").await);
     let numbers: Vec<u64> = tab.eval("[...drawn.keys()].sort((a, b) => a - b)").await;
     assert!(numbers.last() >= Some(&missed), "{numbers:?}");
     assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "with gaps: {numbers:?}");
-    tab.expect_only_lost_connections(&proxy.url());
+    tab.expect_only_lost_connections(&url);
     served.job.terminate().await.expect(143);
 }
 

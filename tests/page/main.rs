@@ -8,20 +8,19 @@
 #[allow(dead_code, reason = "the harness is the job tests', and not all of it is needed here")]
 #[path = "../job/harness.rs"]
 mod harness;
+#[allow(dead_code, reason = "likewise")]
+#[path = "../job/served.rs"]
+mod served;
 
 mod accessible;
 mod browser;
-mod cut;
 mod devtools;
 mod failing;
 mod files;
 mod hostile;
 mod idle;
 mod live;
-mod metadata;
 mod providers;
-mod refused;
 mod screenshots;
-mod served;
 mod statistics;
 mod status;

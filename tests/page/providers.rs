@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use sandbox::{Scripted, metadata};
+
 use crate::browser::Tab;
 use crate::harness::{Job, World};
-use crate::metadata;
 use crate::served::Served;
 
 const LIFETIME: Duration = Duration::from_hours(6);
@@ -49,10 +50,7 @@ async fn expect_card(world: &World, job: Job<'_>, card: Card) {
 
 /// A job without what the webhook injects.
 fn without_pod_identity<'w>(world: &'w World, arguments: &str) -> Job<'w> {
-    world
-        .job("/random", arguments)
-        .without("AWS_CONTAINER_CREDENTIALS_FULL_URI")
-        .without("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
+    world.job("/random", arguments).without_pod_identity()
 }
 
 #[tokio::test]
@@ -101,9 +99,7 @@ async fn keys_in_a_profile_have_no_expiry() {
 async fn irsa_has_a_card_of_its_own() {
     let world = World::new().await;
     let mut job = without_pod_identity(&world, "--interval 1h --require-identity irsa");
-    for (name, value) in world.sandbox.sts.env() {
-        job = job.env(&name, value);
-    }
+    job = job.with_irsa();
     let role = world.sandbox.sts.role_arn();
     let card = Card {
         provider: "IRSA",
@@ -120,9 +116,11 @@ async fn irsa_has_a_card_of_its_own() {
 async fn a_node_role_has_a_card_of_its_own() {
     let world = World::new().await;
     let credentials = world.sandbox.credentials.issue(LIFETIME);
+    let service = Scripted::start(metadata(&credentials.role.name, credentials.clone())).await;
+    let service = service.expect("a port");
     let job = without_pod_identity(&world, "--interval 1h --require-identity instance")
         .without("AWS_EC2_METADATA_DISABLED")
-        .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata::start(&credentials).await);
+        .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", service.url(""));
     let card = Card {
         provider: "Node role",
         name: "instance",
