@@ -4,8 +4,6 @@ use sandbox::Fault;
 
 use crate::harness::{World, until};
 
-const LARGE: &str = "/large?size=30MiB&framing=chunked";
-
 #[tokio::test]
 async fn a_failed_abort_is_logged_with_the_key_and_id_of_the_upload() {
     let world = World::new().await;

@@ -242,7 +242,7 @@ async fn both_servers_run_as_programs() {
     let entry = r#"[{"namespace": "demo", "serviceAccount": "demo", "roleArn": "arn:aws:iam::123456789012:role/demo"}]"#;
     let (associations, wrong) = (
         file("associations.json", entry),
-        file("wrong.json", &entry.replace("}", r#", "targetRole": "b"}"#)),
+        file("wrong.json", &entry.replace('}', r#", "targetRole": "b"}"#)),
     );
     let arguments = ["eks-auth", "--cluster", "demo", "--issuer", ISSUER, "--jwks", &keys];
     let with = |associations| [&arguments[..], &["--associations", associations]].concat();

@@ -30,7 +30,7 @@ pub struct AgentProxyOptions {
     /// The name of the cluster.
     pub cluster: String,
     /// Whether the address that a request came to is accepted as its host too.
-    /// The real agent accepts 169.254.170.23 and fd00:ec2::23 alone.
+    /// The real agent accepts 169.254.170.23 and `fd00:ec2::23` alone.
     pub accept_own_address: bool,
     /// The timeout of a request to EKS Auth: a second.
     pub timeout: Duration,
