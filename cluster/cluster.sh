@@ -189,13 +189,13 @@ up() {
   case $wanted in
     node)
       check || exit
-      "$root/scripts/dev/tools.sh" cluster ministack lint
+      "$root/scripts/dev/tools.sh" cluster ministack aws
       [[ -x $sandbox ]] || run cargo build --locked --package sandbox --manifest-path "$root/Cargo.toml"
       [[ -e $images/pod-identity-demo.tar ]] || { "$root/scripts/dev/tools.sh" containers && run "$root/cluster/images.sh" >&2; }
       in_namespaces=(unshare --net --mount --pid --fork --kill-child --mount-proc)
       ;;
-    control-plane) "$root/scripts/dev/tools.sh" kubernetes eksctl ministack lint ;;
-    account) "$root/scripts/dev/tools.sh" ministack lint ;;
+    control-plane) "$root/scripts/dev/tools.sh" kubernetes eksctl ministack aws ;;
+    account) "$root/scripts/dev/tools.sh" ministack aws ;;
     *) die "the level must be node, control-plane or account, not '$wanted'" ;;
   esac
   need openssl "install it with your system's packages"
@@ -274,7 +274,7 @@ down() {
 
 # in_cluster COMMAND...: runs a command with the emulated account, the cluster's tools and addresses.
 in_cluster() {
-  export PATH=${CLUSTER_TOOLS:+$CLUSTER_TOOLS:}$bin:$root/.tools/lint/bin:$PATH KUBECONFIG=$state/kubeconfig
+  export PATH=${CLUSTER_TOOLS:+$CLUSTER_TOOLS:}$bin:$root/.tools/aws/bin:$PATH KUBECONFIG=$state/kubeconfig
   export AWS_ENDPOINT_URL=$aws_endpoint AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1
   export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_EC2_METADATA_DISABLED=true
   export SSL_CERT_FILE=$pki/ca.crt # eksctl asks the OIDC issuer for its certificate

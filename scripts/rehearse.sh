@@ -133,7 +133,7 @@ story() {
 
 need cargo "install Rust, https://rustup.rs"
 need jq "install it with your system's packages, or from https://jqlang.org"
-command -v aws >/dev/null || { run "$root/scripts/dev/tools.sh" lint && PATH=$PATH:$root/.tools/lint/bin; }
+command -v aws >/dev/null || { run "$root/scripts/dev/tools.sh" aws && PATH=$PATH:$root/.tools/aws/bin; }
 run cargo build --locked --manifest-path "$root/Cargo.toml" --package pod-identity-demo --package sandbox
 target=${CARGO_TARGET_DIR:-$root/target}/debug
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/pod-identity-demo.XXXXXX")

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs pinned versions of what the tests and the local environment need into .tools/:
 #
-#   scripts/dev/tools.sh lint         shellcheck, shfmt, bats, aws    .tools/lint/bin
+#   scripts/dev/tools.sh lint         shellcheck, shfmt, bats         .tools/lint/bin
+#   scripts/dev/tools.sh aws          AWS CLI, version 2              .tools/aws/bin
 #   scripts/dev/tools.sh localstack   LocalStack without Docker       .tools/localstack/bin
 #   scripts/dev/tools.sh ministack    MiniStack                       .tools/ministack/bin
 #   scripts/dev/tools.sh manifests    kubectl, Kubernetes's schemas   .tools/manifests/bin
@@ -26,8 +27,13 @@
 readonly cargo_deny=0.20.2    # the newest, 2026-11; needs rustc 1.88
 readonly cargo_modules=0.27.0 # the newest that rustc 1.95 builds
 readonly actionlint=1.7.12
+readonly aws_cli=2.38.1 # the newest in Debian, 2026-11; aws.in has what it imports
+readonly aws_cli_hash=35f01c9e17d0517e2afa2190d90c7c4844c0fa5da4ef2edc0878e00bc470a09a
 readonly s3s_fs=0.14.1 # the newest that rustc 1.95 builds
-readonly tools=$root/.tools requirements=$root/scripts/dev/requirements
+readonly requirements=$root/scripts/dev/requirements
+# Worktrees can share one folder of tools by a link.
+tools=$(cd "$root/.tools" 2>/dev/null && pwd -P) || tools=$root/.tools
+readonly tools
 
 # find_python: prints the first Python that is new enough.
 find_python() {
@@ -54,6 +60,42 @@ venv() {
     --require-hashes --requirement "$file" || die "pip could not install $file: see the message above, then run this again"
   { echo "$folder" && cat "$file"; } >"$folder/stamp.new"
   mv "$folder/stamp.new" "$folder/stamp"
+}
+
+# aws_package FILE: fetches Debian's package of the AWS CLI, which contains Python modules alone and so fits
+# every Python, from where apt gets its packages; false where that is not Debian.
+# shellcheck disable=SC2016 # for apt-get
+aws_package() {
+  local site
+  command -v dpkg-deb >/dev/null || return 1
+  while IFS= read -r site; do
+    curl --silent --fail --location --max-time 300 --output "$1" "$site/pool/main/a/awscli/awscli_$aws_cli-1_all.deb" || continue
+    [[ "$(sha256sum "$1")" == "$aws_cli_hash "* ]] || die "the package of the AWS CLI from $site is not the one that is pinned"
+    return
+  done < <(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 2>/dev/null | sort -u)
+  return 1
+}
+
+# Version 2 of the AWS CLI is a Python program that is not on PyPI. What it imports is.
+aws() {
+  local folder=$tools/aws packages
+  venv aws aws.txt
+  if [[ "$("$folder/bin/aws" --version 2>/dev/null)" == "aws-cli/$aws_cli "* ]]; then return; fi
+  need curl "install it with your system's packages"
+  packages=$("$folder/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+  if aws_package "$folder/awscli.deb"; then
+    # Without the examples and the completion, a fourth of it.
+    dpkg-deb --fsys-tarfile "$folder/awscli.deb" |
+      tar -x -C "$packages" --strip-components=5 --exclude='*/awscli/examples' --exclude='*/awscli/data/ac.index' ./usr/lib/python3/dist-packages
+    rm "$folder/awscli.deb"
+    printf '%s\n' "#!$folder/bin/python" 'import sys, awscli.clidriver' 'sys.exit(awscli.clidriver.main())' >"$folder/bin/aws"
+    chmod +x "$folder/bin/aws"
+  else
+    need git "install it with your system's packages"
+    run "$folder/bin/python" -m pip install --quiet --no-input --disable-pip-version-check --no-deps "git+https://github.com/aws/aws-cli@$aws_cli" ||
+      die "the AWS CLI $aws_cli is neither in the packages of Debian that apt knows, nor could pip install it: see the messages above"
+  fi
+  "$folder/bin/aws" --version >/dev/null || die "the AWS CLI, installed into $folder, does not run: see the message above"
 }
 
 # cargo_tool NAME VERSION [ARGUMENT...]: builds a tool from source.
@@ -224,12 +266,12 @@ lock() {
   trap 'exit 143' TERM
 }
 
-(($# > 0)) || die "missing argument: lint, localstack, ministack, manifests, image, actionlint, containers, browser, bench, deny, modules, eksctl, kubernetes or cluster (see --help)"
+(($# > 0)) || die "missing argument: lint, aws, localstack, ministack, manifests, image, actionlint, containers, browser, bench, deny, modules, eksctl, kubernetes or cluster (see --help)"
 for set in "$@"; do
   case $set in
     -h | --help) usage && exit ;;
-    lint | localstack | ministack | manifests | image | actionlint | containers | browser | bench | deny | modules | eksctl | kubernetes | cluster) ;;
-    *) die "unknown set $set: choose lint, localstack, ministack, manifests, image, actionlint, containers, browser, bench, deny, modules, eksctl, kubernetes or cluster" ;;
+    lint | aws | localstack | ministack | manifests | image | actionlint | containers | browser | bench | deny | modules | eksctl | kubernetes | cluster) ;;
+    *) die "unknown set $set: choose lint, aws, localstack, ministack, manifests, image, actionlint, containers, browser, bench, deny, modules, eksctl, kubernetes or cluster" ;;
   esac
 done
 
@@ -237,6 +279,7 @@ lock
 for set in "$@"; do
   case $set in
     lint) venv lint tools.txt ;;
+    aws) aws ;;
     localstack) venv localstack localstack.txt ;;
     ministack) venv ministack ministack.txt ;;
     manifests) venv manifests manifests.txt ;;

@@ -11,9 +11,10 @@ within=() # a command that runs the scripts elsewhere, such as in the cluster's 
 trust='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"pods.eks.amazonaws.com"},"Action":["sts:AssumeRole","sts:TagSession"]}]}'
 
 # start_aws FOLDER [COMMAND...]: creates `aws` in the folder, for a server that has loaded the AWS CLI and ends
-# with these tests (preloaded_cli.py). COMMAND runs the server, for example in another network.
+# with these tests (preloaded_cli.py). COMMAND runs the server, for example in another network. It is version 2,
+# or that of the tools AWS_CLI names: `lint` has version 1.
 start_aws() {
-  local here=$project/tests/cluster socket=${1%/*}/aws.socket python=$project/.tools/lint/bin/python
+  local here=$project/tests/cluster socket=${1%/*}/aws.socket python=$project/.tools/${AWS_CLI:-aws}/bin/python
   # Isolated and without site-packages, Python starts in 20 ms.
   { echo "#!$python -IS" && cat "$here/preloaded_client.py"; } >"$1/aws"
   chmod +x "$1/aws"

@@ -23,13 +23,15 @@ import traceback
 import awscli.clidriver
 import botocore.exceptions
 
+# Version 2 would note each session in a database in the home folder, for its user agent.
+os.environ["AWS_CLI_SESSION_ID_DISABLED"] = "true"
 # What the CLI reads while it is loaded. A caller who has set these otherwise gets a CLI that loads them.
 READ = [b"AWS_CONFIG_FILE", b"AWS_SHARED_CREDENTIALS_FILE", b"AWS_PROFILE", b"AWS_DEFAULT_PROFILE", b"HOME"]
 LOADED = {name: os.environb.get(name) for name in READ}
 DRIVER = awscli.clidriver.create_clidriver()
 COMMANDS = DRIVER._get_command_table()
-# The CLI has set it while it was loaded.
-DATA_PATH = os.environb[b"AWS_DATA_PATH"]
+# What the CLI (version 1) has set while it was loaded, and what this process has set.
+SET = {name: os.environb[name] for name in (b"AWS_DATA_PATH", b"AWS_CLI_SESSION_ID_DISABLED") if name in os.environb}
 
 
 @functools.cache
@@ -54,11 +56,11 @@ def run(files, arguments, folder, environment):
         os.close(file)
     os.chdir(folder)
     os.environ.clear()
-    os.environb.update({**environment, b"AWS_DATA_PATH": DATA_PATH})
+    os.environb.update(environment | SET)
     sys.argv = arguments
     gc.disable()  # it would visit what is loaded, and so copy the memory that the processes share
     if all(environment.get(name) == value for name, value in LOADED.items()):
-        awscli.clidriver.create_clidriver = lambda: DRIVER
+        awscli.clidriver.create_clidriver = lambda *_: DRIVER
     try:
         sys.exit(awscli.clidriver.main())
     except SystemExit as end:

@@ -55,7 +55,7 @@ called() {
   background "$project/scripts/dev/ministack.sh" >"$BATS_TEST_TMPDIR/ministack" 2>"$BATS_TEST_TMPDIR/ministack.log"
   eventually 30 test -s "$BATS_TEST_TMPDIR/ministack"
   endpoint=$(sed -n 's/^ready //p' "$BATS_TEST_TMPDIR/ministack")
-  export AWS_ENDPOINT_URL=$endpoint AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test PATH=$project/.tools/lint/bin:$PATH
+  export AWS_ENDPOINT_URL=$endpoint AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test PATH=$project/.tools/aws/bin:$PATH
   # Replace only docker, which would need a real registry.
   # shellcheck disable=SC2016 # for the stub
   stub docker <<<'[[ $1 != login ]] || [[ -n $(cat) ]]'

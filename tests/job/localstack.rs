@@ -33,8 +33,8 @@ impl LocalStack {
 
     /// Runs the AWS CLI, which must succeed, and returns its output.
     async fn aws(&self, arguments: &str) -> Vec<u8> {
-        let cli = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/lint/bin/aws");
-        assert!(cli.exists(), "the AWS CLI is missing: run scripts/dev/tools.sh lint");
+        let cli = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/aws/bin/aws");
+        assert!(cli.exists(), "the AWS CLI is missing: run scripts/dev/tools.sh aws");
         let output = Command::new(cli)
             .args(arguments.split_whitespace())
             .env_clear()

@@ -61,7 +61,7 @@ fn create_bucket(endpoint: &str) {
     let map = maps.find(|map| map["metadata"]["name"] == "localstack-ready").expect("a ConfigMap");
     let folder = tempfile::tempdir().expect("a folder");
     // As in LocalStack's image, awslocal is the AWS CLI with LocalStack's endpoint.
-    let cli = project(".tools/lint/bin/aws");
+    let cli = project(".tools/aws/bin/aws");
     assert!(cli.exists(), "the AWS CLI is missing: run scripts/test.sh");
     let awslocal = format!("#!/bin/sh\nexec {} --endpoint-url {endpoint} \"$@\"\n", cli.display());
     executable(&folder.path().join("awslocal"), &awslocal);

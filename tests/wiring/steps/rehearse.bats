@@ -7,7 +7,7 @@ load ../lib/wiring.sh
 
 @test "the rehearsal plays the story, and leaves nothing, whatever options of an association the caller has set" {
   export TARGET_ROLE_ARN=arn:aws:iam::111122223333:role/theirs EXTERNAL_ID=theirs SESSION_POLICY=/nowhere SESSION_TAGS=off
-  PATH=$repository/.tools/lint/bin:$PATH run --separate-stderr "$repository/scripts/rehearse.sh"
+  PATH=$repository/.tools/aws/bin:$PATH run --separate-stderr "$repository/scripts/rehearse.sh"
   printf '%s\n' "$stderr"
   ((status == 0))
   [[ $stderr == *'"message":"uploaded"'*'(AccessDenied) when calling the ListObjectsV2 operation'*'"diagnosis":"not_injected"'* ]]
@@ -18,7 +18,7 @@ load ../lib/wiring.sh
 }
 
 @test "with --pause it says where the live page of the job is, and Ctrl-C ends it" {
-  PATH=$repository/.tools/lint/bin:$PATH run --separate-stderr python "$repository/tests/wiring/lib/paused.py" "Now look at the live page" \
+  PATH=$repository/.tools/aws/bin:$PATH run --separate-stderr python "$repository/tests/wiring/lib/paused.py" "Now look at the live page" \
     "$repository/scripts/rehearse.sh" --pause
   printf '%s\n' "$output"
   # Ctrl-C at the question that follows.
