@@ -44,7 +44,7 @@ def query_error(code, message):
 
 def denied(line):
     message = f"User: arn:aws:iam::123456789012:user/test is not authorized to perform: {line}"
-    if " eks " in line:
+    if " eks " in line or " tagging " in line:
         return refused(403, "AccessDeniedException", message)
     error = f"<Error><Code>AccessDenied</Code><Message>{message}</Message></Error>"
     text = error if " s3 " in line else f"<ErrorResponse>{error}</ErrorResponse>"

@@ -57,6 +57,12 @@ if [[ -n $action$resource ]]; then
   [[ -n $pods ]] || unusable "--can requires the pods: omit --no-pods"
 fi
 
+# What settings.sh refuses is wrong likewise.
+die() {
+  printf '%s: %s\n' "${0##*/}" "$*" >&2
+  exit 2
+}
+
 # shellcheck source=lib/settings.sh
 . "$root/scripts/lib/settings.sh"
 readonly here=$root/scripts/lib/audit

@@ -63,7 +63,7 @@ find_provider() {
 # not exist any more.
 orphans() {
   local arns arn state
-  capture arns found '^$' aws iam list-open-id-connect-providers --query 'OpenIDConnectProviderList[].[Arn]' --output text || return 0
+  capture arns found none aws iam list-open-id-connect-providers --query 'OpenIDConnectProviderList[].[Arn]' --output text || return 0
   for arn in $arns; do
     [[ $arn == arn:*:oidc-provider/* ]] || continue
     [[ $arn != *:oidc-provider/oidc.eks.* || $arn == *:oidc-provider/oidc.eks."$AWS_REGION".* ]] || continue
@@ -94,6 +94,30 @@ associate_provider() {
     change aws iam tag-open-id-connect-provider --open-id-connect-provider-arn "$provider" --tags "$tag_pair"
 }
 
+# irsa_config: writes eksctl's configuration of the service account, which alone can name a permissions boundary.
+irsa_config() {
+  mkdir -p "$FILLED"
+  jq --null-input '{apiVersion: "eksctl.io/v1alpha5", kind: "ClusterConfig", metadata: {name: env.CLUSTER_NAME, region: env.AWS_REGION},
+    iam: {withOIDC: true, serviceAccounts: [{metadata: {name: env.IRSA_SERVICE_ACCOUNT, namespace: env.NAMESPACE},
+      attachPolicyARNs: [env.IRSA_POLICY_ARN], permissionsBoundary: env.PERMISSIONS_BOUNDARY, tags: {(env.TAG_KEY): env.TAG_VALUE}}]}}' >"$FILLED/irsa.json"
+}
+
+# repair_stack: deletes the stack that an earlier run left without its service account: eksctl says "no tasks"
+# where the stack exists, and exits with 0 (eksctl issue 4941).
+repair_stack() {
+  local state status tag
+  capture state find_stack "$stack" || return 0
+  find_stack_of "$IRSA_SERVICE_ACCOUNT" "$stack" >/dev/null ||
+    die "the stack $stack is that of another service account: set IRSA_SERVICE_ACCOUNT to another name"
+  read -r status _ tag <<<"$state"
+  [[ $tag == "$TAG_VALUE" ]] || die "there is a stack $stack, which these scripts did not create: delete it, or set IRSA_SERVICE_ACCOUNT to another name"
+  [[ $status != *_IN_PROGRESS || -n $dry_run ]] || poll 600 "the stack $stack, which an earlier run began" stack_rests "$stack" ||
+    die "the stack $stack is still $status: run this again later"
+  find_stack "$stack" >/dev/null || return 0
+  say "left incomplete by an earlier run: the stack $stack exists, but the service account lacks its role; creating both again"
+  delete_stack "$stack"
+}
+
 create_account() {
   local role
   if capture role annotated_role; then
@@ -102,6 +126,7 @@ create_account() {
   fi
   found NoSuchEntity aws iam get-policy --policy-arn "$IRSA_POLICY_ARN" --query Policy.DefaultVersionId --output text >/dev/null ||
     [[ -n $dry_run ]] || die "the policy $IRSA_POLICY_NAME does not exist: create it with scripts/steps/policy.sh"
+  repair_stack
   change "${create_irsa_account[@]}"
 }
 
@@ -189,6 +214,12 @@ create() {
   associate=(eksctl utils associate-iam-oidc-provider "${eksctl_cluster[@]}" --approve)
   create_irsa_account=(eksctl create iamserviceaccount "${eksctl_cluster[@]}" --namespace "$NAMESPACE" --name "$IRSA_SERVICE_ACCOUNT"
     --attach-policy-arn "$IRSA_POLICY_ARN" --tags "$tag_map" --approve)
+  if [[ -n ${PERMISSIONS_BOUNDARY-} ]]; then
+    irsa_config
+    create_irsa_account=(eksctl create iamserviceaccount --config-file "$FILLED/irsa.json" --approve)
+  fi
+  can_be_stack "$stack" ||
+    die "eksctl would name a stack $stack, which CloudFormation refuses: set IRSA_SERVICE_ACCOUNT to a name without dots, and CLUSTER_NAME to a cluster without underscores"
   if ! reach_cluster; then
     change "${associate[@]}"
     change "${create_irsa_account[@]}"
@@ -214,7 +245,7 @@ create() {
 other_users() {
   local roles
   if [[ $KUBERNETES == none ]]; then
-    capture roles found '^$' aws iam list-roles --query 'Roles[].[RoleName, AssumeRolePolicyDocument]' --output json
+    capture roles found none aws iam list-roles --query 'Roles[].[RoleName, AssumeRolePolicyDocument]' --output json
     # Our own role, which has just been deleted, may still be listed.
     jq -r --arg provider "$1" --arg ours "system:serviceaccount:$NAMESPACE:$IRSA_SERVICE_ACCOUNT" '.[]? | select(.[1] | tojson | contains($provider)) |
       select([.[1] | .. | strings | select(startswith("system:serviceaccount:"))] | unique != [$ours]) | "the role \(.[0])"' <<<"$roles"
@@ -257,10 +288,10 @@ delete() {
       change "${kube[@]}" delete "job/$irsa_job" --ignore-not-found --cascade=foreground --wait --timeout=120s
     fi
   fi
-  if ! capture state find_stack "$stack"; then
+  if ! capture state find_stack_of "$IRSA_SERVICE_ACCOUNT" "$stack"; then
     say "already deleted: the service account $NAMESPACE/$IRSA_SERVICE_ACCOUNT and its role"
   else
-    read -r _ tag <<<"$state"
+    tag=${state##*[[:space:]]}
     if [[ $tag != "$TAG_VALUE" ]]; then
       say "left alone: the stack $stack, which these scripts did not create"
       return

@@ -49,7 +49,7 @@ still_there() {
   region=$(cut -d : -f 4 <<<"$1")
   IFS=/ read -r _ parent id _ <<<"$resource"
   case $1 in
-    arn:*:s3:*) set -- '\(404\)|Not Found' s3api head-bucket --bucket "$resource" ;;
+    arn:*:s3:*) set -- 404 s3api head-bucket --bucket "$resource" ;;
     arn:*:eks:*:cluster/*) set -- ResourceNotFoundException eks describe-cluster --name "$parent" ;;
     arn:*:eks:*:nodegroup/*) set -- ResourceNotFoundException eks describe-nodegroup --cluster-name "$parent" --nodegroup-name "$id" ;;
     arn:*:eks:*:addon/*) set -- ResourceNotFoundException eks describe-addon --cluster-name "$parent" --addon-name "$id" ;;
@@ -58,11 +58,11 @@ still_there() {
     arn:*:iam:*:policy/*) set -- NoSuchEntity iam get-policy --policy-arn "$1" ;;
     arn:*:iam:*:oidc-provider/*) set -- NoSuchEntity iam get-open-id-connect-provider --open-id-connect-provider-arn "$1" ;;
     # By its ARN, CloudFormation would also describe a stack that is deleted.
-    arn:*:cloudformation:*:stack/*) set -- 'does not exist' cloudformation describe-stacks --stack-name "$parent" ;;
+    arn:*:cloudformation:*:stack/*) set -- ValidationError cloudformation describe-stacks --stack-name "$parent" ;;
     # EC2 shows instances and NAT gateways for an hour after their deletion. They belong to
     # stacks, which look_again checks.
     arn:*:ec2:*:instance/* | arn:*:ec2:*:natgateway/*) return 1 ;;
-    arn:*:ec2:*) set -- '^$' ec2 describe-tags --filters "Name=resource-id,Values=$parent" --query 'Tags[].Key' ;;
+    arn:*:ec2:*) set -- none ec2 describe-tags --filters "Name=resource-id,Values=$parent" --query 'Tags[].Key' ;;
     *) return ;;
   esac
   capture answer found "$1" aws "${@:2}" --region "${region:-$AWS_REGION}" --output text || return 1
@@ -75,7 +75,7 @@ still_there() {
 refused='' # not empty: the tagging API refused to list anything
 tagged() {
   local arns
-  capture arns found 'AccessDenied' aws resourcegroupstaggingapi get-resources --region "$AWS_REGION" --output text \
+  capture arns found AccessDeniedException aws resourcegroupstaggingapi get-resources --region "$AWS_REGION" --output text \
     --tag-filters "Key=$TAG_KEY,Values=$TAG_VALUE" --query 'ResourceTagMappingList[].[ResourceARN]' || refused=yes
   grep -Ev '^(None)?$' <<<"$arns" || true
 }
@@ -101,7 +101,7 @@ look_again() {
   done
   scripts/compare.sh left
   # The tagging API does not list roles. They are in stacks, so list these as well.
-  capture stacks found '^$' aws cloudformation describe-stacks --region "$AWS_REGION" --output text \
+  capture stacks found none aws cloudformation describe-stacks --region "$AWS_REGION" --output text \
     --query "Stacks[?Tags[?Key=='$TAG_KEY' && Value=='$TAG_VALUE']].[StackName]" || die "the stacks cannot be listed"
   [[ -z $stacks || $stacks == None ]] || printf 'the stack %s\n' "${stacks//$'\n'/$'\nthe stack '}"
 }
@@ -133,7 +133,7 @@ undo cluster
 step_heading "what still exists"
 look_again >"$scratch/left"
 if [[ ! -s $scratch/left ]]; then
-  poll "${LAG:-120}" "the deletion of all resources with our tag" none_there || true
+  poll "$LAG" "the deletion of all resources with our tag" none_there || true
 fi
 ((${#failed_steps[@]} == 0)) || say "these steps failed (see above): ${failed_steps[*]}"
 if [[ -s $scratch/left ]]; then

@@ -8,7 +8,7 @@
 # account would get. Requires the AWS CLI, jq, eksctl (unless the cluster exists), kubectl, and docker,
 # podman or buildah (unless IMAGE is set). The last step needs kubectl, so KUBERNETES=none is
 # refused. With a new cluster this takes 20 minutes,
-# and costs $0.23 an hour until you run scripts/down.sh. After an interruption or an
+# and costs $0.24 an hour until you run scripts/down.sh. After an interruption or an
 # error, run it again: it continues with what is missing.
 
 # shellcheck source-path=SCRIPTDIR source=lib/common.sh
@@ -64,4 +64,5 @@ publish_image
 step_heading deploy
 scripts/steps/deploy.sh
 say ""
+[[ -z $dry_run ]] || { say "This was a dry run: nothing has been changed. Run scripts/up.sh to create all of it." && exit; }
 say "The job is running. scripts/status.sh and scripts/inspect.sh show it; scripts/down.sh deletes everything."

@@ -22,7 +22,7 @@ check_versions() {
     [[ $WITH == aws || -n ${TARGET_ROLE_ARN-} ]] || need_version eksctl 0.223.0 '' ", or set WITH=aws" SESSION_POLICY
   elif [[ -n ${TARGET_ROLE_ARN-} ]]; then
     need_version aws 2.27.34 1.40.34 '' TARGET_ROLE_ARN
-  elif [[ ${SESSION_TAGS-} == off ]]; then
+  elif [[ $SESSION_TAGS == off ]]; then
     need_version aws 2.27.34 1.40.34 '' SESSION_TAGS=off
   fi
 }
@@ -32,12 +32,9 @@ check_versions() {
 # a session policy:
 # https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
 check_options() {
-  local tags=${SESSION_TAGS:-on}
+  local tags=$SESSION_TAGS
   [[ -z ${EXTERNAL_ID-} ]] ||
     die "EXTERNAL_ID cannot be set: EKS chooses the external ID when it creates the association, and this script prints it: unset EXTERNAL_ID"
-  [[ -z ${TARGET_ROLE_ARN-} || $TARGET_ROLE_ARN =~ ^arn:aws[a-z-]*:iam::[0-9]{12}:role/.+$ ]] ||
-    die "TARGET_ROLE_ARN must be the ARN of a role, such as arn:aws:iam::111122223333:role/pictures, not '$TARGET_ROLE_ARN'"
-  [[ $tags =~ ^(on|off)$ ]] || die "SESSION_TAGS must be on or off, not '$tags'"
   if [[ -n ${SESSION_POLICY-} ]]; then
     need_jq
     session_policy=$(jq --compact-output 'if type == "object" and has("Statement") then . else error("not a policy") end' "$SESSION_POLICY" 2>"$scratch/policy-error") ||
@@ -79,7 +76,7 @@ check_existing() {
   capture existing options_of "$1" || return 0
   read -r target off policy <<<"$existing"
   existing="target role $target, session tags $(on_or_off "$off"), session policy $(yes_or_no "$policy")"
-  wanted="target role ${TARGET_ROLE_ARN:-None}, session tags ${SESSION_TAGS:-on}, session policy $(yes_or_no "${session_policy:+True}")"
+  wanted="target role ${TARGET_ROLE_ARN:-None}, session tags $SESSION_TAGS, session policy $(yes_or_no "${session_policy:+True}")"
   [[ $existing == "$wanted" ]] ||
     die "the association exists with other options ($existing) than these settings ask for ($wanted): delete it first with scripts/steps/association.sh delete"
   [[ -n $session_policy ]] || return 0
@@ -101,7 +98,7 @@ show_target() {
   capture external found ResourceNotFoundException aws eks describe-pod-identity-association --region "$AWS_REGION" --cluster-name "$CLUSTER_NAME" \
     --association-id "$1" --query association.externalId --output text || die "the association is not listed any more: run this again"
   permissions=pod-identity.json
-  [[ ${SESSION_TAGS:-on} == on ]] || { actions='"sts:AssumeRole"' && permissions=irsa.json; }
+  [[ $SESSION_TAGS == on ]] || { actions='"sts:AssumeRole"' && permissions=irsa.json; }
   capture permissions filled "scripts/steps/policies/$permissions"
   say "the pods get the permissions of the target role $TARGET_ROLE_ARN. It must trust the role of this association, with this trust policy:"
   cat >&2 <<END

@@ -42,11 +42,14 @@ at_least() {
 show() {
   local word line='$'
   for word in "$@"; do
-    # Prefer single quotes, as a person would write them.
+    # Prefer single quotes, as a person would write them, and double ones around these.
     if [[ $word =~ ^[[:alnum:]%+,./:=@_-]+$ ]]; then
       :
-    elif [[ $word == *\'* || $word == *[[:cntrl:]]* ]]; then
-      printf -v word %q "$word"
+    elif [[ $word == *[[:cntrl:]]* || $word == *\'*!* || $word == *!*\'* ]]; then
+      printf -v word %q "$word" # in double quotes, a shell of a person would read `!`
+    elif [[ $word == *\'* ]]; then
+      word=${word//\\/\\\\} word=${word//\"/\\\"} word=${word//\$/\\\$} word=${word//\`/\\\`}
+      word=\"$word\"
     else
       word="'$word'"
     fi

@@ -127,7 +127,7 @@ upload_state() {
     # The kubelet tries again, which helps when the image was pushed a moment ago, or
     # the registry is busy.
     ErrImagePull | ImagePullBackOff)
-      if waited "$pod" "${PULL_GRACE:-60}"; then failed=$cannot_pull; fi
+      if waited "$pod" "$PULL_GRACE"; then failed=$cannot_pull; fi
       ;;
     CreateContainerConfigError | CreateContainerError) failed=$waiting ;;
   esac
@@ -171,13 +171,13 @@ explain() {
 # await_upload JOB ACCOUNT: waits until a picture of the Job is in the bucket, and
 # prints its URL. Shows the reason and ends the script when there is none in time.
 await_upload() {
-  local limit=${DEPLOY_TIMEOUT:-240} deadline state size pods quiet=$quiet
+  local limit=$DEPLOY_TIMEOUT deadline state size pods quiet=$quiet
   deadline=$((SECONDS + limit))
   say "waiting for the first object of the Job $1"
   rm -f "$scratch"/said "$scratch"/waited-*
   while capture state upload_state "$@" && [[ $state == waiting* ]] && ((SECONDS < deadline)); do
     quiet=yes
-    sleep "${POLL_PAUSE:-5}"
+    sleep "$POLL_PAUSE"
   done
   quiet=''
   if [[ $state != uploaded* ]]; then
@@ -186,7 +186,7 @@ await_upload() {
     die "${state#* } within $limit s"
   fi
   capture pods pods_of "$1" || die "the pods of the Job $1 were deleted: run this again"
-  capture size found '404|Not Found|NoSuchKey' aws s3api head-object --region "$AWS_REGION" --bucket "$BUCKET" --key "${state#* }" \
+  capture size found '404|NoSuchKey' aws s3api head-object --region "$AWS_REGION" --bucket "$BUCKET" --key "${state#* }" \
     --query ContentLength --output text ||
     die "the log says that the pod uploaded s3://$BUCKET/${state#* }, but it does not exist: is BUCKET the bucket of the pods?"
   say "running: $(name_of "$pods"), injected for $(injected "$pods"), has uploaded s3://$BUCKET/${state#* } ($size bytes)"

@@ -3,7 +3,8 @@
 #
 # A step is `scripts/steps/NAME.sh [delete] [--dry-run]`. Without `delete` it
 # creates the resource that it is named after; with `delete` it deletes it. With
-# `left`, which only down.sh uses, it prints what still exists and has our tag.
+# `left`, which only down.sh uses, it prints what still exists and has our tag. A dry
+# run shows only the commands that change something.
 # shellcheck disable=SC2034 # the steps read the variables that are set here
 
 : "${root:?is set by common.sh, which must be sourced first}"
@@ -24,10 +25,11 @@ begin_step() {
       -h | --help) usage && exit ;;
       --dry-run) dry_run=yes ;;
       delete | left) action=$argument ;;
-      *) die "unknown argument $argument; usage: ${0##*/} [delete] [--dry-run] (see --help)" ;;
+      *) die "unknown argument $argument; usage: $(sed -n 's/^#   \(scripts\/.*\)/\1/p' "$0" | head -n 1) (see --help)" ;;
     esac
   done
   export DRY_RUN=$dry_run
+  if [[ -n $dry_run && -z $with_given ]]; then export WITH=eksctl; fi
   cd "$root" || exit
   scratch=$(mktemp -d "${TMPDIR:-/tmp}/pod-identity-demo.XXXXXX")
   trap 'rm -rf "$scratch"' EXIT
@@ -60,18 +62,21 @@ change() {
   "$@" >&2 || die "the command above failed: fix what its error message says, then run this again"
 }
 
-# found PATTERN COMMAND...: runs a command that reads, and prints its output.
-# Returns false when the error message matches the pattern, which means that the
-# resource does not exist. Any other error ends the script, so call it directly or
-# through capture, never in $(...).
+# found CODES COMMAND...: runs a command that reads, and prints its output. Returns
+# false when the AWS CLI's error has one of these codes (`A|B`), or kubectl's message
+# matches the pattern, which means that the resource does not exist. Any other error,
+# and with `none` each, ends the script, so call it directly or through capture, never in $(...).
 found() {
   local pattern=$1 failure
   shift
-  [[ -n $quiet ]] || show "$@"
+  # A number such as 404 may be in a name or an account's ID.
+  [[ $1 != aws ]] || pattern="An error occurred \\(($pattern)\\) when calling"
+  [[ -n $quiet$dry_run ]] || show "$@"
   [[ -z ${PLAN-} ]] || return 1
   if "$@" 2>"$scratch/failure"; then return; fi
   failure=$(<"$scratch/failure")
   [[ ! $failure =~ $pattern ]] || return 1
+  [[ -z $dry_run ]] || show "$@"
   cannot_read "$failure"
 }
 
@@ -80,6 +85,9 @@ cannot_read() {
   say "$1"
   die "the command above could not read the resource; it has changed nothing"
 }
+
+# not COMMAND...: true when the command is not.
+not() { ! "$@"; }
 
 # poll SECONDS WHAT COMMAND...: returns true as soon as the command does, and false
 # after the time is over.
@@ -90,14 +98,24 @@ poll() {
   until "$@"; do
     ((SECONDS < deadline)) || return 1
     quiet=yes
-    sleep "${POLL_PAUSE:-5}"
+    sleep "$POLL_PAUSE"
   done
 }
 
 # fill TEMPLATE: prints the file with each ${NAME} replaced by that setting.
+# A line with ${NAME?} is left out if that setting is not set.
 fill() {
-  local rest name value
-  rest=$(<"$1") || die "cannot read the template $1"
+  local rest='' line name value
+  [[ -r $1 ]] || die "cannot read the template $1"
+  while IFS= read -r line; do
+    if [[ $line =~ \$\{([A-Z_]+)\?\} ]]; then
+      name=${BASH_REMATCH[1]}
+      [[ -n ${!name-} ]] || continue
+      line=${line/"$name?"/$name}
+    fi
+    rest+=$line$'\n'
+  done <"$1"
+  rest=${rest%$'\n'}
   while [[ $rest =~ \$\{([A-Z_][A-Z0-9_]*)\} ]]; do
     name=${BASH_REMATCH[1]}
     value=${!name-}
@@ -133,6 +151,17 @@ need_jq() {
 find_cluster() {
   found ResourceNotFoundException aws eks describe-cluster --region "$AWS_REGION" --name "$CLUSTER_NAME" \
     --query "cluster.[status, endpoint, tags.\"$TAG_KEY\"]" --output text
+}
+
+# region_of_bucket: prints the region of the bucket; false when it does not exist.
+region_of_bucket() {
+  found '404|NoSuchBucket' aws s3api head-bucket --region "$AWS_REGION" --bucket "$BUCKET" --query BucketRegion --output text
+}
+
+# same_region REGION: ends the script if the bucket is elsewhere: the AWS CLI follows it there.
+same_region() {
+  [[ $1 == None || -z $1 || $1 == "$AWS_REGION" ]] ||
+    die "the bucket $BUCKET is in the region $1, not in $AWS_REGION: set AWS_REGION, or set BUCKET to another name"
 }
 
 # need_cluster: prints the endpoint of the cluster, which must be ACTIVE. Returns
@@ -184,10 +213,28 @@ agent_without_addon() {
   echo "a Pod Identity Agent that is not an EKS add-on: ${own%%$'\n'*}"
 }
 
-# find_stack NAME: prints the status of a CloudFormation stack, and our tag or None.
+# find_stack NAME: prints the status of a CloudFormation stack, its workload or None, and our tag or None.
+# CloudFormation has one code for a stack that does not exist, and for a name that no stack can have.
+# eksctl's names of stacks end with namespace and service account, joined by the hyphen that is also in
+# these, so its tag decides whose a stack is: NAMESPACE/SERVICE-ACCOUNT (pkg/apis/eksctl.io/v1alpha5/types.go).
 find_stack() {
-  found 'does not exist' aws cloudformation describe-stacks --region "$AWS_REGION" --stack-name "$1" \
-    --query "Stacks[0].[StackStatus, Tags[?Key=='$TAG_KEY'].Value | [0]]" --output text
+  found ValidationError aws cloudformation describe-stacks --region "$AWS_REGION" --stack-name "$1" --output text --query \
+    "Stacks[0].[StackStatus, Tags[?Key=='alpha.eksctl.io/podidentityassociation-name' || Key=='alpha.eksctl.io/iamserviceaccount-name'].Value | [0], Tags[?Key=='$TAG_KEY'].Value | [0]]"
+}
+
+# find_stack_of ACCOUNT STACK: like find_stack; false also if the stack is of another service account.
+find_stack_of() {
+  local found_state whose
+  capture found_state find_stack "$2" || return 1
+  read -r _ whose _ <<<"$found_state"
+  [[ $whose == None || $whose == "$NAMESPACE/$1" ]] || return 1
+  echo "$found_state"
+}
+
+# can_be_stack NAME: true if CloudFormation accepts the name for a stack:
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CreateStack.html
+can_be_stack() {
+  [[ $1 =~ ^[A-Za-z][A-Za-z0-9-]{0,127}$ ]]
 }
 
 # stack_rests NAME: true when no operation on the stack is in progress.

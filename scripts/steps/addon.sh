@@ -25,11 +25,25 @@ find_addon() {
   found ResourceNotFoundException aws eks describe-addon "${at[@]}" --query "addon.[status, tags.\"$TAG_KEY\"]" --output text
 }
 
-# addon_rests: true when the add-on is neither changing nor recovering.
+# addon_rests: true when the add-on is neither changing nor recovering. An add-on can stay DEGRADED although each
+# node has a ready agent (eks-pod-identity-agent issue 153), so then the DaemonSet decides.
 addon_rests() {
   local state
   capture state find_addon || return 0
-  [[ ! ${state%%[[:space:]]*} =~ ^(CREATING|UPDATING|DELETING|DEGRADED)$ ]]
+  case ${state%%[[:space:]]*} in
+    CREATING | UPDATING | DELETING) return 1 ;;
+    DEGRADED) agent_ready ;;
+  esac
+}
+
+# agent_ready: true when the agent is ready on every node; also when there is no kubectl to tell.
+agent_ready() {
+  local counts wanted ready
+  at_cluster || return 0
+  capture counts found 'not found' kubectl --namespace kube-system get "daemonset/$addon" \
+    --output 'jsonpath={.status.desiredNumberScheduled} {.status.numberReady}' || return 1
+  read -r wanted ready <<<"$counts"
+  [[ $wanted == [1-9]* && $wanted == "$ready" ]]
 }
 
 ready_on_every_node() {
@@ -67,8 +81,13 @@ create() {
   [[ -z $dry_run ]] || return 0
   poll 600 "the add-on to become active" addon_rests || true
   capture state find_addon || state='not there'
-  [[ $state == ACTIVE* ]] ||
-    die "the add-on $addon is ${state%%[[:space:]]*}, not ACTIVE: aws eks describe-addon ${at[*]} --query addon.health"
+  if [[ $state == DEGRADED* ]] && agent_ready; then
+    say "warning: the add-on $addon is DEGRADED, although nothing says that its agents are not ready; going on. To see why:"
+    show aws eks describe-addon "${at[@]}" --query addon.health
+  else
+    [[ $state == ACTIVE* ]] ||
+      die "the add-on $addon is ${state%%[[:space:]]*}, not ACTIVE: aws eks describe-addon ${at[*]} --query addon.health"
+  fi
   ready_on_every_node
 }
 

@@ -26,9 +26,19 @@
 # shellcheck source=../lib/association.sh
 . "$root/scripts/lib/association.sh"
 
+# own_stack_name: prints a name for the role's stack that CloudFormation accepts, and that no other service account has.
+own_stack_name() {
+  local name=$CLUSTER_NAME-podidentityrole-$NAMESPACE-$SERVICE_ACCOUNT sum
+  read -r sum _ <<<"$(cksum <<<"$CLUSTER_NAME/$NAMESPACE/$SERVICE_ACCOUNT")"
+  name=${name//[^A-Za-z0-9-]/-}
+  [[ $name == [A-Za-z]* ]] || name=c$name
+  echo "${name:0:117}-$sum"
+}
+
 # The stack in which eksctl keeps the role, and the stack that this script uses without eksctl.
 readonly eksctl_stack=eksctl-$CLUSTER_NAME-podidentityrole-$NAMESPACE-$SERVICE_ACCOUNT
-readonly own_stack=$CLUSTER_NAME-podidentityrole-$NAMESPACE-$SERVICE_ACCOUNT
+own_stack=$(own_stack_name)
+readonly own_stack
 readonly at=(--region "$AWS_REGION" --cluster-name "$CLUSTER_NAME")
 readonly workload=(--cluster "$CLUSTER_NAME" --region "$AWS_REGION" --namespace "$NAMESPACE" --service-account-name "$SERVICE_ACCOUNT")
 
@@ -42,11 +52,11 @@ describe_ours() {
   echo "$id $role_and_tag"
 }
 
-# find_role_stack: prints the name, status and tag of the stack that holds the role.
+# find_role_stack: prints the name, status, workload and tag of the stack that holds the role.
 find_role_stack() {
   local stack state
   for stack in "$eksctl_stack" "$own_stack"; do
-    if capture state find_stack "$stack"; then
+    if capture state find_stack_of "$SERVICE_ACCOUNT" "$stack"; then
       echo "$stack $state"
       return
     fi
@@ -57,7 +67,7 @@ find_role_stack() {
 # role_of STACK: prints the ARN of the role that the stack has as its output.
 role_of() {
   local arn
-  capture arn found 'does not exist' aws cloudformation describe-stacks --region "$AWS_REGION" --stack-name "$1" \
+  capture arn found ValidationError aws cloudformation describe-stacks --region "$AWS_REGION" --stack-name "$1" \
     --query 'Stacks[0].Outputs[0].OutputValue' --output text && [[ $arn == arn:* ]] && echo "$arn"
 }
 
@@ -66,7 +76,7 @@ role_of() {
 repair_stack() {
   local state stack status tag
   capture state find_role_stack || return 0
-  read -r stack status tag <<<"$state"
+  read -r stack status _ tag <<<"$state"
   [[ $tag == "$TAG_VALUE" ]] || die "there is a stack $stack, which these scripts did not create: delete it, or set SERVICE_ACCOUNT and POLICY_NAME and run scripts/steps/policy.sh"
   if [[ $status == *_IN_PROGRESS ]]; then
     poll 600 "the stack $stack, which an earlier run began" stack_rests "$stack" || die "the stack $stack is still $status: run this again later"
@@ -80,6 +90,22 @@ repair_stack() {
       delete_stack "$stack"
       ;;
   esac
+}
+
+# without_eksctl: prints why eksctl cannot create this association; false if it can.
+without_eksctl() {
+  # eksctl cannot give the role that it creates the permission to assume another.
+  if [[ -n ${TARGET_ROLE_ARN-} ]]; then
+    echo "because eksctl cannot give its role the permission to assume the target role"
+  elif ! can_be_stack "$eksctl_stack"; then
+    echo "because eksctl would name the stack $eksctl_stack, which CloudFormation refuses"
+  elif find_stack "$eksctl_stack" >/dev/null && ! find_stack_of "$SERVICE_ACCOUNT" "$eksctl_stack" >/dev/null; then
+    echo "because eksctl would name the stack $eksctl_stack, which is that of another service account"
+  elif [[ $WITH == aws ]]; then
+    echo "set WITH=eksctl to use eksctl"
+  else
+    return 1
+  fi
 }
 
 # create_with_aws [STACK]: creates the association with the role of this stack, or
@@ -116,6 +142,9 @@ show_created() {
 # listed: true when the association is listed.
 listed() { describe_ours >/dev/null; }
 
+# in_list: true when the list of associations has one, which may be deleted already: the list is eventually consistent.
+in_list() { find_association "$SERVICE_ACCOUNT" >/dev/null; }
+
 # need_agent: the cluster has an agent, which serves associations.
 need_agent() {
   local agent
@@ -131,10 +160,8 @@ need_agent() {
 }
 
 create() {
-  local ours id role tag stack without_eksctl=' (set WITH=eksctl to use eksctl)'
+  local ours id role tag stack reason
   check_options
-  # eksctl cannot give the role that it creates the permission to assume another.
-  [[ -z ${TARGET_ROLE_ARN-} ]] || { WITH=aws && without_eksctl=', because eksctl cannot give its role the permission to assume the target role'; }
   need_cluster >/dev/null || true
   need_agent
   # With a target role, the role of the association has no other permission than to assume it.
@@ -148,17 +175,16 @@ create() {
     say "already exists: the association of $NAMESPACE/$SERVICE_ACCOUNT with $role"
   else
     capture stack repair_stack
-    if [[ -z $stack && $WITH == eksctl ]]; then
+    if [[ -n $stack ]]; then
+      say "left incomplete by an earlier run: the stack $stack exists, but the association does not"
+      create_with_aws "$stack"
+    elif capture reason without_eksctl; then
+      say "creating the association with the AWS CLI alone ($reason)"
+      create_with_aws ''
+    else
       say "creating the association with eksctl (set WITH=aws to do without it)"
       change eksctl create podidentityassociation "${workload[@]}" --permission-policy-arns "$POLICY_ARN" --tags "$tag_map" \
-        ${eksctl_options[@]+"${eksctl_options[@]}"}
-    else
-      if [[ -n $stack ]]; then
-        say "left incomplete by an earlier run: the stack $stack exists, but the association does not"
-      else
-        say "creating the association with the AWS CLI alone$without_eksctl"
-      fi
-      create_with_aws "$stack"
+        ${PERMISSIONS_BOUNDARY:+--permission-boundary-arn "$PERMISSIONS_BOUNDARY"} ${eksctl_options[@]+"${eksctl_options[@]}"}
     fi
     [[ -z $dry_run ]] || return 0
     poll 120 "the association to become visible" listed || die "the association is not listed yet: run this again"
@@ -178,16 +204,19 @@ delete() {
     read -r id role tag <<<"$ours"
     if [[ $tag != "$TAG_VALUE" ]]; then
       say "left alone: the association of $NAMESPACE/$SERVICE_ACCOUNT with $role, which these scripts did not create"
-    elif [[ $KUBERNETES != none ]] && command -v eksctl >/dev/null && find_stack "$eksctl_stack" >/dev/null; then
+    elif [[ $KUBERNETES != none ]] && command -v eksctl >/dev/null && find_stack_of "$SERVICE_ACCOUNT" "$eksctl_stack" >/dev/null; then
       by_eksctl=yes
       change eksctl delete podidentityassociation "${workload[@]}"
     else
       change aws eks delete-pod-identity-association "${at[@]}" --association-id "$id"
     fi
+    # Otherwise, creating it again at once would find it there.
+    [[ -n $dry_run || $tag != "$TAG_VALUE" ]] || poll "$LAG" "the deletion of the association" not in_list ||
+      die "the association $id is still listed: run this again"
   fi
   # eksctl deletes its stack itself. One that is still there was left by an interrupted run.
   for stack in "$eksctl_stack" "$own_stack"; do
-    if [[ -n $dry_run && -n $by_eksctl && $stack == "$eksctl_stack" ]] || ! capture state find_stack "$stack"; then continue; fi
+    if [[ -n $dry_run && -n $by_eksctl && $stack == "$eksctl_stack" ]] || ! capture state find_stack_of "$SERVICE_ACCOUNT" "$stack"; then continue; fi
     if [[ ${state##*[[:space:]]} == "$TAG_VALUE" ]]; then
       delete_stack "$stack"
     else
@@ -202,7 +231,6 @@ left() {
 }
 
 begin_step "$@"
-[[ $WITH =~ ^(eksctl|aws)$ ]] || die "WITH must be eksctl or aws, not '$WITH'"
 if [[ $action == create ]]; then
   [[ -z $dry_run ]] || plan_without_aws
   need_tool aws

@@ -19,9 +19,9 @@
 # bucket of this name that belongs to somebody else ends the script.
 find_bucket() {
   local refusal
-  show aws s3api head-bucket "${at[@]}"
+  [[ -n $dry_run ]] || show aws s3api head-bucket "${at[@]}" --query BucketRegion --output text
   [[ -z ${PLAN-} ]] || return 1
-  if ! refusal=$(aws s3api head-bucket "${at[@]}" 2>&1 >/dev/null); then
+  if ! refusal=$(aws s3api head-bucket "${at[@]}" --query BucketRegion --output text 2>&1 >"$scratch/region"); then
     case $refusal in
       *'(404)'*) return 1 ;;
       *'(403)'*) die "the bucket $BUCKET belongs to another account, or you have no permission to see it: set BUCKET to another name" ;;
@@ -29,8 +29,9 @@ find_bucket() {
       *) cannot_read "$refusal" ;;
     esac
   fi
+  same_region "$(<"$scratch/region")"
   # HeadBucket also succeeds on a bucket of another account that grants us access.
-  if found '\((NoSuchTagSet|AccessDenied)\)' aws s3api get-bucket-tagging "${at[@]}" \
+  if found 'NoSuchTagSet|AccessDenied' aws s3api get-bucket-tagging "${at[@]}" \
     --expected-bucket-owner "$ACCOUNT_ID" --query "TagSet[?Key=='$TAG_KEY'].Value | [0]" --output text; then return; fi
   refusal=$(<"$scratch/failure")
   # S3 gives the same answer for another account's bucket as without s3:GetBucketTagging.
@@ -50,7 +51,7 @@ another_account() {
 setting() {
   local what=$1 read=$2 query=$3 want=$4 value
   shift 4
-  if [[ -z $new ]] && capture value found '\((NoSuch[A-Za-z]*|ServerSideEncryptionConfigurationNotFoundError)\)' \
+  if [[ -z $new ]] && capture value found 'NoSuch[A-Za-z]*|ServerSideEncryptionConfigurationNotFoundError' \
     aws s3api "$read" "${at[@]}" --query "$query" --output json && same_json "$value" "$want"; then
     return
   fi
@@ -69,7 +70,7 @@ create_bucket() {
   [[ -z $dry_run ]] || return 0
   failure=$(aws s3api create-bucket "${at[@]}" --create-bucket-configuration "$tag" 2>&1 >/dev/null) && return
   say "$failure"
-  [[ $failure =~ AccessDenied|TagResource|'Unknown parameter' ]] || die "the command above failed: fix what its error message says, then run this again"
+  [[ $failure == *'(AccessDenied)'* || $failure == *'Unknown parameter'* ]] || die "the command above failed: fix what its error message says, then run this again"
   say "creating the bucket without a tag, then tagging it:"
   change aws s3api create-bucket "${at[@]}" ${configuration[@]+"${configuration[@]}"}
   change aws s3api put-bucket-tagging "${at[@]}" --tagging "TagSet=[{$tag_pair}]"
@@ -81,7 +82,7 @@ require_tls() {
   local policy ours existing=''
   capture policy filled scripts/steps/policies/bucket.json
   ours=$(jq '.Statement[0]' "$policy")
-  if [[ -z $new ]] && capture existing found '\(NoSuchBucketPolicy\)' aws s3api get-bucket-policy "${at[@]}" --query Policy --output text; then
+  if [[ -z $new ]] && capture existing found NoSuchBucketPolicy aws s3api get-bucket-policy "${at[@]}" --query Policy --output text; then
     ! jq --exit-status --argjson ours "$ours" '[.Statement] | flatten | any(. == $ours)' <<<"$existing" >"$scratch/has-ours" || return 0
     jq --argjson ours "$ours" '.Statement = ([.Statement] | flatten | map(select(.Sid != $ours.Sid)) + [$ours])' <<<"$existing" >"$policy"
   fi

@@ -4,10 +4,12 @@
 #
 #   scripts/steps/cluster.sh [delete] [--dry-run]
 #
-# With delete, deletes the cluster with its nodes and stacks if it has our tag.
-# Requires the AWS CLI and eksctl. NODES is the number of nodes (2). Takes 15 to 20
-# minutes. In us-east-1, the cluster costs $0.23 an hour: the control plane $0.10, two
-# t3.medium nodes $0.08, the NAT gateway $0.045, and volumes $0.005.
+# With delete, deletes the cluster with its nodes and stacks if it has our tag; if there
+# are only stacks, of a cluster that could not be created or deleted, those.
+# Requires the AWS CLI and eksctl. NODES is the number of nodes (2), and INSTANCE_TYPE
+# their type: t3.medium, or t4g.medium with ARCHITECTURE=arm64. Takes 15 to 20
+# minutes. In us-east-1, the cluster costs $0.24 an hour: the control plane $0.10, two
+# t3.medium nodes $0.083, the NAT gateway $0.045 and its address $0.005, and volumes $0.004.
 
 # shellcheck source-path=SCRIPTDIR source=../lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
@@ -37,6 +39,43 @@ cluster_rests() {
   local state
   capture state find_cluster || return 0
   [[ ! ${state%%[[:space:]]*} =~ ^(CREATING|UPDATING|DELETING|PENDING)$ ]]
+}
+
+# architecture_of TYPE: prints the architecture of an instance type. The names of those with Graviton processors
+# have a g after the generation: https://docs.aws.amazon.com/ec2/latest/instancetypes/instance-type-names.html
+architecture_of() {
+  if [[ $1 == a1.* || $1 =~ ^[a-z]+[0-9]+g ]]; then echo arm64; else echo amd64; fi
+}
+
+# stacks_of_cluster: prints name and status of each stack that eksctl has created for the cluster, by its tag and
+# ours; the cluster's own, on which the others depend, last.
+stacks_of_cluster() {
+  local listed
+  capture listed found none aws cloudformation describe-stacks --region "$AWS_REGION" --output text --query \
+    "Stacks[?Tags[?Key=='alpha.eksctl.io/cluster-name' && Value=='$CLUSTER_NAME'] && Tags[?Key=='$TAG_KEY' && Value=='$TAG_VALUE']].[StackName, StackStatus]"
+  grep -vE "^(${stack}[[:space:]]|None|\$)" <<<"$listed" || true
+  grep "^${stack}[[:space:]]" <<<"$listed" || true
+}
+
+stacks_rest() {
+  local listed
+  capture listed stacks_of_cluster
+  [[ $listed != *_IN_PROGRESS* ]]
+}
+
+# delete_stacks: deletes the stacks of a cluster that does not exist. eksctl crashes there (eksctl issue 7450).
+delete_stacks() {
+  local listed name
+  if [[ -z $dry_run ]]; then
+    poll 1800 "the stacks of the cluster $CLUSTER_NAME, on which an operation may be in progress" stacks_rest ||
+      die "an operation on the stacks of the cluster $CLUSTER_NAME is still in progress: run this again later"
+  fi
+  # What was being created a moment ago may be the cluster.
+  ! find_cluster >/dev/null || die "the cluster $CLUSTER_NAME exists now: run this again"
+  capture listed stacks_of_cluster
+  while read -r name _; do
+    [[ -z $name ]] || delete_stack "$name"
+  done <<<"$listed"
 }
 
 # complete_control_plane: installs add-ons that an interrupted eksctl did not install.
@@ -76,6 +115,8 @@ create_nodes() {
     return
   fi
   need_eksctl
+  [[ $ARCHITECTURE == any || $(architecture_of "$INSTANCE_TYPE") == "$ARCHITECTURE" ]] ||
+    die "INSTANCE_TYPE $INSTANCE_TYPE is not for ARCHITECTURE $ARCHITECTURE, on which alone the pods run: set one of them to match the other"
   capture config filled k8s/nodes.yaml
   change eksctl create nodegroup --config-file "$config"
 }
@@ -84,14 +125,19 @@ create_nodes() {
 create_control_plane() {
   local state config
   need_eksctl
-  # An interrupted run leaves a stack that CloudFormation rolled back.
+  can_be_stack "$stack" || die "CloudFormation refuses the name $stack for a stack: set CLUSTER_NAME to letters, digits and hyphens, or to a cluster that exists"
+  # CloudFormation has rolled back, or could not delete, what an earlier run left.
   if capture state find_stack "$stack"; then
     [[ ${state##*[[:space:]]} == "$TAG_VALUE" ]] || die "there is a stack $stack, which these scripts did not create: set CLUSTER_NAME"
-    say "left incomplete by an earlier run: the stack $stack is ${state%%[[:space:]]*}, but there is no cluster; creating it again"
-    change eksctl delete cluster "${at[@]}" --wait --force --disable-nodegroup-eviction
+    say "left incomplete by an earlier run: the stack $stack is ${state%%[[:space:]]*}, but there is no usable cluster; creating it again"
+    if find_cluster >/dev/null; then
+      change eksctl delete cluster "${at[@]}" --wait --force --disable-nodegroup-eviction
+    else
+      delete_stacks
+    fi
   fi
   capture config filled k8s/cluster.yaml
-  say "this takes 15 to 20 minutes, and costs \$0.23 an hour from now on:"
+  say "this takes 15 to 20 minutes, and costs \$0.24 an hour from now on:"
   change eksctl create cluster --config-file "$config"
 }
 
@@ -122,22 +168,25 @@ create() {
 }
 
 delete() {
-  local state tag='' stack_status='' force=()
+  local state tag='' stack_status=''
   if capture state find_cluster; then
     read -r _ _ tag <<<"$state"
   elif capture state find_stack "$stack"; then
-    read -r stack_status tag <<<"$state"
-    force=(--force) # without it, eksctl fails because there is no cluster
+    read -r stack_status _ tag <<<"$state"
   else
     say "already deleted: the cluster $CLUSTER_NAME"
     return
   fi
   [[ $tag == "$TAG_VALUE" ]] || { say "left alone: the cluster $CLUSTER_NAME, which these scripts did not create" && return; }
-  [[ -z $stack_status ]] || say "left incomplete by an earlier run: there is no cluster, and the stack $stack is $stack_status"
+  if [[ -n $stack_status ]]; then
+    say "left incomplete by an earlier run: there is no cluster, and the stack $stack is $stack_status"
+    delete_stacks
+    return
+  fi
   need_eksctl
-  # The option makes eksctl delete the pods instead of evicting them, because CoreDNS's
-  # disruption budget would block the eviction from the last node.
-  change eksctl delete cluster "${at[@]}" --wait --disable-nodegroup-eviction ${force[@]+"${force[@]}"}
+  # EKS drains managed node groups, such as ours. Others, which somebody has added, eksctl drains: with the option, it
+  # deletes their pods instead of evicting them, because CoreDNS's disruption budget would block the last node's.
+  change eksctl delete cluster "${at[@]}" --wait --disable-nodegroup-eviction
 }
 
 left() {

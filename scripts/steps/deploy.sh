@@ -34,7 +34,7 @@ find_namespace() {
 # puts into each, and the IRSA service account that eksctl creates.
 only_irsa_account() {
   local objects
-  capture objects found '^$' "${kube[@]}" get "$1" --output json || return 1
+  capture objects found none "${kube[@]}" get "$1" --output json || return 1
   jq --exit-status --arg name "$IRSA_SERVICE_ACCOUNT" '[.items[] | {kind, name: .metadata.name, by: .metadata.labels["app.kubernetes.io/managed-by"]}]
     | map(select(("\(.kind)/\(.name)" | IN("ServiceAccount/default", "ConfigMap/kube-root-ca.crt")) | not))
     == [{kind: "ServiceAccount", $name, by: "eksctl"}]' <<<"$objects" >"$scratch/ours"
@@ -92,7 +92,7 @@ our_objects() {
 }
 
 create() {
-  local namespace folder
+  local namespace folder region
   settle BUCKET IMAGE
   if ! reach_cluster; then
     # shellcheck disable=SC2086 # COMPONENTS is a list of names
@@ -105,8 +105,11 @@ create() {
   elif capture namespace find_namespace && ! namespace_is_ours "$namespace"; then
     die "there is a namespace $NAMESPACE that these scripts did not create: set NAMESPACE and POLICY_NAME to other names, then run scripts/steps/policy.sh and association.sh"
   fi
-  found 'NoSuchBucket|Not Found|404' aws s3api head-bucket --region "$AWS_REGION" --bucket "$BUCKET" >/dev/null ||
-    [[ -n $dry_run ]] || die "there is no bucket $BUCKET: create it with scripts/steps/bucket.sh, or set BUCKET to yours"
+  if capture region region_of_bucket; then
+    same_region "$region"
+  elif [[ -z $dry_run ]]; then
+    die "there is no bucket $BUCKET: create it with scripts/steps/bucket.sh, or set BUCKET to yours"
+  fi
   find_association "$SERVICE_ACCOUNT" >/dev/null ||
     say "there is no association for $NAMESPACE/$SERVICE_ACCOUNT yet, and without one the pods get no credentials: run scripts/steps/association.sh"
   apply_job eks pod-identity-demo

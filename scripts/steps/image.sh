@@ -121,6 +121,9 @@ for_nodes() {
 
 build() {
   local version options=(--tag "$IMAGE")
+  # Attestations are for registries: docker would save them for a local cluster as images of an unknown platform,
+  # which kind cannot load. https://docs.docker.com/build/metadata/attestations/
+  [[ $chosen == push ]] || export BUILDX_NO_DEFAULT_ATTESTATIONS=1
   version=$(program_version)
   [[ $IMAGE != "$(image_in "$repository")" ]] || options+=(--tag "$repository:$version")
   case $platform/${tool##*/} in
@@ -157,7 +160,9 @@ prepare_ecr() {
   REPOSITORY=$repository "$root/scripts/steps/registry.sh"
   say "$(show aws ecr get-login-password --region "$region" 2>&1) | $tool login --username AWS --password-stdin $host"
   [[ -z $dry_run ]] || return 0
-  aws ecr get-login-password --region "$region" | "$tool" login --username AWS --password-stdin "$host" >&2 ||
+  # Where ECR's credential helper is configured, a login would fail: it stores nothing. The variable makes it ignore
+  # the login, which the push does not need then: https://github.com/awslabs/amazon-ecr-credential-helper#configuration
+  aws ecr get-login-password --region "$region" | AWS_ECR_IGNORE_CREDS_STORAGE=true "$tool" login --username AWS --password-stdin "$host" >&2 ||
     die "$tool could not log in to $host: see above"
 }
 
@@ -180,7 +185,7 @@ push() {
 
 # load: uses an archive, because each kind of cluster accepts one from any tool.
 load() {
-  local context archive=$scratch/image.tar name=$IMAGE cluster=$CLUSTER_NAME
+  local context archive=$scratch/image.tar name=$IMAGE cluster=$CLUSTER_NAME one=()
   if [[ -z $kind ]]; then
     need kubectl "https://kubernetes.io/docs/tasks/tools/, or name the kind of cluster: kind, k3d or minikube"
     context=$(kubectl config current-context) || die "kubectl has no current context: name the kind of cluster: kind, k3d or minikube"
@@ -194,7 +199,11 @@ load() {
   # Kubernetes looks for a name without a registry on Docker Hub.
   [[ ${name%%/*} == *[.:]* && $name == */* ]] || name=docker.io/library/$name
   case ${tool##*/} in
-    docker) run_tool "$tool" save --output "$archive" "$IMAGE" ;;
+    docker)
+      # With docker's containerd image store, an archive has all platforms that were pulled, and attestations.
+      if "$tool" save --help 2>/dev/null | grep -q -e --platform; then one=(--platform "${platform:-linux/$(machine)}"); fi
+      run_tool "$tool" save ${one[@]+"${one[@]}"} --output "$archive" "$IMAGE"
+      ;;
     *) run_tool "$tool" push "$IMAGE" "docker-archive:$archive:$name" ;;
   esac
   case $kind in

@@ -26,13 +26,6 @@
 # shellcheck source=../lib/settings.sh
 . "$root/scripts/lib/settings.sh"
 
-# matches NAME PATTERN EXAMPLE: ends the script unless the setting matches the
-# pattern, so that it is safe to write into YAML.
-matches() {
-  local LC_ALL=C # so that a-z matches only ASCII letters
-  [[ ${!1} =~ ^($2)$ ]] || die "$1 is $(printf %q "${!1}"): it must be similar to $3"
-}
-
 # image_entry: prints IMAGE as an entry of a kustomization: name, tag or digest.
 image_entry() {
   local name=${IMAGE%%@*} tag=''
@@ -188,17 +181,6 @@ case $overlay in
   irsa) account=$IRSA_SERVICE_ACCOUNT ;;
 esac
 settle BUCKET IMAGE
-FLEET_SIZE=${FLEET_SIZE:-10}
-
-label='[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?'
-matches NAMESPACE "$label" pod-identity-demo
-matches SERVICE_ACCOUNT "$label(\\.$label)*" pod-identity-demo
-matches IRSA_SERVICE_ACCOUNT "$label(\\.$label)*" pod-identity-demo-irsa
-matches BUCKET '[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]|arn:[a-z0-9:/._-]+' my-bucket
-matches AWS_REGION '[a-z]+(-[a-z]+)+-[0-9]+' us-east-1
-matches IMAGE '[A-Za-z0-9._:/-]+(@sha256:[0-9a-f]{64})?' registry.example/pod-identity-demo:0.1.0
-matches ARCHITECTURE 'amd64|arm64|any' "amd64, arm64 or any"
-matches FLEET_SIZE '[1-9][0-9]{0,4}' 10
 added=$(settings)
 
 cd "$root"

@@ -60,6 +60,22 @@ update() {
   change aws iam create-policy-version --policy-arn "$arn" --policy-document "file://$document" --set-as-default
 }
 
+visible() { find_policy "$1" >/dev/null; }
+
+# attachments ARN: prints the names of all that the policy is attached to.
+attachments() {
+  local names
+  capture names found NoSuchEntity aws iam list-entities-for-policy --policy-arn "$1" \
+    --query '[PolicyRoles[].RoleName, PolicyUsers[].UserName, PolicyGroups[].GroupName][]' --output text || names=''
+  [[ $names == None ]] || echo "$names"
+}
+
+unattached() {
+  local names
+  capture names attachments "$1"
+  [[ -z $names ]]
+}
+
 create() {
   local i document state version tag current
   local versions=() documents=() currents=()
@@ -84,6 +100,8 @@ create() {
       update "${arns[i]}" "${versions[i]}" "${currents[i]}" "${documents[i]}"
     else
       change aws iam create-policy --policy-name "${arns[i]##*/}" --policy-document "file://${documents[i]}" --tags "$tag_pair"
+      # The next step asks for it, and IAM is eventually consistent.
+      [[ -n $dry_run ]] || poll "$LAG" "the policy to become visible" visible "${arns[i]}" || die "the policy ${arns[i]##*/} is not visible yet: run this again"
     fi
   done
 }
@@ -93,10 +111,10 @@ delete() {
   for arn in "${arns[@]}"; do
     capture state find_policy "$arn" || { say "already deleted: the policy ${arn##*/}" && continue; }
     [[ ${state##*[[:space:]]} == "$TAG_VALUE" ]] || { say "left alone: the policy ${arn##*/}, which these scripts did not create" && continue; }
-    capture attached found NoSuchEntity aws iam list-entities-for-policy --policy-arn "$arn" \
-      --query '[PolicyRoles[].RoleName, PolicyUsers[].UserName, PolicyGroups[].GroupName][]' --output text || attached=''
-    if [[ -n $attached && $attached != None ]]; then
-      [[ -n $dry_run ]] || die "the policy ${arn##*/} is still attached to: $attached: delete those first (scripts/steps/association.sh delete, scripts/compare.sh delete), or detach the policy"
+    # A role that was deleted a moment ago may still be listed.
+    if ! unattached "$arn" && [[ -z $dry_run ]] && ! poll "$LAG" "the policy ${arn##*/} to be attached to nothing" unattached "$arn"; then
+      capture attached attachments "$arn"
+      die "the policy ${arn##*/} is still attached to: $attached: delete those first (scripts/steps/association.sh delete, scripts/compare.sh delete), or detach the policy"
     fi
     capture versions other_versions "$arn"
     for version in $versions; do

@@ -46,6 +46,6 @@ left() {
 
 begin_step "$@"
 settle ACCOUNT_ID REPOSITORY
-[[ $REPOSITORY =~ ^([0-9]{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?/(.+)$ ]] || { say "$REPOSITORY is not in ECR: there is nothing to do" && exit; }
-readonly registry=${BASH_REMATCH[1]} region=${BASH_REMATCH[2]} repository=${BASH_REMATCH[4]}
+is_ecr "$REPOSITORY" || { say "$REPOSITORY is not in ECR: there is nothing to do" && exit; }
+readonly registry=${BASH_REMATCH[1]} region=${BASH_REMATCH[2]} repository=${BASH_REMATCH[3]}
 "$action"

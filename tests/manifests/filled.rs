@@ -140,7 +140,7 @@ fn invalid_input_is_rejected_in_one_line_before_anything_is_written() {
         ("ARCHITECTURE", "x86_64"),
     ] {
         let said = refusal(&["fleet"], &with(name, value));
-        let expected = [format!("{name} is "), "it must be similar to".to_owned()];
+        let expected = [format!("{name} is "), ": it must be ".to_owned()];
         assert!(expected.iter().all(|text| said.contains(text)), "{said}");
     }
 }

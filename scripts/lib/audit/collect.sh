@@ -69,11 +69,8 @@ describe_at_once() {
   ((major > 7 || (major == 7 && minor >= 88))) || return
   if [[ -z $endpoint ]]; then
     ! grep -Eqs '^[[:space:]]*(endpoint_url|use_fips_endpoint|use_dualstack_endpoint)' "${AWS_CONFIG_FILE:-$HOME/.aws/config}" || return
-    case $(jq -r '.cluster.arn | split(":")[1]' "$scratch/cluster") in
-      aws | aws-us-gov) endpoint=https://eks.$AWS_REGION.amazonaws.com ;;
-      aws-cn) endpoint=https://eks.$AWS_REGION.amazonaws.com.cn ;;
-      *) return 1 ;;
-    esac
+    read -r _ endpoint <<<"$(partition_of "$AWS_REGION")"
+    endpoint=https://eks.$AWS_REGION.$endpoint
   fi
   # Pass secrets only through the pipe, never through a file, a variable or a command line.
   credentials | jq -r --rawfile ids "$scratch/ids" --arg endpoint "${endpoint%/}" \

@@ -15,7 +15,7 @@ repository=$project
 toolbox() {
   local tool box=${BATS_FILE_TMPDIR:?}/toolbox
   rm -rf "$box" && mkdir "$box"
-  for tool in bash sh env cat cut date diff dirname git grep head jq mkdir mktemp mv rm sed sleep sort tail tr uname "$@"; do
+  for tool in bash sh env cat cksum cut date diff dirname git grep head jq mkdir mktemp mv rm sed sleep sort tail tr uname "$@"; do
     case $tool in
       kubectl) ln -s "$(kubectl_program)" "$box/$tool" ;;
       eksctl) ln -s "$repository/.tools/cluster/bin/$tool" "$box/$tool" ;;

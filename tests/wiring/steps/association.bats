@@ -180,8 +180,8 @@ described() {
   }
   echo '{"Statement": []}' >"$policy"
   EXTERNAL_ID=mine refused "EXTERNAL_ID cannot be set: EKS chooses the external ID"
-  TARGET_ROLE_ARN=pictures refused "TARGET_ROLE_ARN must be the ARN of a role"
-  SESSION_TAGS=no refused "SESSION_TAGS must be on or off, not 'no'"
+  TARGET_ROLE_ARN=pictures refused "TARGET_ROLE_ARN is pictures: it must be the ARN of a role"
+  SESSION_TAGS=no refused "SESSION_TAGS is no: it must be on or off"
   SESSION_POLICY=$policy refused "a session policy excludes session tags: set SESSION_TAGS=off"
   SESSION_TAGS=off refused "without session tags the policy pod-identity-demo-us-east-1 allows nothing*set POLICY_ARN=arn:aws:iam::123456789012:policy/pod-identity-demo-irsa-us-east-1; then any workload"
   SESSION_POLICY=/nowhere SESSION_TAGS=off refused "SESSION_POLICY must be a file with an IAM policy as JSON: /nowhere"
