@@ -126,7 +126,7 @@ class Proxy(BaseHTTPRequestHandler):
                 self.rfile.read(1)
             self.close_connection = True
             return
-        filled = strict.before(line, body) or fills.before(line, self.path, body)
+        filled = strict.stale(line, body) or strict.before(line, body) or fills.before(line, self.path, body)
         if filled:
             self.answer(*filled)
             return
@@ -139,6 +139,7 @@ class Proxy(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         answer = fills.after(line, body, status, headers, strict.after(line, body, status, content))
+        strict.remember(line, body, answer)
         if invocation and status < 400 and " s3 " not in line:
             ANSWERED[invocation] = answer
         self.answer(*answer)

@@ -2,6 +2,8 @@
 
 Files in the folder STATE change the account, as long as they exist:
 
+    stale                `COUNT PATTERN`: IAM and EKS are eventually consistent, so this many reads that match
+                         get the answer that the same question got the first time
     no-tags-on-creation  a bucket's creation with tags is refused, as it is without s3:TagResource
     tagged               the tagging API lists the ARNs in it as well
 """
@@ -17,6 +19,7 @@ JSON = [("Content-Type", "application/json")]
 XML = [("Content-Type", "text/xml")]
 state = ""
 eks = tagging = None
+first_answers = {}  # to the reads that `stale` names
 listed = {}  # what had tags before something was deleted, by ARN
 
 
@@ -31,9 +34,9 @@ def configure(folder, emulator):
 
 
 def refused(status, code, message):
-    """An error of a REST API, as EKS words it."""
+    """An error of a REST API, as EKS words it, and of the tagging API, whose clients read the code in the body."""
     headers = [*JSON, ("x-amzn-ErrorType", code)]
-    return status, headers, json.dumps({"message": message}).encode()
+    return status, headers, json.dumps({"__type": code, "message": message}).encode()
 
 
 def query_error(code, message):
@@ -51,8 +54,32 @@ def denied(line):
     return 403, XML, text.encode()
 
 
+def stale(line, body):
+    """The first answer to the same read, as long as `stale` says so, or None."""
+    file = os.path.join(state, "stale")
+    if not line.startswith("read ") or not os.path.exists(file) or (line, body) not in first_answers:
+        return None
+    with open(file, encoding="utf-8") as opened:
+        count, _, pattern = opened.read().strip().partition(" ")
+    if int(count) < 1 or not re.search(pattern, line):
+        return None
+    with open(file, "w", encoding="utf-8") as opened:
+        opened.write(f"{int(count) - 1} {pattern}")
+    return first_answers[line, body]
+
+
+def remember(line, body, answer):
+    """Keeps the first answer to a read while `stale` exists."""
+    if not os.path.exists(os.path.join(state, "stale")):
+        first_answers.clear()
+    elif line.startswith("read "):
+        first_answers.setdefault((line, body), answer)
+
+
 def before(line, body):
     """A refusal of what the emulator would accept, or None."""
+    if line.endswith((" CreateStack", " DescribeStacks")) and (refusal := impossible_name(body)):
+        return refusal
     if line.endswith(" CreateStack"):
         return duplicate_tags(body)
     if line.startswith("write s3 PUT /") and b"<Tags>" in body and os.path.exists(os.path.join(state, "no-tags-on-creation")):
@@ -65,6 +92,15 @@ def before(line, body):
     if re.match(r"write \S+ (DELETE |Delete)", line):
         listed.update({one["ResourceARN"]: one for one in tagging.get_resources()["ResourceTagMappingList"]})
     return None
+
+
+def impossible_name(body):
+    """https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CreateStack.html, "StackName" """
+    name = dict(urllib.parse.parse_qsl(body.decode())).get("StackName", "a")
+    if name.startswith("arn:") or re.fullmatch(r"[a-zA-Z][-a-zA-Z0-9]{0,127}", name):
+        return None
+    return query_error("ValidationError", f"1 validation error detected: Value '{name}' at 'stackName' failed to satisfy constraint: "
+                       "Member must satisfy regular expression pattern: [a-zA-Z][-a-zA-Z0-9]*")
 
 
 def duplicate_tags(body):

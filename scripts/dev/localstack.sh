@@ -14,7 +14,7 @@
 # shellcheck source=../lib/emulator.sh
 . "$root/scripts/lib/emulator.sh"
 
-readonly image=localstack/localstack:4.12.0
+readonly image=localstack/localstack:4.12.0@sha256:0df3a97da57de03a588c05d9b8f390f15c7033fc7c4512f94619d344bc3cd317
 # Only the three services, and no calls to the internet: no telemetry, certificate or DNS.
 readonly settings=("SERVICES=s3,iam,sts" DISABLE_EVENTS=1 SKIP_SSL_CERT_DOWNLOAD=1 DNS_ADDRESS=0)
 # No setting prevents two things, so patch them: LocalStack would listen on every

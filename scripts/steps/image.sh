@@ -158,7 +158,7 @@ prepare_ecr() {
   local host=${repository%%/*} region
   region=${host#*.ecr.} region=${region%%.*}
   REPOSITORY=$repository "$root/scripts/steps/registry.sh"
-  say "$(show aws ecr get-login-password --region "$region" 2>&1) | $tool login --username AWS --password-stdin $host"
+  say "$(show aws ecr get-login-password --region "$region" 2>&1) | AWS_ECR_IGNORE_CREDS_STORAGE=true $tool login --username AWS --password-stdin $host"
   [[ -z $dry_run ]] || return 0
   # Where ECR's credential helper is configured, a login would fail: it stores nothing. The variable makes it ignore
   # the login, which the push does not need then: https://github.com/awslabs/amazon-ecr-credential-helper#configuration

@@ -134,19 +134,42 @@ YAML
 
 @test "an add-on whose creation failed is made again only if it is ours" {
   admin eks create-addon --cluster-name pod-identity-demo --addon-name eks-pod-identity-agent
-  # The emulator's add-ons never fail.
-  mv "$BATS_FILE_TMPDIR/toolbox/aws" "$BATS_FILE_TMPDIR/toolbox/real-aws"
-  cat >"$BATS_FILE_TMPDIR/toolbox/aws" <<AWS
-#!/usr/bin/env bash
-[[ "\$*" == *describe-addon* ]] || exec "$BATS_FILE_TMPDIR/toolbox/real-aws" "\$@"
-"$BATS_FILE_TMPDIR/toolbox/real-aws" "\$@" | sed -E "s/ACTIVE|CREATING/CREATE_FAILED/"
-AWS
-  chmod +x "$BATS_FILE_TMPDIR/toolbox/aws"
+  add_on_is CREATE_FAILED
   step addon
   mv "$BATS_FILE_TMPDIR/toolbox/real-aws" "$BATS_FILE_TMPDIR/toolbox/aws"
   ((status == 1))
   [[ ${stderr_lines[-1]} == "addon.sh: the add-on eks-pod-identity-agent of the cluster pod-identity-demo is CREATE_FAILED, and these scripts did not create it: "* ]]
   [[ -z $(writes) ]]
+  admin eks delete-addon --cluster-name pod-identity-demo --addon-name eks-pod-identity-agent
+}
+
+# add_on_is STATUS: from here on, the AWS CLI says that the add-on has this status. The emulator's are active.
+add_on_is() {
+  mv "$BATS_FILE_TMPDIR/toolbox/aws" "$BATS_FILE_TMPDIR/toolbox/real-aws"
+  cat >"$BATS_FILE_TMPDIR/toolbox/aws" <<AWS
+#!/usr/bin/env bash
+[[ "\$*" == *describe-addon* ]] || exec "$BATS_FILE_TMPDIR/toolbox/real-aws" "\$@"
+"$BATS_FILE_TMPDIR/toolbox/real-aws" "\$@" | sed -E "s/ACTIVE|CREATING/$1/"
+AWS
+  chmod +x "$BATS_FILE_TMPDIR/toolbox/aws"
+}
+
+# Agents that are ready, in the status of the DaemonSet; no kubelet is here to say so.
+agents_are_ready() {
+  local agents=(--namespace kube-system --selector app.kubernetes.io/name=eks-pod-identity-agent) agent
+  agent=$(kube get pods "${agents[@]}" --output name) && [[ -n $agent ]] || return 1
+  kube --namespace kube-system patch "$agent" --subresource status --patch '{"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}}'
+  [[ $(kube --namespace kube-system get daemonset/eks-pod-identity-agent --output 'jsonpath={.status.numberAvailable}') == 1 ]]
+}
+
+@test "an add-on that stays DEGRADED although every agent is ready is a warning, and the rest goes on" {
+  admin eks create-addon --cluster-name pod-identity-demo --addon-name eks-pod-identity-agent
+  eventually 60 agents_are_ready
+  add_on_is DEGRADED
+  step addon
+  mv "$BATS_FILE_TMPDIR/toolbox/real-aws" "$BATS_FILE_TMPDIR/toolbox/aws"
+  ((status == 0))
+  [[ $stderr == *"warning: the add-on eks-pod-identity-agent is DEGRADED, although "*'$ aws eks describe-addon '*' --query addon.health'*"rollout status"* ]]
   admin eks delete-addon --cluster-name pod-identity-demo --addon-name eks-pod-identity-agent
 }
 

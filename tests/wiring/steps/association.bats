@@ -213,6 +213,46 @@ described() {
   admin eks delete-pod-identity-association --cluster-name pod-identity-demo --association-id "$id"
 }
 
+@test "a name that CloudFormation refuses for a stack has one of ours, and is found and deleted by it" {
+  export POLICY_ARN=arn:aws:iam::123456789012:policy/pod-identity-demo-irsa-us-east-1
+  SERVICE_ACCOUNT=pictures.writer step association
+  ((status == 0))
+  [[ $stderr == *"with the AWS CLI alone (because eksctl would name the stack eksctl-pod-identity-demo-podidentityrole-pod-identity-demo-pictures.writer, which CloudFormation refuses)"* ]]
+  [[ $(stacks) =~ ^pod-identity-demo-podidentityrole-pod-identity-demo-pictures-writer-[0-9]+$ ]]
+  SERVICE_ACCOUNT=pictures.writer step association
+  [[ $status == 0 && $stderr == *"already exists"* && -z $(writes) ]]
+  # Another account with the same letters has a stack of its own.
+  SERVICE_ACCOUNT=pictures-writer step association delete
+  [[ $status == 0 && -z $(writes) ]]
+  SERVICE_ACCOUNT=pictures.writer step association delete
+  [[ $status == 0 && $(associations) == 0 && -z $(stacks) ]]
+}
+
+@test "a stack belongs to the service account that its tag names: a-b/c is not a/b-c" {
+  export POLICY_ARN=arn:aws:iam::123456789012:policy/pod-identity-demo-irsa-us-east-1
+  NAMESPACE=a-b SERVICE_ACCOUNT=c step association
+  [[ $status == 0 && $(stacks) == eksctl-pod-identity-demo-podidentityrole-a-b-c ]]
+  NAMESPACE=a SERVICE_ACCOUNT=b-c step association
+  [[ $status == 0 && $stderr == *"which is that of another service account"* && $(associations) == 2 ]]
+  NAMESPACE=a SERVICE_ACCOUNT=b-c step association delete
+  [[ $status == 0 && $(associations) == 1 && $(stacks) == eksctl-pod-identity-demo-podidentityrole-a-b-c ]]
+  NAMESPACE=a-b SERVICE_ACCOUNT=c step association delete
+  [[ $status == 0 && $(associations) == 0 && -z $(stacks) ]]
+}
+
+@test "deleted and created again at once: the deletion ends when the list no longer has it" {
+  export WITH=aws
+  step association
+  echo '2 read eks GET .*/pod-identity-associations\?' >"$CLUSTER_STATE/stale"
+  step association delete
+  [[ $status == 0 && $(<"$CLUSTER_STATE/stale") == 0* ]]
+  rm "$CLUSTER_STATE/stale"
+  step association
+  [[ $status == 0 && $stderr != *"already exists"* ]]
+  step association delete
+  [[ $status == 0 && $(associations) == 0 && -z $(stacks) ]]
+}
+
 @test "a run that stopped between role and association is completed, and one that left only the role is undone" {
   fail_on refuse 'write eks POST .*/pod-identity-associations'
   step association

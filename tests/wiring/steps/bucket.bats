@@ -61,6 +61,30 @@ PYTHON
   ((status == 0))
 }
 
+@test "a bucket in another region is neither used nor emptied, although the AWS CLI would find it" {
+  local direction
+  AWS_REGION=eu-west-1 AWS_DEFAULT_REGION=eu-west-1 BUCKET=elsewhere step bucket
+  ((status == 0))
+  admin s3api put-object --bucket elsewhere --key picture --body "$BATS_FILE_TMPDIR/toolbox/aws"
+  for direction in '' delete left; do
+    BUCKET=elsewhere step bucket $direction
+    [[ $status == 1 && ${stderr_lines[-1]} == "bucket.sh: the bucket elsewhere is in the region eu-west-1, not in us-east-1: "* && -z $(writes) ]]
+  done
+  AWS_REGION=eu-west-1 AWS_DEFAULT_REGION=eu-west-1 BUCKET=elsewhere step bucket delete
+  ((status == 0))
+}
+
+@test "however the AWS CLI is told to print errors, what does not exist is created" {
+  printf '[default]\ncli_error_format = json\n' >"$BATS_TEST_TMPDIR/config"
+  export AWS_CONFIG_FILE=$BATS_TEST_TMPDIR/config
+  run aws s3api head-bucket --bucket "$bucket"
+  [[ $output != *"(404)"* ]]
+  step bucket
+  ((status == 0))
+  AWS_CLI_ERROR_FORMAT=yaml step bucket delete
+  ((status == 0))
+}
+
 # without_creation_tags MESSAGE: makes the AWS CLI refuse a creation with tags with this message.
 without_creation_tags() {
   mv "$BATS_FILE_TMPDIR/toolbox/aws" "$BATS_FILE_TMPDIR/toolbox/real-aws"

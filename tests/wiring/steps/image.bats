@@ -14,6 +14,11 @@ setup() {
 #!/usr/bin/env bash
 echo "${BUILDX_BUILDER+with $BUILDX_BUILDER: }docker $*" >>"$CALLS"
 case "$1 $2" in
+  # As amazon-ecr-credential-helper does, which stores nothing: ecr-login/ecr.go, "not implemented".
+  "login "*) [[ ${AWS_ECR_IGNORE_CREDS_STORAGE-} == true ]] || { echo "error storing credentials: not implemented" >&2 && exit 1; } ;;
+  "build "*) echo "attestations: ${BUILDX_NO_DEFAULT_ATTESTATIONS-by default}" >>"$CALLS" ;;
+  "image inspect") [[ -n ${HAVE-} ]] && echo amd64 || exit 1 ;;
+  "save --help") echo "      --platform string   Save only the given platform variant" ;;
   "buildx create") echo created ;;
   "buildx inspect") printf '%s\n' "Driver: ${DRIVER-docker}" "Nodes:" "Platforms:  ${PLATFORMS-linux/amd64*, linux/arm64}" ;;
   "info --format") echo "${STORE-}" ;;
@@ -28,7 +33,17 @@ case "$1 $2" in
   "build "*) : >"$CALLS.built" ;;
 esac
 PODMAN
-  chmod +x "$BATS_TEST_TMPDIR"/{docker,podman}
+  cat >"$BATS_TEST_TMPDIR/aws" <<'AWS'
+#!/usr/bin/env bash
+case "$*" in
+  *get-caller-identity*) echo "123456789012 arn:aws:iam::123456789012:user/someone" ;;
+  *get-login-password*) echo password ;;
+  *describe-repositories*) echo arn:aws:ecr:us-east-1:123456789012:repository/demo ;;
+esac
+AWS
+  # shellcheck disable=SC2016 # for the stand-in
+  printf '#!/bin/sh\necho "kind $*" >>"$CALLS"\n' >"$BATS_TEST_TMPDIR/kind"
+  chmod +x "$BATS_TEST_TMPDIR"/{docker,podman,aws,kind}
 }
 
 # image ARGUMENT...: runs the script, whose messages go to $BATS_TEST_TMPDIR/said.
@@ -102,6 +117,24 @@ script_of() {
   called 'podman manifest push --all registry.example/demo:1 docker://registry.example/demo:1$'
   image build --platform linux/amd64,linux/arm64
   called 'podman manifest rm registry.example/demo:1$'
+}
+
+@test "where ECR's credential helper is configured, the login is ignored, and the image is pushed" {
+  export IMAGE=123456789012.dkr.ecr.us-east-1.amazonaws.com/demo:1 AWS_REGION=us-east-1 TOOLS=" aws"
+  image push
+  called 'docker login --username AWS --password-stdin 123456789012.dkr.ecr.us-east-1.amazonaws.com$'
+  called 'docker push 123456789012.dkr.ecr.us-east-1.amazonaws.com/demo:1$'
+  called 'attestations: by default$'
+}
+
+@test "what is loaded into kind has no attestations and one platform, which is what it can load" {
+  export IMAGE=registry.example/demo:1
+  STORE='[[driver-type io.containerd.snapshotter.v1]]' image load kind
+  called 'attestations: 1$'
+  called 'docker save --platform linux/[a-z0-9]* --output [^ ]* registry.example/demo:1$'
+  called 'kind load image-archive .* --name pod-identity-demo$'
+  STORE='[[driver-type io.containerd.snapshotter.v1]]' HAVE=yes image load kind --platform linux/amd64
+  called 'docker save --platform linux/amd64 --output '
 }
 
 @test "an image for ECR is for the nodes, and any other is for this machine" {

@@ -44,6 +44,47 @@ the_plan() {
   AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_ENDPOINT_URL=http://127.0.0.1:1 the_plan
 }
 
+@test "a plan shows eksctl where it is not installed, says at its end what it was, and shows no reads" {
+  toolbox cp
+  unset WITH
+  the_plan
+  [[ ${stderr_lines[-1]} == "This was a dry run: nothing has been changed. "* ]]
+  # The one that is left is of a pipe that changes something.
+  [[ $(grep -E '^\$ aws [a-z0-9]+ (describe|get|list|head)-' <<<"$stderr") == *" get-login-password --region eu-west-1 | "*" docker login "* ]]
+}
+
+@test "in another partition, names and addresses are that partition's" {
+  toolbox cp
+  AWS_REGION=eusc-de-east-1 run --separate-stderr "$(script_path up)" --dry-run
+  echo "$stderr"
+  [[ $status == 0 && $stderr == *"arn:aws-eusc:iam::111122223333:policy/"*" push 111122223333.dkr.ecr.eusc-de-east-1.amazonaws.eu/"* ]]
+  AWS_REGION=cn-north-1 run --separate-stderr "$(script_path up)" --dry-run
+  [[ $status == 0 && $stderr == *"arn:aws-cn:iam::111122223333:policy/"*" push 111122223333.dkr.ecr.cn-north-1.amazonaws.com.cn/"* ]]
+}
+
+@test "the nodes have the architecture of the image, and every role has the permissions boundary" {
+  local boundary=arn:aws:iam::111122223333:policy/limits
+  toolbox cp
+  ARCHITECTURE=arm64 the_plan
+  grep -qx '    instanceType: t4g.medium' "$FILLED/nodes.yaml"
+  run ! grep -r PermissionsBoundary "$FILLED"
+  INSTANCE_TYPE=m7i-flex.large PERMISSIONS_BOUNDARY=$boundary the_plan
+  grep -qx '    instanceType: m7i-flex.large' "$FILLED/nodes.yaml"
+  grep -qx "      instanceRolePermissionsBoundary: $boundary" "$FILLED/nodes.yaml"
+  grep -qx "  serviceRolePermissionsBoundary: $boundary" "$FILLED/cluster.yaml"
+  [[ $stderr == *'$ eksctl create podidentityassociation '*" --permission-boundary-arn $boundary"* ]]
+  WITH=aws PERMISSIONS_BOUNDARY=$boundary run --separate-stderr "$(script_path association)" --dry-run
+  [[ $(jq -r .Resources.Role.Properties.PermissionsBoundary "$FILLED/role.json") == "$boundary" ]]
+  WITH=aws TARGET_ROLE_ARN=arn:aws:iam::111122223333:role/target PERMISSIONS_BOUNDARY=$boundary run --separate-stderr "$(script_path association)" --dry-run
+  [[ $(jq -r .Resources.Role.Properties.PermissionsBoundary "$FILLED/chained-role.json") == "$boundary" ]]
+  PERMISSIONS_BOUNDARY=$boundary run --separate-stderr "$(script_path compare)" --dry-run
+  [[ $stderr == *'$ eksctl create iamserviceaccount --config-file '* ]]
+  [[ $(jq -c '.iam.serviceAccounts[0] | [.permissionsBoundary, .attachPolicyARNs, .tags]' "$FILLED/irsa.json") == '["'$boundary'",["arn:aws:iam::111122223333:policy/pod-identity-demo-irsa-eu-west-1"],{"pod-identity-demo":"pod-identity-demo"}]' ]]
+
+  INSTANCE_TYPE=m7g.large run --separate-stderr "$(script_path up)" --dry-run
+  [[ $status == 1 && ${stderr_lines[-1]} == *"INSTANCE_TYPE m7g.large is not for ARCHITECTURE amd64, "* ]]
+}
+
 @test "the comparison with IRSA is planned too, and without --dry-run missing credentials are an error" {
   toolbox aws
   run --separate-stderr "$(script_path compare)" --dry-run

@@ -107,6 +107,24 @@ versions() {
   ((status == 0))
 }
 
+@test "IAM is eventually consistent: what was created is waited for, and so is what a deleted role leaves in a list" {
+  echo '2 read iam GetPolicy$' >"$CLUSTER_STATE/stale"
+  step policy
+  [[ $status == 0 && $(<"$CLUSTER_STATE/stale") == 0* ]]
+  rm "$CLUSTER_STATE/stale"
+
+  admin iam create-role --role-name ended --assume-role-policy-document "$trust"
+  admin iam attach-role-policy --role-name ended --policy-arn "$policy"
+  echo '2 read iam ListEntitiesForPolicy' >"$CLUSTER_STATE/stale"
+  aws iam list-entities-for-policy --policy-arn "$policy"
+  admin iam detach-role-policy --role-name ended --policy-arn "$policy"
+  admin iam delete-role --role-name ended
+  step policy delete
+  [[ $status == 0 && $(<"$CLUSTER_STATE/stale") == 0* ]]
+  rm "$CLUSTER_STATE/stale"
+  [[ $(admin iam list-policies --scope Local --query 'length(Policies)') == 0 ]]
+}
+
 # assume TAG...: from here on `aws` uses a session of the role with these tags.
 assume() {
   local keys
