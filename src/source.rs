@@ -8,6 +8,9 @@ mod fetch;
 mod image_kind;
 mod limits;
 mod picture;
+mod redirect;
+mod rest;
+mod special_purpose;
 mod stall_timer;
 mod tee;
 

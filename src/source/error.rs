@@ -23,7 +23,16 @@ pub(crate) enum FetchError {
     #[error("address refused: {0}")]
     Address(#[from] AddressRefused),
     #[error("redirect refused: {0}")]
-    Redirect(&'static str),
+    Redirect(String),
+    /// The host answered with `Retry-After`, and that time is not over.
+    #[error(
+        "{host} is not asked for another {}: it answered with Retry-After",
+        humantime::format_duration(*left)
+    )]
+    Resting { host: String, left: Duration },
+    /// A part that was not asked for.
+    #[error("a part of the picture, which was not asked for: status 206 with {0}")]
+    Partial(String),
     /// A 2xx without a body.
     #[error("the answer is empty")]
     Empty,
@@ -45,12 +54,14 @@ pub(crate) enum FetchError {
 
 impl FetchError {
     /// Every value of [`Self::reason`].
-    pub(crate) const REASONS: [&str; 11] = [
+    pub(crate) const REASONS: [&str; 13] = [
         "status",
         "connect",
         "timeout",
         "address",
         "redirect",
+        "resting",
+        "partial",
         "empty",
         "not_an_image",
         "too_large",
@@ -67,6 +78,8 @@ impl FetchError {
             Self::Timeout { .. } => "timeout",
             Self::Address(_) => "address",
             Self::Redirect(_) => "redirect",
+            Self::Resting { .. } => "resting",
+            Self::Partial(_) => "partial",
             Self::Empty => "empty",
             Self::NotAnImage(_) => "not_an_image",
             Self::TooLarge { .. } => "too_large",

@@ -1,9 +1,10 @@
 //! The request for a picture: redirects, retries and deadlines.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use reqwest::header::{HeaderMap, RETRY_AFTER};
-use reqwest::{Client, redirect};
+use reqwest::header::SET_COOKIE;
+use reqwest::redirect::Policy;
+use reqwest::{Client, Response};
 use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
@@ -11,11 +12,10 @@ use super::address_guard::AddressGuard;
 use super::error::FetchError;
 use super::limits::{Limits, time_left};
 use super::picture::Picture;
+use super::redirect::{MAX_REDIRECTS, target};
+use super::rest::{Rests, retry_after};
 use crate::aws::excludes_all;
 use crate::backoff::pauses;
-
-/// Redirects that are followed for one picture.
-const MAX_REDIRECTS: usize = 5;
 
 /// The pauses between attempts.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -28,6 +28,7 @@ pub(crate) struct Source {
     guard: AddressGuard,
     urls: Vec<Url>,
     limits: Limits,
+    rests: Rests,
 }
 
 impl Source {
@@ -43,20 +44,22 @@ impl Source {
         let client = client
             .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(limits.connect)
-            .redirect(redirect_policy(guard.clone()))
+            // They are followed here, so that what is wrong with one can be told.
+            .redirect(Policy::none())
             .dns_resolver(guard.clone())
             .referer(false)
             // Close idle connections after 5 s: reuse helps a load test, not ticks of 30 s.
             .pool_idle_timeout(Duration::from_secs(5))
             .build()?;
-        Ok(Self { client, guard, urls, limits })
+        Ok(Self { client, guard, urls, limits, rests: Rests::default() })
     }
 
-    /// Asks one of the image hosts, picked at random, for a picture, and repeats the request while
-    /// that may help and the fetch timeout lasts. Returns once the picture's kind is known; the
-    /// other bytes are still arriving.
+    /// Asks one of the image hosts, picked at random among those that do not rest, for a picture, and
+    /// repeats the request while that may help and the fetch timeout lasts. Returns once the picture's kind
+    /// is known; the other bytes are still arriving.
     pub(crate) async fn fetch(&self) -> Result<Picture, FetchError> {
-        let Some(url) = fastrand::choice(&self.urls) else {
+        let ready: Vec<_> = self.urls.iter().filter(|url| self.rests.check(url).is_ok()).collect();
+        let Some(url) = fastrand::choice(ready).or_else(|| self.urls.first()) else {
             return Err(FetchError::Connect("no image URL is set".to_owned()));
         };
         let deadline = Instant::now() + self.limits.fetch;
@@ -94,45 +97,40 @@ impl Source {
         attempts: u32,
         deadline: Instant,
     ) -> Result<Picture, FetchError> {
-        self.guard.check_url(url)?;
-        let answer = self.client.get(url.clone()).send();
-        let response = timeout(time_left(deadline).min(self.limits.read), answer)
+        let response = timeout(time_left(deadline).min(self.limits.read), self.respond(url))
             .await
-            .map_err(|_| self.limits.too_slow(time_left(deadline)))?
-            .map_err(|error| self.limits.explain(error, None))?;
+            .map_err(|_| self.limits.too_slow(time_left(deadline)))??;
         let status = response.status();
         if !status.is_success() {
             let retry_after = retry_after(response.headers());
+            if let Some(time) = retry_after {
+                self.rests.grant(response.url(), time);
+            }
             return Err(FetchError::Status { status, retry_after });
         }
         Picture::open(response, self.limits, attempts, deadline).await
     }
-}
 
-/// Follows at most [`MAX_REDIRECTS`], none from https to http and none to a refused address.
-fn redirect_policy(guard: AddressGuard) -> redirect::Policy {
-    redirect::Policy::custom(move |attempt| {
-        let downgrade = attempt.url().scheme() == "http"
-            && attempt.previous().last().is_some_and(|url| url.scheme() == "https");
-        let refused = if attempt.previous().len() > MAX_REDIRECTS {
-            Some(FetchError::Redirect("more than 5 in a row"))
-        } else if downgrade {
-            Some(FetchError::Redirect("from https to http"))
-        } else {
-            guard.check_url(attempt.url()).err().map(FetchError::from)
-        };
-        match refused {
-            Some(error) => attempt.error(error),
-            None => attempt.follow(),
+    /// The response to which the redirects of the URL lead.
+    async fn respond(&self, url: &Url) -> Result<Response, FetchError> {
+        let mut url = url.clone();
+        let mut sets_cookies = false;
+        for _ in 0..=MAX_REDIRECTS {
+            self.rests.check(&url)?;
+            self.guard.check_url(&url)?;
+            let response = self.client.get(url).send().await;
+            let response = response.map_err(|error| self.limits.explain(error, None))?;
+            sets_cookies |= response.headers().contains_key(SET_COOKIE);
+            match target(&response)? {
+                Some(next) => url = next,
+                None => return Ok(response),
+            }
         }
-    })
-}
-
-/// The pause that `Retry-After` asks for, in seconds or as a date (RFC 9110, section 10.2.3).
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
-    match value.parse() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => httpdate::parse_http_date(value).ok()?.duration_since(SystemTime::now()).ok(),
+        let why = if sets_cookies {
+            "more than 5 in a row; the host sets a cookie, which the program does not send back"
+        } else {
+            "more than 5 in a row"
+        };
+        Err(FetchError::Redirect(why.to_owned()))
     }
 }

@@ -36,7 +36,13 @@ impl Limits {
         if error.is_timeout() && error.is_connect() {
             return FetchError::Timeout { setting: "--connect-timeout", limit: self.connect };
         }
-        let cause = innermost(&error);
+        let cause = match find_cause::<hyper::Error>(&error) {
+            // Servers send a hundred at most, and so many are read.
+            Some(error) if error.is_parse_too_large() => {
+                "its head has more than 100 headers or is longer than 400 kB".to_owned()
+            }
+            _ => innermost(&error),
+        };
         match received {
             Some(received) => FetchError::Broken { received, cause },
             None => FetchError::Connect(cause),

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
-use reqwest::Response;
-use reqwest::header::CONTENT_LENGTH;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE};
+use reqwest::{Response, StatusCode};
 use tokio::time::Instant;
 use url::Url;
 
@@ -19,6 +19,7 @@ use super::image_kind::{ImageKind, SNIFF_LENGTH};
 use super::limits::Limits;
 use super::stall_timer::StallTimer;
 use super::tee::Tee;
+use crate::aws::clean;
 
 /// Frames of the body below this length in bytes are joined to chunks of at least this length.
 ///
@@ -55,10 +56,7 @@ impl Picture {
         deadline: Instant,
     ) -> Result<Self, FetchError> {
         let url = response.url().clone();
-        let declared = response
-            .headers()
-            .get(CONTENT_LENGTH)
-            .and_then(|value| value.to_str().ok()?.parse().ok());
+        let declared = declared_length(&response)?;
         if declared.is_some_and(|length| length > limits.size) {
             return Err(FetchError::TooLarge { limit: limits.size });
         }
@@ -157,6 +155,33 @@ impl Picture {
             Err(FetchError::Truncated { received, kind: self.kind.media_type })
         }
     }
+}
+
+/// The length in bytes that the host declares, if it does. A part must be all of the picture.
+fn declared_length(response: &Response) -> Result<Option<u64>, FetchError> {
+    let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let declared = text(CONTENT_LENGTH).and_then(|value| value.parse().ok());
+    if response.status() != StatusCode::PARTIAL_CONTENT {
+        return Ok(declared);
+    }
+    let range = text(CONTENT_RANGE);
+    match range.and_then(whole) {
+        Some(length) if declared.is_none_or(|declared| declared == length) => Ok(Some(length)),
+        _ => {
+            let range = range.map(|range| format!("Content-Range {}", clean(range)));
+            Err(FetchError::Partial(range.unwrap_or_else(|| "no Content-Range".to_owned())))
+        }
+    }
+}
+
+/// The length of a picture of which this `Content-Range` says that all of it is there (RFC 9110, section
+/// 14.4).
+fn whole(range: &str) -> Option<u64> {
+    let (first_and_last, length) = range.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = first_and_last.split_once('-')?;
+    let (first, last, length): (u64, u64, u64) =
+        (first.parse().ok()?, last.parse().ok()?, length.parse().ok()?);
+    (first == 0 && last.checked_add(1) == Some(length)).then_some(length)
 }
 
 /// The body of one answer, held to its declared length and to the limits.
