@@ -9,7 +9,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::aws::{self, BodyTimes, Settings, UnusableEndpoint};
+use crate::aws::{self, Settings, UnusableEndpoint};
 use crate::cli::{Cli, Command, LISTEN};
 use crate::config::{Config, IdentityConfig};
 use crate::diagnosis::{Diagnosis, Failure, Report};
@@ -22,7 +22,7 @@ use crate::server::{Served, serve};
 use crate::source::Source;
 use crate::status::{Observer, Status};
 use crate::telemetry;
-use crate::upload::{UploadError, Uploader, without_secrets};
+use crate::upload::{Store, UploadError, Uploader, without_secrets};
 
 /// Why the program cannot run at all. The text is for a person.
 type CannotRun = Box<dyn std::error::Error>;
@@ -109,9 +109,8 @@ fn run_to_end<T>(
 async fn job(config: Config, listener: Option<TcpListener>) -> Result<Exit, CannotRun> {
     let started = Instant::now();
     let mut signals = Signals::install()?;
-    let body = BodyTimes { whole: config.limits.fetch, silence: config.limits.read };
     config.image_urls.iter().for_each(|url| aws::keep_password(url.as_str()));
-    let settings = Settings::load(Some(&config.region), body).await?;
+    let settings = Settings::load(Some(&config.region), config.place.store.timeout).await?;
     let injected = Injected::from_env();
     let chain = Arc::new(Chain::new(settings.clone(), injected.clone()));
     let credentials = RefreshingCredentials::new(chain, config.require_identity, injected);
@@ -177,7 +176,8 @@ fn run_identity(config: &IdentityConfig) -> Result<Exit, CannotRun> {
 }
 
 async fn identity(config: &IdentityConfig) -> Result<Report, CannotRun> {
-    let settings = Settings::load(config.region.as_deref(), BodyTimes::default()).await?;
+    let Store { timeout, .. } = config.probe.as_ref().map(|place| place.store).unwrap_or_default();
+    let settings = Settings::load(config.region.as_deref(), timeout).await?;
     let injected = Injected::from_env();
     let chain = Arc::new(Chain::new(settings.clone(), injected.clone()));
     let credentials = RefreshingCredentials::new(chain.clone(), config.require_identity, injected);
@@ -186,7 +186,7 @@ async fn identity(config: &IdentityConfig) -> Result<Report, CannotRun> {
         return Ok(report);
     };
     let failure = match Uploader::new(&settings.sdk, credentials.clone(), place).probe().await {
-        Ok(key) => return Ok(report.with_access(Ok(key))),
+        Ok(probed) => return Ok(report.with_access(Ok(probed))),
         Err(UploadError::S3(failure)) => Failure::S3(failure),
         Err(UploadError::Credentials(error)) => Failure::of(&error, config.require_identity),
         // A probe fetches no picture, and nothing cancels it.

@@ -6,17 +6,20 @@ mod error;
 mod exchange;
 mod http;
 mod partition;
+mod progress;
 mod redact;
+mod retry;
 mod settings;
 
 pub(crate) use connect::has_certificates;
 pub(crate) use error::explain;
 pub(crate) use exchange::{Ending, Exchange};
-pub(crate) use http::{Record, excludes_all, keep_password, unusable_proxies};
-pub(crate) use partition::{Partition, is_amazons};
+pub(crate) use http::{LongestResponse, Record, excludes_all, keep_password, unusable_proxies};
+pub(crate) use partition::Partition;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use redact::does_something;
 pub(crate) use redact::{clean, keep_secret};
+pub(crate) use retry::RetriedStatus;
 pub(crate) use settings::{
-    BodyTimes, Settings, UnusableEndpoint, endpoint, longest_picture, region, unusable_endpoints,
+    Settings, UnusableEndpoint, endpoint, is_at_amazon, longest_picture, region, unusable_endpoints,
 };

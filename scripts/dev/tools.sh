@@ -6,6 +6,7 @@
 #   scripts/dev/tools.sh localstack   LocalStack without Docker       .tools/localstack/bin
 #   scripts/dev/tools.sh ministack    MiniStack                       .tools/ministack/bin
 #   scripts/dev/tools.sh manifests    kubectl, Kubernetes's schemas   .tools/manifests/bin
+#   scripts/dev/tools.sh corpus       encoders of pictures            .tools/corpus/bin
 #   scripts/dev/tools.sh image        hadolint                        .tools/image/bin
 #   scripts/dev/tools.sh actionlint   actionlint, built from source    .tools/image/bin
 #   scripts/dev/tools.sh containers   buildah, podman, runc           .tools/containers/bin
@@ -266,12 +267,12 @@ lock() {
   trap 'exit 143' TERM
 }
 
-(($# > 0)) || die "missing argument: lint, aws, localstack, ministack, manifests, image, actionlint, containers, browser, bench, deny, modules, eksctl, kubernetes or cluster (see --help)"
+(($# > 0)) || die "missing argument: lint, aws, localstack, ministack, manifests, corpus, image, actionlint, containers, browser, bench, deny, modules, eksctl, kubernetes or cluster (see --help)"
 for set in "$@"; do
   case $set in
     -h | --help) usage && exit ;;
-    lint | aws | localstack | ministack | manifests | image | actionlint | containers | browser | bench | deny | modules | eksctl | kubernetes | cluster) ;;
-    *) die "unknown set $set: choose lint, aws, localstack, ministack, manifests, image, actionlint, containers, browser, bench, deny, modules, eksctl, kubernetes or cluster" ;;
+    lint | aws | localstack | ministack | manifests | corpus | image | actionlint | containers | browser | bench | deny | modules | eksctl | kubernetes | cluster) ;;
+    *) die "unknown set $set: choose lint, aws, localstack, ministack, manifests, corpus, image, actionlint, containers, browser, bench, deny, modules, eksctl, kubernetes or cluster" ;;
   esac
 done
 
@@ -283,6 +284,7 @@ for set in "$@"; do
     localstack) venv localstack localstack.txt ;;
     ministack) venv ministack ministack.txt ;;
     manifests) venv manifests manifests.txt ;;
+    corpus) venv corpus corpus.txt ;;
     image) venv image image.txt ;;
     actionlint) venv image image.txt && actionlint ;;
     containers) containers ;;

@@ -22,10 +22,12 @@ use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
+use super::progress::Ends;
 use crate::errors::find_cause;
 
 /// Why there is no connection.
@@ -149,19 +151,25 @@ impl Connector {
                 ),
             }
         })?;
-        let stream = Stream::new(stream);
+        let ends = ends_of(stream.inner());
+        let stream = Stream { ends, ..Stream::new(stream) };
         if secure { self.secure(stream, to).await } else { Ok(stream) }
     }
 
     async fn secure(&self, stream: Stream, to: &Uri) -> Result<Stream, ConnectError> {
         let (host, _) = host_and_port(to)?;
+        let ends = stream.ends;
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| ConnectError::NoHost(host.to_owned()))?;
         let connecting =
             TlsConnector::from(Arc::clone(&self.tls)).connect(name, TokioIo::new(stream));
         let stream = connecting.await.map_err(|error| ConnectError::Tls(host.to_owned(), error))?;
-        Ok(Stream::new(TokioIo::new(stream)))
+        Ok(Stream { ends, ..Stream::new(TokioIo::new(stream)) })
     }
+}
+
+fn ends_of(stream: &TcpStream) -> Option<Ends> {
+    Some(Ends(stream.local_addr().ok()?, stream.peer_addr().ok()?))
 }
 
 /// The error as one of the way to the proxy, if there is one.
@@ -193,6 +201,7 @@ fn host_and_port(uri: &Uri) -> Result<(&str, u16), ConnectError> {
 async fn tunnel(stream: Stream, to: &Uri, proxy: &Intercept) -> Result<Stream, ConnectError> {
     let name = name_of(proxy.uri());
     let failed = |error| ConnectError::Tunnel(name.clone(), error);
+    let ends = stream.ends;
     let (mut sender, connection) = http1::handshake(stream).await.map_err(failed)?;
     tokio::spawn(connection.with_upgrades());
     let authority = format!("{}:{}", to.host().unwrap_or_default(), to.port_u16().unwrap_or(443));
@@ -210,7 +219,8 @@ async fn tunnel(stream: Stream, to: &Uri, proxy: &Intercept) -> Result<Stream, C
     if !response.status().is_success() {
         return Err(ConnectError::Refused { proxy: name, status: response.status() });
     }
-    Ok(Stream::new(hyper::upgrade::on(response).await.map_err(failed)?))
+    let upgraded = hyper::upgrade::on(response).await.map_err(failed)?;
+    Ok(Stream { ends, ..Stream::new(upgraded) })
 }
 
 trait Transport: Read + Write + Send + Unpin {}
@@ -222,17 +232,23 @@ pub(super) struct Stream {
     inner: Box<dyn Transport>,
     /// Whether a proxy forwards requests for plain HTTP, which then name the whole URL.
     is_forward: bool,
+    /// Those of the TCP connection.
+    ends: Option<Ends>,
 }
 
 impl Stream {
     fn new(inner: impl Transport + 'static) -> Self {
-        Self { inner: Box::new(inner), is_forward: false }
+        Self { inner: Box::new(inner), is_forward: false, ends: None }
     }
 }
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        Connected::new().proxy(self.is_forward)
+        let connected = Connected::new().proxy(self.is_forward);
+        match self.ends {
+            Some(ends) => connected.extra(ends),
+            None => connected,
+        }
     }
 }
 

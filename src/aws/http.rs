@@ -12,19 +12,23 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::connection::{CaptureSmithyConnection, ConnectionMetadata};
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
     SharedHttpConnector,
 };
+use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterceptorContextMut;
+use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::retries::ErrorKind;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::config_bag::ConfigBag;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Bytes;
-use hyper::http::{Request, Response, Uri, header};
+use hyper::http::{Extensions, Request, Response, Uri, header};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::client::proxy::matcher::Matcher;
@@ -35,11 +39,13 @@ use url::Url;
 
 use super::connect::{Connector, name_of};
 use super::exchange::{Ending, Exchange, Late};
+use super::progress::{Ends, Progress};
 use super::redact::{clean, keep_secret};
 use crate::errors::{find_cause, one_line};
 use crate::lock::lock;
 
-/// The longest response, in bytes. Those of the SDK's services have a few kilobytes.
+/// The longest response, in bytes, unless a request has its own [`LongestResponse`]. Those of the SDK's
+/// services have a few kilobytes.
 const LONGEST: usize = 1 << 20;
 
 /// The longest text of an error that is kept, in bytes.
@@ -56,7 +62,30 @@ pub(crate) struct Http(Arc<Shared>);
 /// Connections, which are reused.
 type Pool = Client<Connector, SdkBody>;
 
+/// How long the response to a request may be, in bytes: an object that is read back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LongestResponse(pub(crate) u64);
+
+#[dyn_dispatch_hint]
+impl Intercept for LongestResponse {
+    fn name(&self) -> &'static str {
+        "LongestResponse"
+    }
+
+    fn modify_before_transmit(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        context.request_mut().add_extension(*self);
+        Ok(())
+    }
+}
+
 struct Shared {
+    /// How long a request to a service may stand still.
+    timeout: Duration,
     /// The proxies of the environment, if there are any.
     proxies: Option<Arc<Matcher>>,
     /// For each connect timeout, with and without a proxy.
@@ -118,8 +147,8 @@ pub(crate) fn keep_password(url: &str) {
 
 impl Http {
     /// With the proxies of `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`. `NO_PROXY=*` means none
-    /// for IP addresses as well, as for curl.
-    pub(crate) fn from_env() -> Self {
+    /// for IP addresses as well, as for curl. A request to a service that stands still for `timeout` fails.
+    pub(crate) fn from_env(timeout: Duration) -> Self {
         for name in PROXIES.into_iter().flatten() {
             keep_password(&env::var(name).unwrap_or_default());
         }
@@ -127,7 +156,7 @@ impl Http {
         let any =
             PROXIES.into_iter().any(|names| set(names).is_some_and(|proxy| !proxy.is_empty()));
         let proxies = (any && !none).then(|| Arc::new(Matcher::from_env()));
-        Self(Arc::new(Shared { proxies, clients: Mutex::default() }))
+        Self(Arc::new(Shared { timeout, proxies, clients: Mutex::default() }))
     }
 
     /// For S3, and for questions to STS about credentials that are there.
@@ -222,17 +251,27 @@ impl HttpConnector for Asking {
         if let Some(proxies) = shared.proxies.as_ref().filter(|_| !direct) {
             authorize(proxies, &mut request);
         }
-        if let Some(capture) = request.extensions().get::<CaptureSmithyConnection>().cloned() {
-            let connection = capture_connection(&mut request);
+        let connection = capture_connection(&mut request);
+        if let Some(capture) = request.extensions().get::<CaptureSmithyConnection>() {
+            let connection = connection.clone();
             capture.set_connection_retriever(move || metadata(&connection));
         }
         let client = self.asker.http.client(self.connect, direct);
         let connect = self.connect;
         let read = if direct { self.read.map(|time| time.max(AGENT_TIME)) } else { self.read };
+        let limit = shared.timeout;
         HttpConnectorFuture::new(async move {
             let host = name_of(request.uri());
             match record {
-                None => send(&client, request, read, host).await,
+                None => {
+                    let progress = Progress::default();
+                    let request = request.map(|body| progress.watch(body));
+                    let stalled = progress.stalled(limit, || ends_of(&connection));
+                    tokio::select! {
+                        sent = send(&client, request, read, host.clone()) => sent,
+                        () = stalled => Err(failed(&Late(limit), host)),
+                    }
+                }
                 Some(record) => {
                     keep_what_is_sent(&request);
                     let waiting = Waiting::new(record, host.clone(), connect);
@@ -255,6 +294,8 @@ async fn send(
     read: Option<Duration>,
     host: String,
 ) -> Result<HttpResponse, ConnectorError> {
+    let longest = request.extensions().get::<LongestResponse>();
+    let longest = longest.map_or(LONGEST, |own| usize::try_from(own.0).unwrap_or(usize::MAX));
     let responding = client.request(request);
     let responded: Result<_, Box<dyn std::error::Error + Send + Sync>> = match read {
         None => responding.await.map_err(Into::into),
@@ -265,7 +306,7 @@ async fn send(
     };
     match responded {
         Ok(response) => {
-            sdk_response(response.map(|body| SdkBody::from_body_1_x(Limited::new(body, LONGEST))))
+            sdk_response(response.map(|body| SdkBody::from_body_1_x(Limited::new(body, longest))))
         }
         Err(error) => Err(failed(&*error, host)),
     }
@@ -314,6 +355,13 @@ fn metadata(connection: &CaptureConnection) -> Option<ConnectionMetadata> {
         }
     };
     Some(ConnectionMetadata::builder().proxied(proxied).poison_fn(poison).build())
+}
+
+/// The addresses of the connection, if it is there.
+fn ends_of(connection: &CaptureConnection) -> Option<Ends> {
+    let mut extras = Extensions::new();
+    connection.connection_metadata().as_ref()?.get_extras(&mut extras);
+    extras.get().copied()
 }
 
 /// The tokens in a request of a provider, which no text may repeat.

@@ -15,21 +15,23 @@ use aws_types::service_config::ServiceConfigKey;
 use url::Url;
 
 use super::http::{Http, keep_password};
+use super::partition::is_amazons;
 
-/// How long S3 may take to answer once it has received a picture or a part.
-const ANSWER_TIME: Duration = Duration::from_mins(1);
-
-/// How long the transfer of a body may stand still, which is the SDK's default.
+/// How long the body of a response may stand still, which is the SDK's default.
 const STALL_TIME: Duration = Duration::from_secs(20);
 
 /// The largest number of attempts for one answer, and the longest pause between them.
 const ATTEMPTS: u32 = 4;
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// The longest time that a picture can take: all timeouts and retries of its fetch are used up, and
-/// then those of this number of requests to S3, one after another.
-pub(crate) fn longest_picture(fetch_timeout: Duration, requests: u32) -> Duration {
-    let request = (fetch_timeout + ANSWER_TIME + LONGEST_PAUSE).saturating_mul(ATTEMPTS);
+/// The longest time that a picture can take while S3 does not take bytes slowly: all timeouts and retries
+/// of its fetch are used up, and then those of this number of requests to S3, one after another.
+pub(crate) fn longest_picture(
+    fetch_timeout: Duration,
+    s3_timeout: Duration,
+    requests: u32,
+) -> Duration {
+    let request = (fetch_timeout + s3_timeout + LONGEST_PAUSE).saturating_mul(ATTEMPTS);
     fetch_timeout + request.saturating_mul(requests)
 }
 
@@ -85,6 +87,16 @@ pub(crate) fn unusable_endpoints() -> Vec<UnusableEndpoint> {
     unusable.into_iter().map(|service| UnusableEndpoint { service }).collect()
 }
 
+/// Whether S3 is Amazon's own (VPC endpoints included), where each bucket has a DNS name and all of the
+/// protocol is known. Another store, or an emulator, may have neither.
+pub(crate) fn is_at_amazon(sdk: &SdkConfig) -> bool {
+    endpoint(sdk, "S3").is_none_or(|endpoint| is_amazons_endpoint(&endpoint))
+}
+
+fn is_amazons_endpoint(endpoint: &str) -> bool {
+    Url::parse(endpoint).is_ok_and(|url| url.host_str().is_some_and(is_amazons))
+}
+
 /// Checks the endpoints that are set for the services that the program asks.
 fn check_endpoints(sdk: &SdkConfig) -> Result<(), UnusableEndpoint> {
     for endpoint in SERVICES.into_iter().filter_map(|service| endpoint(sdk, service)) {
@@ -101,16 +113,6 @@ fn is_endpoint(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| ["http", "https"].contains(&url.scheme()) && url.has_host())
 }
 
-/// How long the body of a request may take to arrive from the image host. Zero is for bodies that are
-/// there from the beginning.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct BodyTimes {
-    /// In all.
-    pub(crate) whole: Duration,
-    /// Without any byte.
-    pub(crate) silence: Duration,
-}
-
 /// The SDK's settings, and the HTTP client in them.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -120,19 +122,20 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// The settings with everything else from the SDK's default chain, without credentials. A request may
-    /// take as long as its body. Fails if an endpoint is none.
+    /// take as long as its bytes move, and no longer than `timeout` after that. Fails if an endpoint is
+    /// none.
     pub(crate) async fn load(
         region: Option<&str>,
-        body: BodyTimes,
+        timeout: Duration,
     ) -> Result<Self, UnusableEndpoint> {
-        let http = Http::from_env();
-        let sdk = load(region, body, &http).await;
+        let http = Http::from_env(timeout);
+        let sdk = load(region, &http).await;
         check_endpoints(&sdk)?;
         Ok(Self { sdk, http })
     }
 }
 
-async fn load(region: Option<&str>, body: BodyTimes, http: &Http) -> SdkConfig {
+async fn load(region: Option<&str>, http: &Http) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .no_credentials()
         .http_client(http.for_services())
@@ -145,20 +148,40 @@ async fn load(region: Option<&str>, body: BodyTimes, http: &Http) -> SdkConfig {
                 .with_initial_backoff(Duration::from_millis(200))
                 .with_max_backoff(LONGEST_PAUSE),
         )
-        .timeout_config(
-            TimeoutConfig::builder()
-                .connect_timeout(Duration::from_secs(5))
-                .operation_attempt_timeout(body.whole + ANSWER_TIME)
-                .build(),
-        )
-        // Longer than the image host may be silent, so that S3 is not blamed for that.
+        .timeout_config(TimeoutConfig::builder().connect_timeout(Duration::from_secs(5)).build())
+        // Requests are watched by `http`: the SDK takes one whose answer is late for one that stands still.
         .stalled_stream_protection(
             StalledStreamProtectionConfig::enabled()
-                .grace_period(STALL_TIME.max(body.silence + Duration::from_secs(5)))
+                .upload_enabled(false)
+                .grace_period(STALL_TIME)
                 .build(),
         );
     if let Ok(name) = AppName::new(env!("CARGO_PKG_NAME")) {
         loader = loader.app_name(name);
     }
     loader.load().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_amazons_own_endpoints_are_amazons() {
+        for endpoint in [
+            "https://s3.eu-west-1.amazonaws.com",
+            "https://bucket.vpce-1a2b3c4d-5e6f.s3.us-east-1.vpce.amazonaws.com",
+            "https://s3.us-isob-east-1.sc2s.sgov.gov",
+        ] {
+            assert!(is_amazons_endpoint(endpoint), "{endpoint}");
+        }
+        for endpoint in [
+            "http://localhost:4566",
+            "http://localstack.localstack.svc:4566",
+            "https://minio.example.com",
+            "https://amazonaws.com.example.org",
+        ] {
+            assert!(!is_amazons_endpoint(endpoint), "{endpoint}");
+        }
+    }
 }

@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use crate::config::{Problems, place};
-use crate::upload::Place;
+use crate::config::{Problems, place, timeout};
+use crate::upload::{Place, Store};
 
 /// The identity that is required, for `run` and for `identity`.
 #[derive(Args, Clone, Debug)]
@@ -30,11 +30,33 @@ pub(super) struct PlaceArguments {
     /// The pod's name, for keys and metadata of objects [default: the host name]
     #[arg(long, env = "POD_NAME", value_name = "NAME")]
     pod_name: Option<String>,
+
+    /// Where the checksum of a picture is: trailer (behind it, so that it is sent while it arrives), header
+    /// (pictures of up to 8 MiB are read before they are sent) or none. With auto it is a trailer, at an
+    /// endpoint that is not Amazon's what the store takes, and with
+    /// AWS_REQUEST_CHECKSUM_CALCULATION=when_required none
+    #[arg(long, env = "S3_CHECKSUM", value_name = "FORM", default_value = "auto")]
+    checksum: String,
+
+    /// Where the bucket's name is in a URL: path, or virtual (in the host's name). With auto it is in the
+    /// path at an endpoint that is not Amazon's. Never in the path is that of an ARN
+    #[arg(long, env = "S3_ADDRESSING_STYLE", value_name = "STYLE", default_value = "auto")]
+    addressing_style: String,
+
+    /// The maximum time in which a request to S3 stands still: no byte of it is taken, and no answer comes
+    #[arg(long, env = "S3_TIMEOUT", value_name = "DURATION", default_value = "60s")]
+    s3_timeout: String,
 }
 
 impl PlaceArguments {
     pub(super) fn check(self, problems: &mut Problems) -> Place {
-        place(self.bucket, self.key_prefix, self.pod_name, problems)
+        let store = Store {
+            checksum: problems.take("--checksum / S3_CHECKSUM", self.checksum.parse()),
+            addressing: problems
+                .take("--addressing-style / S3_ADDRESSING_STYLE", self.addressing_style.parse()),
+            timeout: problems.take("--s3-timeout / S3_TIMEOUT", timeout(&self.s3_timeout)),
+        };
+        place(self.bucket, self.key_prefix, self.pod_name, store, problems)
     }
 }
 

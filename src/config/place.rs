@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::Problems;
-use crate::upload::Place;
+use crate::upload::{Place, Store};
 
 /// The longest key in bytes: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html>.
 const LONGEST_KEY: usize = 1024;
@@ -22,12 +22,13 @@ pub(crate) fn place(
     bucket_name: Option<String>,
     prefix: Option<String>,
     pod: Option<String>,
+    store: Store,
     problems: &mut Problems,
 ) -> Place {
     let bucket = problems.take("--bucket / S3_BUCKET_NAME", bucket(bucket_name));
     let pod = problems.take("--pod-name / POD_NAME", pod_name(pod));
     let prefix = key_prefix(prefix.unwrap_or_default(), &pod);
-    Place { bucket, prefix: problems.take("--key-prefix / S3_KEY_PREFIX", prefix), pod }
+    Place { bucket, prefix: problems.take("--key-prefix / S3_KEY_PREFIX", prefix), pod, store }
 }
 
 pub(super) fn bucket(name: Option<String>) -> Result<String, String> {

@@ -142,13 +142,13 @@ impl Evidence {
         of_sts::<AssumeRoleWithWebIdentityError>(error).or_else(|| of_sts::<AssumeRoleError>(error))
     }
 
-    /// S3's failure, if its code is one of these.
+    /// S3's failure, if its code is one of these. With a status of 500 and more, which is what it says
+    /// whatever code it carries, only that of 501 counts.
     pub(super) fn s3(&self, codes: &[&str]) -> Option<&S3Failure> {
-        match &self.failure {
-            Failure::S3(s3) => Some(&**s3)
-                .filter(|s3| s3.code.as_deref().is_some_and(|code| codes.contains(&code))),
-            _ => None,
-        }
+        let Failure::S3(s3) = &self.failure else { return None };
+        let code = s3.code.as_deref()?;
+        let counts = code == "NotImplemented" || s3.status().is_none_or(|status| status < 500);
+        Some(&**s3).filter(|_| counts && codes.contains(&code))
     }
 
     /// What is required of the identity, if the failure is about that.

@@ -13,6 +13,7 @@ use crate::identity::{
     Chain, ExpectedRole, FULL_URI, Injected, Link, LinkState, NoCredentials, Principal, Provider,
     RefreshingCredentials, Requirement, Tokens,
 };
+use crate::upload::Probed;
 
 /// The report, in the order in which it is shown. `docs/identity.md` documents its JSON.
 #[derive(Debug, Serialize)]
@@ -47,6 +48,8 @@ pub(super) struct PrincipalReport {
 pub(super) struct Access {
     pub(super) allowed: bool,
     pub(super) key: Option<String>,
+    /// The form of the checksum that the store takes.
+    pub(super) checksum: Option<&'static str>,
     pub(super) diagnosis: Option<Diagnosis>,
 }
 
@@ -93,14 +96,25 @@ impl Report {
         Self { injected, chain: links, notes, principal, access: None, verdict }
     }
 
-    /// Adds what the probe showed: the key of the object that it stored, or why it stored none.
-    pub(crate) fn with_access(self, probe: Result<String, Diagnosis>) -> Self {
-        let allowed = probe.is_ok();
-        let (key, diagnosis) = match probe {
-            Ok(key) => (Some(key), None),
-            Err(diagnosis) => (None, Some(diagnosis)),
-        };
-        Self { access: Some(Access { allowed, key, diagnosis }), ..self }
+    /// Adds what the probe showed: the object that it stored, or why it stored none.
+    pub(crate) fn with_access(mut self, probe: Result<Probed, Diagnosis>) -> Self {
+        self.access = Some(match probe {
+            Ok(Probed { key, checksum, was_found }) => {
+                if was_found {
+                    self.notes.push(format!(
+                        "S3 takes no checksum behind a picture, so the job would find out with the first one: \
+                         set S3_CHECKSUM={checksum}"
+                    ));
+                }
+                let (key, checksum) = (Some(key), Some(checksum));
+                Access { allowed: true, key, checksum, diagnosis: None }
+            }
+            Err(diagnosis) => {
+                let diagnosis = Some(diagnosis);
+                Access { allowed: false, key: None, checksum: None, diagnosis }
+            }
+        });
+        self
     }
 
     pub(crate) fn is_ok(&self) -> bool {

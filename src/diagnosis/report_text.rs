@@ -48,6 +48,9 @@ impl fmt::Display for Report {
             if let Some(key) = &access.key {
                 writeln!(f, "  allowed: put {key}")?;
             }
+            if let Some(checksum) = &access.checksum {
+                writeln!(f, "  checksum: {checksum}")?;
+            }
             if let Some(diagnosis) = &access.diagnosis {
                 writeln!(f, "  denied: {}\n  fix: {}", diagnosis.cause, diagnosis.fix)?;
             }

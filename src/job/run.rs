@@ -107,7 +107,8 @@ impl Job {
         let Self { config, pipeline, status } = self;
         let mut signal = pin!(signals.next());
         let mut refused = pin!(pipeline.credentials.refused());
-        let longest = longest_picture(config.limits.fetch, most_requests(config.limits.size));
+        let requests = most_requests(config.limits.size);
+        let longest = longest_picture(config.limits.fetch, config.place.store.timeout, requests);
         let mut ticks = Ticks::new(config.interval, config.concurrency, config.count);
         // Until the first success, S3 may refuse because a policy has not propagated yet. The time for
         // that begins with S3's first refusal: until then, the image host may have been the obstacle.

@@ -1,14 +1,16 @@
 //! Where objects go, and how they are named.
 
-use std::time::SystemTime;
+use std::str::FromStr;
+use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::{IdentityCache, RequestChecksumCalculation};
+use aws_sdk_s3::config::{IdentityCache, RequestChecksumCalculation, ResponseChecksumValidation};
 use url::Url;
 use uuid::Uuid;
 
-use crate::aws;
+use super::checksum::ChecksumSetting;
+use crate::aws::{self, RetriedStatus};
 use crate::identity::RefreshingCredentials;
 
 /// A bucket, and this pod's own place in it.
@@ -20,6 +22,58 @@ pub(crate) struct Place {
     pub(crate) prefix: String,
     /// This pod's name, which is the next part of every key.
     pub(crate) pod: String,
+    pub(crate) store: Store,
+}
+
+/// In what a store may differ from Amazon's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Store {
+    pub(crate) checksum: ChecksumSetting,
+    pub(crate) addressing: Addressing,
+    /// How long it may take no byte of a request and give no response.
+    pub(crate) timeout: Duration,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        let timeout = Duration::from_mins(1);
+        Self { checksum: ChecksumSetting::default(), addressing: Addressing::default(), timeout }
+    }
+}
+
+/// Where the name of the bucket is in a URL.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Addressing {
+    /// In the path at an endpoint that is not Amazon's, otherwise in the host's name.
+    #[default]
+    Auto,
+    Path,
+    Virtual,
+}
+
+impl Addressing {
+    /// Whether it is in the path. The SDK makes the host's name of an ARN, so an ARN is never in a path.
+    fn is_in_path(self, bucket: &str, sdk: &SdkConfig) -> bool {
+        !bucket.starts_with("arn:")
+            && match self {
+                Self::Auto => !aws::is_at_amazon(sdk),
+                Self::Path => true,
+                Self::Virtual => false,
+            }
+    }
+}
+
+impl FromStr for Addressing {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" | "" => Ok(Self::Auto),
+            "path" => Ok(Self::Path),
+            "virtual" => Ok(Self::Virtual),
+            _ => Err(format!("{text:?} is not one of auto, path and virtual")),
+        }
+    }
 }
 
 /// A place, and the S3 that has it.
@@ -67,7 +121,7 @@ impl Place {
 }
 
 /// The S3 client, which signs with these credentials.
-pub(super) fn client(sdk: &SdkConfig, credentials: RefreshingCredentials) -> Client {
+pub(super) fn client(sdk: &SdkConfig, place: &Place, credentials: RefreshingCredentials) -> Client {
     Client::from_conf(
         aws_sdk_s3::config::Builder::from(sdk)
             .credentials_provider(credentials)
@@ -75,16 +129,12 @@ pub(super) fn client(sdk: &SdkConfig, credentials: RefreshingCredentials) -> Cli
             .identity_cache(IdentityCache::no_cache())
             // Every upload brings its own checksum, in a header or in a trailer.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-            .force_path_style(aws::endpoint(sdk, "S3").is_some_and(|url| !is_amazons(&url)))
+            // What is read back is compared with what was sent.
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+            .retry_classifier(RetriedStatus)
+            .force_path_style(place.store.addressing.is_in_path(&place.bucket, sdk))
             .build(),
     )
-}
-
-/// Whether an endpoint is Amazon's own (VPC endpoints included), where each bucket has a DNS name.
-/// An emulator or another store has none, so that the bucket must be in the path.
-fn is_amazons(endpoint: &str) -> bool {
-    let url = Url::parse(endpoint);
-    url.is_ok_and(|url| url.host_str().is_some_and(aws::is_amazons))
 }
 
 /// A URL's scheme, host and path: the rest may contain secrets. It is cut to fit S3's limit of 2 KB
@@ -109,16 +159,5 @@ mod tests {
     fn only_scheme_host_and_path_of_a_url_are_shown() {
         let url = Url::parse("https://me:secret@host:8443/a/b.jpg?token=x#y").expect("a URL");
         assert_eq!(without_secrets(&url), "https://host:8443/a/b.jpg");
-    }
-
-    #[test]
-    fn only_amazons_own_endpoints_have_buckets_as_hosts() {
-        assert!(is_amazons("https://s3.eu-west-1.amazonaws.com"));
-        assert!(is_amazons("https://bucket.vpce-1a2b3c4d-5e6f.s3.us-east-1.vpce.amazonaws.com"));
-        assert!(is_amazons("https://s3.us-isob-east-1.sc2s.sgov.gov"));
-        assert!(!is_amazons("http://localhost:4566"));
-        assert!(!is_amazons("http://localstack.localstack.svc:4566"));
-        assert!(!is_amazons("https://minio.example.com"));
-        assert!(!is_amazons("https://amazonaws.com.example.org"));
     }
 }

@@ -44,6 +44,17 @@ pub(crate) struct S3Failure {
     pub(crate) bucket_region: Option<String>,
     /// Everything in one line, with S3's own words.
     pub(crate) text: String,
+    /// Why a success is none.
+    pub(crate) doubt: Option<Doubt>,
+}
+
+/// Why an object that S3 says to have stored does not count as stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Doubt {
+    /// It is not what was sent.
+    Damaged,
+    /// Nothing shows that it is what was sent.
+    Unproven,
 }
 
 impl S3Failure {
@@ -57,6 +68,9 @@ impl S3Failure {
 
     /// Whether S3 says that the credentials in use are not valid. Others may be.
     pub(crate) fn rejects_credentials(&self) -> bool {
+        if self.status().is_some_and(|status| status >= 500) {
+            return false;
+        }
         let code = self.code.as_deref().unwrap_or_default();
         let codes = [
             "ExpiredToken",
@@ -89,7 +103,47 @@ impl S3Failure {
     }
 }
 
+/// The codes of refusals that have nothing to do with the form of a request's body.
+const OF_OTHER_THINGS: [&str; 22] = [
+    "AccessDenied",
+    "AccessDeniedException",
+    "AccountProblem",
+    "AllAccessDisabled",
+    "AuthorizationHeaderMalformed",
+    "BucketAlreadyExists",
+    "EntityTooLarge",
+    "ExpiredToken",
+    "IllegalLocationConstraintException",
+    "InvalidAccessKeyId",
+    "InvalidBucketName",
+    "InvalidToken",
+    "KeyTooLongError",
+    "NoSuchBucket",
+    "NoSuchUpload",
+    "PermanentRedirect",
+    "QuotaExceeded",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
+    "RequestTimeout",
+    "SlowDown",
+    "TokenRefreshRequired",
+];
+
 impl UploadError {
+    /// Whether the same picture with its checksum in another form may be stored. A form that the store is
+    /// known to take is no reason for a refusal.
+    pub(super) fn may_be_about_the_checksum(&self, is_taken: bool) -> bool {
+        let Self::S3(failure) = self else { return false };
+        if failure.doubt.is_some() {
+            return true;
+        }
+        let status = failure.status().unwrap_or_default();
+        let code = failure.code.as_deref().unwrap_or_default();
+        let is_refusal = matches!(status, 400 | 403 | 405 | 406 | 411..=417 | 422 | 501);
+        let is_of_other_things = OF_OTHER_THINGS.contains(&code) || code.starts_with("KMS.");
+        is_refusal && !is_taken && !is_of_other_things && failure.bucket_region.is_none()
+    }
+
     /// The kind of failure, as the log names it.
     pub(crate) const fn reason(&self) -> &'static str {
         match self {
@@ -126,6 +180,19 @@ impl UploadError {
             return of("CreateSession", "s3express:CreateSession", to, signer, error);
         }
         of(operation, "s3:PutObject", to, signer, error)
+    }
+
+    /// A success of which is not known, or known to be untrue, that the object is what was sent.
+    pub(super) fn doubted(
+        operation: &'static str,
+        to: &Destination,
+        doubt: Doubt,
+        text: String,
+    ) -> Self {
+        let ending = Ending::Response { status: 200, text: text.clone() };
+        let exchange = Exchange { host: to.host(), ending };
+        let failure = failure(operation, "s3:GetObject", to, exchange, text);
+        Self::S3(Box::new(S3Failure { doubt: Some(doubt), ..failure }))
     }
 
     /// A successful response that lacks what S3 always sends, for example of a proxy or a portal.
@@ -193,5 +260,6 @@ fn failure(
         signer: None,
         bucket_region: None,
         text,
+        doubt: None,
     }
 }

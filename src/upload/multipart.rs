@@ -1,6 +1,7 @@
 //! A multipart upload, for pictures that are or may be too large for one request.
 
 use std::pin::pin;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use aws_sdk_s3::error::SdkError;
@@ -12,11 +13,15 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::checksum::{Form, Forms};
 use super::chunks::Chunks;
-use super::failure::UploadError;
+use super::failure::{Doubt, UploadError};
+use super::proof::{Content, Shown, shown, shown_of_parts};
 use super::replay::Replay;
 use super::uploader::{Object, Uploaded, Uploader, unless_cancelled};
+use super::white_space::WithoutWhiteSpace;
 use crate::aws::explain;
+use crate::lock::lock;
 use crate::source::{FetchError, Picture};
 
 /// S3's smallest part in bytes, except for the last part:
@@ -33,10 +38,48 @@ const PARTS_IN_FLIGHT: usize = 2;
 /// How long aborting an upload may take. It is short, because the program may be killed soon.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A part that S3 has stored, and how often it was sent.
-type StoredPart = (CompletedPart, u32);
+/// A part that S3 has stored.
+struct StoredPart {
+    part: CompletedPart,
+    content: Content,
+    /// Whether the answer showed that S3 has what was sent.
+    is_proven: bool,
+    /// How often it was sent.
+    attempts: u32,
+}
 
 type PartsInFlight<'t> = FuturesUnordered<BoxFuture<'t, Result<StoredPart, UploadError>>>;
+
+/// A multipart upload that is under way.
+struct Upload<'t> {
+    object: &'t Object<'t>,
+    id: String,
+    sums: Sums,
+}
+
+/// Whether the parts of an upload have checksums.
+#[derive(Debug)]
+struct Sums {
+    form: Mutex<Form>,
+    /// The error with which the store refused them, if it did.
+    refused: Mutex<Option<UploadError>>,
+}
+
+impl Sums {
+    fn form(&self) -> Form {
+        *lock(&self.form)
+    }
+
+    /// Whether to try without checksums after this error, which is kept.
+    fn step_down(&self, forms: &Forms, form: Form, error: UploadError) -> Result<(), UploadError> {
+        if forms.after(form, &error).is_none() {
+            return Err(error);
+        }
+        *lock(&self.form) = Form::None;
+        lock(&self.refused).get_or_insert(error);
+        Ok(())
+    }
+}
 
 impl Object<'_> {
     /// Stores the picture as an object. Its first bytes may already be in `chunks`. After an error, S3
@@ -47,123 +90,82 @@ impl Object<'_> {
         chunks: Chunks,
         cancel: &CancellationToken,
     ) -> Result<Uploaded, UploadError> {
-        let Uploader { client, to, credentials } = self.uploader;
-        let create = client
-            .create_multipart_upload()
-            .bucket(&to.place.bucket)
-            .key(&self.key)
-            .content_type(self.content_type)
-            .metadata("source", &self.source)
-            .metadata("pod", &to.place.pod)
-            .checksum_algorithm(ChecksumAlgorithm::Crc32);
+        let Uploader { credentials, forms, .. } = self.uploader;
+        // The bytes of a part are there when it is sent, so that its checksum can be in a header.
+        let form = match forms.current() {
+            Form::Trailer | Form::Header => Form::Header,
+            Form::None => Form::None,
+        };
+        let sums = Sums { form: Mutex::new(form), refused: Mutex::default() };
         // The upload cannot be aborted without the identifier in this answer. So if the program ends,
         // it waits for the answer a while longer.
-        let created = async {
-            let signer = credentials.signer().await?;
-            let created = create.send().await;
-            created
-                .map_err(|error| UploadError::of("CreateMultipartUpload", to, Some(signer), &error))
-        };
         let created = tokio::select! {
-            created = created => created?,
+            created = self.create(&sums) => created?,
             () = cancel.cancelled().then(|()| sleep(ABORT_TIMEOUT)) => return Err(UploadError::Cancelled),
         };
-        let Some(id) = created.upload_id().filter(|id| !id.is_empty()) else {
-            return Err(UploadError::not_of_s3("CreateMultipartUpload", to, "upload ID"));
-        };
+        let upload = Upload { object: self, id: created, sums };
         let mut in_flight = PartsInFlight::new();
-        let sent = unless_cancelled(cancel, self.parts(id, picture, chunks, &mut in_flight)).await;
-        if let Err(error) = &sent {
-            // The upload is aborted with new ones.
-            if let Some(signer) = error.rejected_signer() {
-                credentials.forget(signer);
+        let sent = unless_cancelled(cancel, upload.parts(picture, chunks, &mut in_flight)).await;
+        let sent = match sent {
+            Ok(parts) => unless_cancelled(cancel, upload.complete(&parts.stored))
+                .await
+                .map(|shown| (parts, shown)),
+            Err(error) => Err(error),
+        };
+        match sent {
+            Ok((parts, shown)) => {
+                let content = parts.content();
+                let proof = self.prove("CompleteMultipartUpload", content, shown);
+                if let Err(error) = unless_cancelled(cancel, proof).await {
+                    self.remove().await;
+                    return Err(error);
+                }
+                let refused = lock(&upload.sums.refused).take();
+                forms.proven(upload.sums.form(), refused.as_ref());
+                let attempts = parts.stored.iter().map(|part| part.attempts).max().unwrap_or(0);
+                Ok(self.stored(content.length, parts.fetch_time, attempts))
             }
-            // S3 may keep a part that it is still receiving when the upload is aborted.
-            let settle = async { while in_flight.next().await.is_some() {} };
-            let _ = timeout(ABORT_TIMEOUT, cancel.run_until_cancelled(settle)).await;
-            drop(in_flight);
-            self.abort(id).await;
+            Err(error) => {
+                // The upload is aborted with new ones.
+                if let Some(signer) = error.rejected_signer() {
+                    credentials.forget(signer);
+                }
+                // S3 may keep a part that it is still receiving when the upload is aborted.
+                let settle = async { while in_flight.next().await.is_some() {} };
+                let _ = timeout(ABORT_TIMEOUT, cancel.run_until_cancelled(settle)).await;
+                drop(in_flight);
+                self.abort(&upload.id).await;
+                Err(error)
+            }
         }
-        sent
     }
 
-    async fn parts<'t>(
-        &'t self,
-        id: &'t str,
-        mut picture: Picture,
-        mut chunks: Chunks,
-        in_flight: &mut PartsInFlight<'t>,
-    ) -> Result<Uploaded, UploadError> {
-        let part_size = part_size(picture.declared_length().unwrap_or(picture.largest()));
-        let mut stored = Vec::new();
-        let mut size = 0;
-        for number in 1.. {
-            let fill = chunks.fill_beyond(&mut picture, part_size - 1);
-            while_parts_go_on(in_flight, &mut stored, fill).await?;
-            if chunks.is_empty() {
-                break;
+    /// Begins an upload, and returns its identifier.
+    async fn create(&self, sums: &Sums) -> Result<String, UploadError> {
+        let Uploader { client, to, credentials, forms } = self.uploader;
+        loop {
+            let form = sums.form();
+            let signer = credentials.signer().await?;
+            let create = client
+                .create_multipart_upload()
+                .bucket(&to.place.bucket)
+                .key(&self.key)
+                .content_type(self.content_type)
+                .metadata("source", &self.source)
+                .metadata("pod", &to.place.pod)
+                .set_checksum_algorithm((form != Form::None).then_some(ChecksumAlgorithm::Crc32));
+            match create.send().await {
+                Ok(created) => {
+                    return created.upload_id.filter(|id| !id.is_empty()).ok_or_else(|| {
+                        UploadError::not_of_s3("CreateMultipartUpload", to, "upload ID")
+                    });
+                }
+                Err(error) => {
+                    let error = UploadError::of("CreateMultipartUpload", to, Some(signer), &error);
+                    sums.step_down(forms, form, error)?;
+                }
             }
-            let body = Replay::arrived(chunks.take(part_size), Duration::ZERO);
-            size += body.length();
-            in_flight.push(self.part(id, number, body).boxed());
-            while in_flight.len() >= PARTS_IN_FLIGHT
-                && let Some(part) = in_flight.next().await
-            {
-                stored.push(part?);
-            }
         }
-        let fetch_time = picture.finish()?;
-        while let Some(part) = in_flight.next().await {
-            stored.push(part?);
-        }
-        let attempts = stored.iter().map(|(_, attempts)| *attempts).max().unwrap_or(0);
-        let mut parts: Vec<_> = stored.into_iter().map(|(part, _)| part).collect();
-        parts.sort_by_key(CompletedPart::part_number);
-        let Uploader { client, to, credentials } = self.uploader;
-        let signer = credentials.signer().await?;
-        let completed = client
-            .complete_multipart_upload()
-            .bucket(&to.place.bucket)
-            .key(&self.key)
-            .upload_id(id)
-            .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(parts)).build())
-            .send()
-            .await
-            .map_err(|error| {
-                UploadError::of("CompleteMultipartUpload", to, Some(signer), &error)
-            })?;
-        if completed.e_tag.is_none() {
-            return Err(UploadError::not_of_s3("CompleteMultipartUpload", to, "ETag"));
-        }
-        Ok(self.stored(size, fetch_time, attempts))
-    }
-
-    async fn part(&self, id: &str, number: i32, body: Replay) -> Result<StoredPart, UploadError> {
-        let crc32 = body.crc32();
-        let Uploader { client, to, credentials } = self.uploader;
-        let signer = credentials.signer().await?;
-        let sent = client
-            .upload_part()
-            .bucket(&to.place.bucket)
-            .key(&self.key)
-            .upload_id(id)
-            .part_number(number)
-            .content_length(body.content_length())
-            .checksum_algorithm(ChecksumAlgorithm::Crc32)
-            .checksum_crc32(&crc32)
-            .body(body.plain())
-            .send()
-            .await
-            .map_err(|error| UploadError::of("UploadPart", to, Some(signer), &error))?;
-        if sent.e_tag.is_none() {
-            return Err(UploadError::not_of_s3("UploadPart", to, "ETag"));
-        }
-        let part = CompletedPart::builder()
-            .part_number(number)
-            .checksum_crc32(crc32)
-            .set_e_tag(sent.e_tag)
-            .build();
-        Ok((part, body.attempts()))
     }
 
     /// Removes the upload and its parts, or logs that they could not be removed.
@@ -189,6 +191,129 @@ impl Object<'_> {
             "a multipart upload could not be aborted: its parts stay until the bucket's lifecycle \
              rule or `aws s3api abort-multipart-upload` removes them"
         );
+    }
+}
+
+/// All parts of a picture, in order.
+struct Parts {
+    stored: Vec<StoredPart>,
+    fetch_time: Duration,
+}
+
+impl Parts {
+    fn content(&self) -> Content {
+        self.stored.iter().fold(Content::EMPTY, |all, part| all.then(part.content))
+    }
+}
+
+impl Upload<'_> {
+    /// Sends the picture to its end.
+    async fn parts<'t>(
+        &'t self,
+        mut picture: Picture,
+        mut chunks: Chunks,
+        in_flight: &mut PartsInFlight<'t>,
+    ) -> Result<Parts, UploadError> {
+        let part_size = part_size(picture.declared_length().unwrap_or(picture.largest()));
+        let mut stored = Vec::new();
+        for number in 1.. {
+            let fill = chunks.fill_beyond(&mut picture, part_size - 1);
+            while_parts_go_on(in_flight, &mut stored, fill).await?;
+            if chunks.is_empty() {
+                break;
+            }
+            let body = Replay::arrived(chunks.take(part_size), Duration::ZERO);
+            in_flight.push(self.part(number, body).boxed());
+            while in_flight.len() >= PARTS_IN_FLIGHT
+                && let Some(part) = in_flight.next().await
+            {
+                stored.push(part?);
+            }
+        }
+        let fetch_time = picture.finish()?;
+        while let Some(part) = in_flight.next().await {
+            stored.push(part?);
+        }
+        stored.sort_by_key(|part| part.part.part_number());
+        Ok(Parts { stored, fetch_time })
+    }
+
+    /// Makes an object of the parts. Returns what the answer shows of it.
+    async fn complete(&self, parts: &[StoredPart]) -> Result<Shown, UploadError> {
+        let Uploader { client, to, credentials, .. } = self.object.uploader;
+        let signer = credentials.signer().await?;
+        let all = parts.iter().map(|part| part.part.clone()).collect();
+        let completed = client
+            .complete_multipart_upload()
+            .bucket(&to.place.bucket)
+            .key(&self.object.key)
+            .upload_id(&self.id)
+            .multipart_upload(CompletedMultipartUpload::builder().set_parts(Some(all)).build())
+            .customize()
+            .interceptor(WithoutWhiteSpace)
+            .send()
+            .await
+            .map_err(|error| {
+                UploadError::of("CompleteMultipartUpload", to, Some(signer), &error)
+            })?;
+        let Some(e_tag) = completed.e_tag() else {
+            return Err(UploadError::not_of_s3("CompleteMultipartUpload", to, "ETag"));
+        };
+        let of_parts =
+            |part: &StoredPart| (part.content, part.part.e_tag().unwrap_or_default().to_owned());
+        let known: Vec<_> = parts.iter().map(of_parts).collect();
+        let shown = shown_of_parts(&known, completed.checksum_crc32(), Some(e_tag));
+        // What the object consists of is known only if its parts are.
+        let is_known = parts.iter().all(|part| part.is_proven);
+        Ok(if is_known || shown == Shown::Other { shown } else { Shown::Nothing })
+    }
+
+    async fn part(&self, number: i32, body: Replay) -> Result<StoredPart, UploadError> {
+        let Uploader { client, to, credentials, forms } = self.object.uploader;
+        let content = body.content();
+        loop {
+            let form = self.sums.form();
+            let crc32 = (form != Form::None).then(|| content.checksum());
+            let signer = credentials.signer().await?;
+            let sent = client
+                .upload_part()
+                .bucket(&to.place.bucket)
+                .key(&self.object.key)
+                .upload_id(&self.id)
+                .part_number(number)
+                .content_length(body.content_length())
+                .set_checksum_algorithm(crc32.as_ref().map(|_| ChecksumAlgorithm::Crc32))
+                .set_checksum_crc32(crc32.clone())
+                .body(body.plain())
+                .send()
+                .await;
+            let sent = match sent {
+                Ok(sent) => sent,
+                Err(error) => {
+                    let error = UploadError::of("UploadPart", to, Some(signer), &error);
+                    self.sums.step_down(forms, form, error)?;
+                    continue;
+                }
+            };
+            let Some(e_tag) = &sent.e_tag else {
+                return Err(UploadError::not_of_s3("UploadPart", to, "ETag"));
+            };
+            let is_proven = match shown(content, &body.chunks(), sent.checksum_crc32(), Some(e_tag))
+            {
+                Shown::Same => true,
+                Shown::Nothing => false,
+                Shown::Other => {
+                    let why = "the checksum in the response is not that of the part".to_owned();
+                    return Err(UploadError::doubted("UploadPart", to, Doubt::Damaged, why));
+                }
+            };
+            let part = CompletedPart::builder()
+                .part_number(number)
+                .set_checksum_crc32(crc32)
+                .set_e_tag(sent.e_tag)
+                .build();
+            return Ok(StoredPart { part, content, is_proven, attempts: body.attempts() });
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! that reaches the end of the list reads the next chunk from the image host. So a picture is fetched
 //! only once, even if several requests to S3 are necessary, and no byte is copied.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,11 +12,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
-use aws_smithy_types::base64;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::checksum_trailer;
+use super::proof::Content;
 use crate::lock::lock;
 use crate::source::{FetchError, Picture};
 
@@ -92,20 +93,32 @@ impl Replay {
         }))
     }
 
-    /// Whether all bytes are here.
-    pub(super) fn has_arrived(&self) -> bool {
-        matches!(lock(&self.0.state).rest, Rest::Complete { .. })
-    }
-
     /// How many attempts began to send the bytes.
     pub(super) fn attempts(&self) -> u32 {
         self.0.readings.load(Ordering::Relaxed)
     }
 
-    /// The CRC-32 of the bytes that have arrived, as `x-amz-checksum-crc32` has it: big-endian, in
-    /// base64.
-    pub(super) fn crc32(&self) -> String {
-        lock(&self.0.state).crc32()
+    /// Waits until all bytes have arrived.
+    pub(super) async fn arrive(&self) -> Result<(), FetchError> {
+        let mut index = lock(&self.0.state).arrived.len();
+        let _pause = Pause(&self.0);
+        while let Some(chunk) =
+            poll_fn(|context| lock(&self.0.state).poll_chunk(index, context)).await
+        {
+            chunk?;
+            index += 1;
+        }
+        Ok(())
+    }
+
+    /// Length and CRC-32 of the bytes that have arrived.
+    pub(super) fn content(&self) -> Content {
+        lock(&self.0.state).content()
+    }
+
+    /// The bytes that have arrived.
+    pub(super) fn chunks(&self) -> Vec<Bytes> {
+        lock(&self.0.state).arrived.clone()
     }
 
     /// How long the picture took to arrive; an error if it has not arrived whole.
@@ -160,8 +173,9 @@ impl State {
         Poll::Ready(Some(Err(error)))
     }
 
-    fn crc32(&self) -> String {
-        base64::encode(self.crc32.clone().finalize().to_be_bytes())
+    fn content(&self) -> Content {
+        let length = self.arrived.iter().map(|chunk| chunk.len() as u64).sum();
+        Content { length, crc32: self.crc32.clone().finalize() }
     }
 }
 
@@ -172,10 +186,18 @@ struct Reader {
     position: Position,
 }
 
-/// When an attempt ends, waiting time is no longer counted: the next attempt may begin after a pause.
 impl Drop for Reader {
     fn drop(&mut self) {
-        if let Rest::Arriving(picture) = &mut lock(&self.shared.state).rest {
+        drop(Pause(&self.shared));
+    }
+}
+
+/// When an attempt ends, waiting time is no longer counted: the next attempt may begin after a pause.
+struct Pause<'a>(&'a Shared);
+
+impl Drop for Pause<'_> {
+    fn drop(&mut self) {
+        if let Rest::Arriving(picture) = &mut lock(&self.0.state).rest {
             picture.pause();
         }
     }
@@ -209,7 +231,7 @@ impl Body for Reader {
         let mut state = lock(&self.shared.state);
         let chunk = ready!(state.poll_chunk(index, context)).transpose()?;
         // The tail follows only if the picture is whole: without it, S3 stores nothing.
-        let tail = chunk.is_none().then(|| checksum_trailer::tail(&state.crc32()));
+        let tail = chunk.is_none().then(|| checksum_trailer::tail(&state.content().checksum()));
         drop(state);
         if index == 0 {
             // Counted here, because the SDK creates more bodies than it sends.

@@ -5,11 +5,10 @@ use std::time::{Duration, Instant};
 
 use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::ChecksumAlgorithm;
+use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use super::checksum_trailer::ChecksumTrailer;
+use super::checksum::{Form, Forms};
 use super::chunks::Chunks;
 use super::destination::{Destination, Place, client, without_secrets};
 use super::failure::UploadError;
@@ -37,10 +36,21 @@ pub(crate) struct Uploaded {
     pub(crate) attempts: u32,
 }
 
+/// The object of a probe.
+#[derive(Clone, Debug)]
+pub(crate) struct Probed {
+    pub(crate) key: String,
+    /// The form of the checksum that the store takes: a value of `--checksum`.
+    pub(crate) checksum: &'static str,
+    /// Whether it refused another one before.
+    pub(crate) was_found: bool,
+}
+
 /// Puts objects into a bucket. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Uploader {
     pub(super) client: Client,
+    pub(super) forms: Arc<Forms>,
     /// What the client signs with.
     pub(super) credentials: RefreshingCredentials,
     pub(crate) to: Arc<Destination>,
@@ -58,8 +68,10 @@ pub(super) struct Object<'a> {
 
 impl Uploader {
     pub(crate) fn new(sdk: &SdkConfig, credentials: RefreshingCredentials, place: Place) -> Self {
+        let forms = Arc::new(Forms::new(place.store.checksum, sdk));
+        let client = client(sdk, &place, credentials.clone());
         let to = Arc::new(Destination::new(place, sdk));
-        Self { client: client(sdk, credentials.clone()), credentials, to }
+        Self { client, forms, credentials, to }
     }
 
     /// Stores the picture as one object. If that fails, S3 has neither a part of it nor a multipart
@@ -82,7 +94,7 @@ impl Uploader {
             }
             Some(length) => {
                 let body = Replay::arriving(picture, length);
-                unless_cancelled(cancel, object.put(body)).await
+                object.put(body, self.forms.current(), cancel).await
             }
             None => {
                 let mut chunks = Chunks::default();
@@ -91,64 +103,33 @@ impl Uploader {
                     return object.put_in_parts(picture, chunks, cancel).await;
                 }
                 let body = Replay::arrived(chunks.take(SINGLE_LIMIT), picture.finish()?);
-                unless_cancelled(cancel, object.put(body)).await
+                // A checksum that is known can be in a header, which every store takes more easily.
+                let form = self.forms.current();
+                let form = if form == Form::Trailer { Form::Header } else { form };
+                object.put(body, form, cancel).await
             }
         }
     }
 
-    /// Puts a small object where pictures go, to see whether that is allowed. Returns its key.
-    pub(crate) async fn probe(&self) -> Result<String, UploadError> {
-        let key = self.to.place.probe_key();
-        let signer = self.credentials.signer().await?;
-        self.client
-            .put_object()
-            .bucket(&self.to.place.bucket)
-            .key(&key)
-            .content_type("text/plain")
-            .checksum_algorithm(ChecksumAlgorithm::Crc32)
-            .body(ByteStream::from_static(PROBE))
-            .send()
-            .await
-            .map_err(|error| UploadError::of("PutObject", &self.to, Some(signer), &error))?;
-        Ok(key)
+    /// Puts a small object where pictures go, to see whether that is allowed, and in which form the store
+    /// takes it.
+    pub(crate) async fn probe(&self) -> Result<Probed, UploadError> {
+        let object = Object {
+            uploader: self,
+            key: self.to.place.probe_key(),
+            content_type: "text/plain",
+            source: "identity --probe".to_owned(),
+            started: Instant::now(),
+        };
+        let body = Replay::arrived(vec![Bytes::from_static(PROBE)], Duration::ZERO);
+        let first = self.forms.current();
+        let Uploaded { key, .. } = object.put(body, first, &CancellationToken::new()).await?;
+        let form = self.forms.current();
+        Ok(Probed { key, checksum: form.name(), was_found: form != first })
     }
 }
 
 impl Object<'_> {
-    /// One request. Its checksum is a header if all bytes have arrived, otherwise a trailer.
-    async fn put(&self, body: Replay) -> Result<Uploaded, UploadError> {
-        let Uploader { client, to, credentials } = self.uploader;
-        let signer = credentials.signer().await?;
-        let request = client
-            .put_object()
-            .bucket(&to.place.bucket)
-            .key(&self.key)
-            .content_type(self.content_type)
-            .metadata("source", &self.source)
-            .metadata("pod", &to.place.pod)
-            .checksum_algorithm(ChecksumAlgorithm::Crc32);
-        let sent = if body.has_arrived() {
-            let request = request.content_length(body.content_length());
-            request.checksum_crc32(body.crc32()).body(body.plain()).send().await
-        } else {
-            let trailer = ChecksumTrailer { length: body.length() };
-            let request = request.body(body.with_checksum_trailer());
-            request.customize().interceptor(trailer).send().await
-        };
-        match sent {
-            Ok(answer) if answer.e_tag.is_some() => {}
-            Ok(_) => return Err(UploadError::not_of_s3("PutObject", to, "ETag")),
-            // If the picture breaks off, the request fails too. Then the picture is the cause.
-            Err(error) => {
-                let broken = body.failure().map(UploadError::from);
-                return Err(broken
-                    .unwrap_or_else(|| UploadError::of("PutObject", to, Some(signer), &error)));
-            }
-        }
-        let fetch_time = body.finish()?;
-        Ok(self.stored(body.length(), fetch_time, body.attempts()))
-    }
-
     pub(super) fn stored(&self, size: u64, fetch_time: Duration, attempts: u32) -> Uploaded {
         let key = self.key.clone();
         Uploaded { key, size, fetch_time, upload_time: self.started.elapsed(), attempts }

@@ -9,10 +9,12 @@ mod openmetrics;
 #[allow(dead_code, reason = "the tests of the page share it, and not all of it is needed here")]
 mod served;
 
+mod corpus;
 mod credentials;
 mod diagnoses;
 mod endings;
 mod guard;
+mod hosts;
 mod identity;
 mod kinds;
 mod localstack;
@@ -27,3 +29,4 @@ mod scripts;
 mod settings;
 mod status;
 mod steady;
+mod stores;

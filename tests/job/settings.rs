@@ -11,6 +11,9 @@ async fn all_invalid_settings_are_reported_at_once_before_anything_is_contacted(
         .env("S3_BUCKET_NAME", "No_Bucket")
         .env("S3_KEY_PREFIX", "/a b")
         .env("IMAGE_URL", "ftp://host/x,nowhere")
+        .env("S3_CHECKSUM", "md5")
+        .env("S3_ADDRESSING_STYLE", "host")
+        .env("S3_TIMEOUT", "0s")
         .env("FETCH_TIMEOUT", "0s")
         .env("CONNECT_TIMEOUT", "x")
         .env("READ_TIMEOUT", "")
@@ -36,6 +39,9 @@ async fn all_invalid_settings_are_reported_at_once_before_anything_is_contacted(
         "--count / COUNT",
         "--concurrency / CONCURRENCY",
         "--key-prefix / S3_KEY_PREFIX",
+        "--checksum / S3_CHECKSUM",
+        "--addressing-style / S3_ADDRESSING_STYLE",
+        "--s3-timeout / S3_TIMEOUT",
         "--max-image-size / MAX_IMAGE_SIZE",
         "--fetch-timeout / FETCH_TIMEOUT",
         "--connect-timeout / CONNECT_TIMEOUT",
@@ -52,7 +58,7 @@ async fn all_invalid_settings_are_reported_at_once_before_anything_is_contacted(
         let said = done.lines.iter().filter(|line| line.starts_with(&format!("error: {setting}")));
         assert_eq!(said.count(), 1, "{setting}\n{}", done.lines.join("\n"));
     }
-    assert_eq!(done.lines.len(), 20, "{}", done.lines.join("\n"));
+    assert_eq!(done.lines.len(), 23, "{}", done.lines.join("\n"));
     assert_eq!(world.sandbox.agent.requests(), 0);
     assert!(world.sandbox.images.requests().is_empty());
     assert!(world.sandbox.s3.requests().is_empty());
@@ -151,6 +157,9 @@ async fn help_shows_the_variable_and_default_of_every_setting_but_not_its_value(
         ("--concurrency", "CONCURRENCY", "1"),
         ("--key-prefix", "S3_KEY_PREFIX", "empty"),
         ("--pod-name", "POD_NAME", "the host name"),
+        ("--checksum", "S3_CHECKSUM", "auto"),
+        ("--addressing-style", "S3_ADDRESSING_STYLE", "auto"),
+        ("--s3-timeout", "S3_TIMEOUT", "60s"),
         ("--max-image-size", "MAX_IMAGE_SIZE", "64MiB"),
         ("--fetch-timeout", "FETCH_TIMEOUT", "60s"),
         ("--connect-timeout", "CONNECT_TIMEOUT", "5s"),

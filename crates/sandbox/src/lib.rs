@@ -12,6 +12,7 @@
 //!   credentials of IRSA;
 //! - [`S3Store`] is an S3 server on a folder that accepts only those
 //!   credentials, and produces faults on demand;
+//! - [`OddStore`] is a store that knows less of S3;
 //! - [`Scripted`] answers as a test says: as the metadata service of an instance
 //!   ([`metadata`]), a proxy that refuses, or whatever is in a service's place;
 //! - [`Wire`] is a TCP proxy in front of any of them, over a network that can be
@@ -44,6 +45,7 @@ mod matrix;
 mod metadata;
 mod net;
 mod objects;
+mod odd_store;
 mod picture;
 mod recipe;
 mod refusal;
@@ -82,6 +84,7 @@ pub use ledger::{Arrival, Served};
 pub use matrix::{Access, Matrix};
 pub use metadata::metadata;
 pub use objects::{Leftovers, Stored};
+pub use odd_store::{OddStore, Oddities};
 pub use picture::Kind;
 pub use role::Role;
 pub use s3_store::{S3Options, S3Store};

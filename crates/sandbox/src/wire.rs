@@ -47,6 +47,8 @@ pub enum Network {
     Stall(u64),
     /// It passes everything on, but the first byte only after this time.
     SlowStart(Duration),
+    /// It passes requests on this many bytes at a time, with a pause after each.
+    Sip(usize, Duration),
     /// It passes answers on this many bytes at a time, with a pause after each.
     Drip(usize, Duration),
     /// It answers each request with these bytes and closes the connection.
@@ -182,15 +184,19 @@ async fn pass(
         _ => u64::MAX,
     };
     let piece = if let Network::Drip(bytes, _) = network { *bytes } else { BUFFER };
+    let sip = if let Network::Sip(bytes, _) = network { *bytes } else { BUFFER };
     let resets = matches!(network, Network::ResetAfterAnswer);
     let most = if let Network::DeafAfter(bytes) = network { *bytes } else { u64::MAX };
     let (mut asked, mut passed) = (0, 0);
     loop {
         tokio::select! {
-            length = client.read(&mut request), if asked < most => match length? {
+            length = client.read(&mut request[..sip]), if asked < most => match length? {
                 0 => return Ok(()),
                 length => {
                     server.write_all(&request[..length]).await?;
+                    if let Network::Sip(_, pause) = network {
+                        sleep(*pause).await;
+                    }
                     asked += length as u64;
                     counter.fetch_add(length as u64, Ordering::SeqCst);
                 }

@@ -16,7 +16,7 @@ use crate::identity::{
     ChainFailure, Content, FULL_URI, Injected, Provider, Requirement, TOKEN_FILE, Token, Tokens,
     with_claims,
 };
-use crate::upload::{Destination, Place, UploadError};
+use crate::upload::{Destination, Place, Store, UploadError};
 
 const REQUIRED: Requirement = Requirement::Provider(Provider::PodIdentity);
 
@@ -49,7 +49,12 @@ pub fn s3_refusal(input: &[u8]) {
     let Ok(status) = u16::from_be_bytes(*status).clamp(300, 599).try_into() else { return };
     let response = HttpResponse::new(status, SdkBody::empty());
     let error = PutObjectError::generic(ErrorMetadata::builder().code(code).message(text).build());
-    let place = Place { bucket: "b".to_owned(), prefix: String::new(), pod: "p".to_owned() };
+    let place = Place {
+        bucket: "b".to_owned(),
+        prefix: String::new(),
+        pod: "p".to_owned(),
+        store: Store::default(),
+    };
     let to = Destination { place, region: "us-east-1".to_owned(), endpoint: None };
     let error = SdkError::service_error(error, response);
     if let UploadError::S3(failure) = UploadError::of("PutObject", &to, None, &error) {

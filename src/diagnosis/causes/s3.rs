@@ -6,13 +6,13 @@ use super::policy::Reason;
 use super::{Cause, Explanation, explanation};
 use crate::aws::{Ending, Partition};
 use crate::identity::Provider;
-use crate::upload::S3Failure;
+use crate::upload::{Doubt, S3Failure};
 
 pub(super) const CAUSES: &[Cause] = &[
     Cause::new("kms", Propagation, |e| {
         let Failure::S3(s3) = &e.failure else { return None };
         let code = s3.code.as_deref().unwrap_or_default();
-        let is_of_key = code.starts_with("KMS.");
+        let is_of_key = code.starts_with("KMS.") && s3.status()? < 500;
         let is_throttled = code.starts_with("KMS.Throttling");
         ((is_of_key && !is_throttled) || s3.text.contains("kms:")).then_some(())?;
         let cause = format!("the bucket's KMS key refuses {}: {}", e.identity(), s3.text);
@@ -133,8 +133,8 @@ pub(super) const CAUSES: &[Cause] = &[
         let s3 = e.s3(&["NotImplemented"])?;
         Some(explanation(
             format!("the server lacks a part of S3 that {} needs: {}", s3.operation, s3.text),
-            "use a newer version of it: the program sends a checksum after the picture (a trailer \
-             with x-amz-checksum-crc32), which the AWS SDKs do by default too",
+            "use a newer version of it, or set S3_CHECKSUM to header or none: the program sends a checksum \
+             after the picture (a trailer with x-amz-checksum-crc32), as the AWS SDKs do by default",
         ))
     }),
     Cause::new("s3_service_error", Wait, |e| {
@@ -167,6 +167,28 @@ pub(super) const CAUSES: &[Cause] = &[
             "no action is needed: S3 stored nothing, and the next picture is sent anew; if it \
              continues, find what changes requests on the way, such as a proxy",
         ))
+    }),
+    Cause::new("s3_unproven", Never, |e| {
+        let Failure::S3(s3) = &e.failure else { return None };
+        let doubt = s3.doubt?;
+        let at = s3.endpoint.as_deref().unwrap_or(&s3.region);
+        let cause = format!("{at} answered {} with success, but {}", s3.operation, s3.text);
+        Some(match doubt {
+            Doubt::Unproven => explanation(
+                cause,
+                format!(
+                    "allow {} on {}, so that the program can read back what is stored, or use a store that \
+                     answers with checksums",
+                    s3.action,
+                    objects(s3)
+                ),
+            ),
+            Doubt::Damaged => explanation(
+                cause,
+                "find what changes requests on the way; if the store itself does, use a newer version of it, \
+                 or set S3_CHECKSUM=header",
+            ),
+        })
     }),
     Cause::new("s3_request_impossible", Never, |e| {
         let Failure::S3(s3) = &e.failure else { return None };

@@ -143,7 +143,11 @@ fn a_denial_without_a_kind_of_policy_also_points_at_session_tags_that_are_switch
 #[test]
 fn a_server_error_is_told_by_its_status_whatever_its_code() {
     for status in [408, 429, 500, 501, 503, 507, 599] {
-        for code in [None, Some("XMinioStorageFull"), Some("Whatever")] {
+        let misleading =
+            ["AccessDenied", "NoSuchBucket", "ExpiredToken", "BadDigest", "KMS.Whatever"];
+        let misleading = misleading.into_iter().filter(|_| status >= 500).map(Some);
+        let codes = [None, Some("XMinioStorageFull"), Some("Whatever")];
+        for code in codes.into_iter().chain(misleading) {
             let diagnosis = diagnose(&s3_status(status, code, "HTTP status"));
             assert_eq!(diagnosis.id, "s3_service_error", "{status} {code:?}");
         }

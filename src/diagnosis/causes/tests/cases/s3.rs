@@ -4,6 +4,7 @@ use super::super::samples::*;
 use super::Case;
 use crate::aws::Ending;
 use crate::identity::Provider;
+use crate::upload::Doubt;
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -63,6 +64,12 @@ pub(super) fn cases() -> Vec<Case> {
         ),
         ("s3_service_error", s3("SlowDown", "SlowDown: reduce"), "at the moment", "tries again"),
         ("s3_damaged", s3("BadDigest", "BadDigest: no"), "not what was sent", "stored nothing"),
+        (
+            "s3_unproven",
+            doubted(Doubt::Unproven, "the response has no checksum"),
+            "answered PutObject with success, but the response has no checksum",
+            "allow s3:GetObject on arn:aws:s3:::pictures/*",
+        ),
         (
             "s3_request_impossible",
             reached(Ending::NotSent("Invalid ARN".to_owned())),
