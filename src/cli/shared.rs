@@ -33,8 +33,8 @@ pub(super) struct PlaceArguments {
 
     /// Where the checksum of a picture is: trailer (behind it, so that it is sent while it arrives), header
     /// (pictures of up to 8 MiB are read before they are sent) or none. With auto it is a trailer, at an
-    /// endpoint that is not Amazon's what the store takes, and with
-    /// AWS_REQUEST_CHECKSUM_CALCULATION=when_required none
+    /// endpoint that is not Amazon's what the store takes, and none if the SDK's setting
+    /// `request_checksum_calculation` is `when_required`
     #[arg(long, env = "S3_CHECKSUM", value_name = "FORM", default_value = "auto")]
     checksum: String,
 

@@ -79,7 +79,9 @@ pub(super) fn shown_of_parts(
     let whole = parts.iter().fold(Content::EMPTY, |all, (part, _)| all.then(*part));
     if let Some(crc32) = crc32 {
         let mut of_parts = crc32fast::Hasher::new();
-        parts.iter().for_each(|(part, _)| of_parts.update(&part.crc32.to_be_bytes()));
+        for (part, _) in parts {
+            of_parts.update(&part.crc32.to_be_bytes());
+        }
         let composite = base64::encode(of_parts.finalize().to_be_bytes());
         let is_same = crc32 == format!("{composite}-{number}")
             || crc32 == composite
@@ -97,7 +99,9 @@ pub(super) fn shown_of_parts(
 
 fn md5(chunks: &[Bytes]) -> [u8; 16] {
     let mut md5 = Md5::new();
-    chunks.iter().for_each(|chunk| md5.update(chunk));
+    for chunk in chunks {
+        md5.update(chunk);
+    }
     md5.finalize().into()
 }
 

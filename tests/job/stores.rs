@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sandbox::{Fault, Network, OddStore, Oddities, Wire};
+use sandbox::{Fault, Network, OddStore, Oddity, Wire};
 
 use crate::harness::{Finished, Job, World, until};
 use crate::kinds::{Profiles, identity};
@@ -13,7 +13,7 @@ use crate::kinds::{Profiles, identity};
 const PICTURES: [&str; 3] =
     ["/random?size=300KB", "/random?size=300KB&framing=chunked", "/random?size=12MiB"];
 
-async fn store(oddities: Oddities) -> OddStore {
+async fn store(oddities: &[Oddity]) -> OddStore {
     OddStore::start(oddities).await.expect("a port")
 }
 
@@ -80,7 +80,7 @@ async fn upload(world: &World, store: &OddStore) -> Finished {
 #[tokio::test]
 async fn a_store_that_keeps_the_framing_gets_each_picture_again_in_another_form() {
     let world = World::new().await;
-    let store = store(Oddities { keeps_framing: true, ..Oddities::default() }).await;
+    let store = store(&[Oddity::KeepsFraming]).await;
     let done =
         at(&store, world.job(PICTURES[0], "--count 5 --interval 0s")).finish().await.expect(0);
     are_whole("it keeps framing", &world, &store, &done);
@@ -97,12 +97,8 @@ async fn a_store_that_keeps_the_framing_gets_each_picture_again_in_another_form(
 #[tokio::test]
 async fn a_store_that_echoes_no_checksum_is_believed_if_its_entity_tags_or_its_objects_prove_it() {
     for (what, oddities, reads) in [
-        ("MD5s", Oddities { echoes_nothing: true, ..Oddities::default() }, false),
-        (
-            "nothing",
-            Oddities { echoes_nothing: true, has_tags_of_its_own: true, ..Oddities::default() },
-            true,
-        ),
+        ("MD5s", &[Oddity::EchoesNothing][..], false),
+        ("nothing", &[Oddity::EchoesNothing, Oddity::HasTagsOfItsOwn], true),
     ] {
         let world = World::new().await;
         let store = store(oddities).await;
@@ -116,28 +112,19 @@ async fn a_store_that_echoes_no_checksum_is_believed_if_its_entity_tags_or_its_o
 
 #[tokio::test]
 async fn what_a_store_damages_or_does_not_prove_is_never_uploaded_and_is_removed() {
-    let unproven = Oddities {
-        echoes_nothing: true,
-        has_tags_of_its_own: true,
-        refuses_reading: true,
-        ..Oddities::default()
-    };
+    let unproven = [Oddity::EchoesNothing, Oddity::HasTagsOfItsOwn, Oddity::RefusesReading];
     for (what, oddities, words) in [
-        (
-            "it loses a byte",
-            Oddities { loses_a_byte: true, ..Oddities::default() },
-            "checksum in the response",
-        ),
+        ("it loses a byte", &[Oddity::LosesAByte][..], "checksum in the response"),
         (
             "it loses a byte, silently",
-            Oddities { loses_a_byte: true, echoes_nothing: true, ..Oddities::default() },
+            &[Oddity::LosesAByte, Oddity::EchoesNothing],
             "the object has",
         ),
-        ("it cannot be read", unproven.clone(), "GetObject failed: AccessDenied"),
+        ("it cannot be read", &unproven[..], "GetObject failed: AccessDenied"),
     ] {
         for picture in PICTURES {
             let world = World::new().await;
-            let store = store(oddities.clone()).await;
+            let store = store(oddities).await;
             let job = at(&store, world.job(picture, "--interval 1h")).start();
             let failed = job.event("upload failed").await;
             // Waiting does not help.
@@ -151,7 +138,7 @@ async fn what_a_store_damages_or_does_not_prove_is_never_uploaded_and_is_removed
     }
     // What cannot be removed is told.
     let world = World::new().await;
-    let store = store(Oddities { refuses_deleting: true, ..unproven }).await;
+    let store = store(&[&unproven[..], &[Oddity::RefusesDeleting]].concat()).await;
     let job = at(&store, world.job(PICTURES[0], "--interval 1h")).start();
     job.wrote("could not be removed", 1).await;
     job.finish().await.expect(4);
@@ -175,8 +162,7 @@ const REFUSALS: [(u16, &str); 10] = [
 async fn a_store_that_refuses_trailers_gets_the_checksum_in_a_header() {
     for refusal in REFUSALS {
         let world = World::new().await;
-        let store =
-            store(Oddities { refuses_trailers: Some(refusal), ..Oddities::default() }).await;
+        let store = store(&[Oddity::RefusesTrailers(refusal.0, refusal.1)]).await;
         let done =
             at(&store, world.job(PICTURES[0], "--count 3 --interval 0s")).finish().await.expect(0);
         are_whole(&format!("{refusal:?}"), &world, &store, &done);
@@ -193,8 +179,7 @@ async fn a_store_that_refuses_checksums_altogether_gets_none() {
     for refusal in REFUSALS {
         for picture in PICTURES {
             let world = World::new().await;
-            let store =
-                store(Oddities { refuses_checksums: Some(refusal), ..Oddities::default() }).await;
+            let store = store(&[Oddity::RefusesChecksums(refusal.0, refusal.1)]).await;
             let done =
                 at(&store, world.job(picture, "--count 2 --interval 0s")).finish().await.expect(0);
             are_whole(&format!("{refusal:?} {picture}"), &world, &store, &done);
@@ -212,7 +197,7 @@ async fn no_checksum_is_sent_if_the_settings_of_the_sdk_say_so() {
     let profiles = Profiles::new("[default]\nrequest_checksum_calculation = when_required\n", "");
     for by_profile in [false, true] {
         let world = World::new().await;
-        let store = store(Oddities::default()).await;
+        let store = store(&[]).await;
         let urls = PICTURES.map(|url| world.sandbox.images.url(url)).join(",");
         let job = at(&store, world.job_from(&urls, "--count 12 --interval 0s"));
         let job = if by_profile {
@@ -237,15 +222,14 @@ async fn no_checksum_is_sent_if_the_settings_of_the_sdk_say_so() {
 async fn a_form_that_is_set_is_used_from_the_start_and_no_other_one_is_tried() {
     for form in ["trailer", "header", "none"] {
         let world = World::new().await;
-        let store = store(Oddities::default()).await;
+        let store = store(&[]).await;
         let arguments = format!("--count 3 --interval 0s --checksum {form}");
         let done = at(&store, world.job(PICTURES[0], &arguments)).finish().await.expect(0);
         are_whole(form, &world, &store, &done);
         assert_eq!(forms(&store), BTreeMap::from([(form, 3)]));
     }
     let world = World::new().await;
-    let refusing =
-        Oddities { refuses_trailers: Some((501, "NotImplemented")), ..Oddities::default() };
+    let refusing = &[Oddity::RefusesTrailers(501, "NotImplemented")];
     let store = store(refusing).await;
     let job = at(&store, world.job(PICTURES[0], "--interval 1h --checksum trailer")).start();
     let failed = job.event("upload failed").await;
@@ -263,7 +247,7 @@ async fn a_refusal_for_another_reason_is_told_as_it_is_and_changes_nothing() {
         (403, "RequestTimeTooSkewed", "clock_skew"),
     ] {
         let world = World::new().await;
-        let refusing = Oddities { refuses_first: Some((1, status, code)), ..Oddities::default() };
+        let refusing = &[Oddity::RefusesFirst(1, status, code)];
         let store = store(refusing).await;
         let job = at(&store, world.job(PICTURES[0], "--interval 1h --startup-grace 0s"));
         let done = job.start();
@@ -275,8 +259,7 @@ async fn a_refusal_for_another_reason_is_told_as_it_is_and_changes_nothing() {
     }
     // A signature that no form makes right is the cause, not the form.
     let world = World::new().await;
-    let refusing =
-        Oddities { refuses_first: Some((99, 403, "SignatureDoesNotMatch")), ..Oddities::default() };
+    let refusing = &[Oddity::RefusesFirst(99, 403, "SignatureDoesNotMatch")];
     let store = store(refusing).await;
     let job = at(&store, world.job(PICTURES[0], "--interval 1h")).start();
     let failed = job.event("upload failed").await;
@@ -288,16 +271,10 @@ async fn a_refusal_for_another_reason_is_told_as_it_is_and_changes_nothing() {
 #[tokio::test]
 async fn a_probe_finds_the_form_that_the_store_takes() {
     for (oddities, form) in [
-        (Oddities::default(), "trailer"),
-        (
-            Oddities { refuses_trailers: Some((501, "NotImplemented")), ..Oddities::default() },
-            "header",
-        ),
-        (Oddities { keeps_framing: true, ..Oddities::default() }, "header"),
-        (
-            Oddities { refuses_checksums: Some((400, "InvalidRequest")), ..Oddities::default() },
-            "none",
-        ),
+        (&[][..], "trailer"),
+        (&[Oddity::RefusesTrailers(501, "NotImplemented")], "header"),
+        (&[Oddity::KeepsFraming], "header"),
+        (&[Oddity::RefusesChecksums(400, "InvalidRequest")], "none"),
     ] {
         let world = World::new().await;
         let store = store(oddities).await;
@@ -317,7 +294,7 @@ async fn a_probe_finds_the_form_that_the_store_takes() {
 #[tokio::test]
 async fn white_space_before_the_answer_to_a_completion_is_no_other_service() {
     let world = World::new().await;
-    let store = store(Oddities { sends_white_space: true, ..Oddities::default() }).await;
+    let store = store(&[Oddity::SendsWhiteSpace]).await;
     let done = at(&store, world.job(PICTURES[2], "--count 1")).finish().await.expect(0);
     are_whole("white space", &world, &store, &done);
 }
@@ -339,7 +316,7 @@ async fn a_store_that_knows_virtual_hosts_alone_gets_them_if_that_is_set() {
 }
 
 async fn knowing_hosts() -> OddStore {
-    store(Oddities { domain: Some("store.invalid"), ..Oddities::default() }).await
+    store(&[Oddity::HasDomain("store.invalid")]).await
 }
 
 /// A job with a store whose name nothing resolves, so that it is also the proxy to itself.
@@ -357,7 +334,7 @@ async fn an_arn_is_never_in_a_path() {
     let arn = "arn:aws:s3:us-east-1:123456789012:accesspoint/pictures";
     let world = World::new().await;
     for style in ["auto", "path", "virtual"] {
-        let store = store(Oddities::default()).await;
+        let store = store(&[]).await;
         let job = through(&store, &world, style).env("S3_BUCKET_NAME", arn);
         job.finish().await;
         let targets: Vec<_> = store.asked().into_iter().map(|asked| asked.target).collect();
@@ -430,7 +407,7 @@ async fn a_store_that_is_too_busy_is_asked_again() {
         (503, "AccessDenied"),
     ] {
         let world = World::new().await;
-        let busy = Oddities { refuses_first: Some((2, status, code)), ..Oddities::default() };
+        let busy = &[Oddity::RefusesFirst(2, status, code)];
         let store = store(busy).await;
         let done = at(&store, world.job(PICTURES[0], "--count 1")).finish().await.expect(0);
         assert_eq!(done.events("uploaded")[0]["upload_attempts"], 3, "{status} {code}");
@@ -442,7 +419,7 @@ async fn a_store_that_is_too_busy_is_asked_again() {
 #[tokio::test]
 async fn a_proof_that_the_end_of_the_program_interrupts_leaves_no_object() {
     let world = World::new().await;
-    let store = store(Oddities { keeps_framing: true, ..Oddities::default() }).await;
+    let store = store(&[Oddity::KeepsFraming]).await;
     let wire = Wire::start(store.address()).await.expect("a port");
     let job = world
         .job(PICTURES[0], "--interval 1h --shutdown-grace 0s")

@@ -84,7 +84,7 @@ pub use ledger::{Arrival, Served};
 pub use matrix::{Access, Matrix};
 pub use metadata::metadata;
 pub use objects::{Leftovers, Stored};
-pub use odd_store::{OddStore, Oddities};
+pub use odd_store::{OddStore, Oddity};
 pub use picture::Kind;
 pub use role::Role;
 pub use s3_store::{S3Options, S3Store};

@@ -11,6 +11,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use md5::{Digest, Md5};
 use url::Url;
@@ -19,30 +21,30 @@ use crate::body::hex;
 use crate::scripted::{Asked, Reply, Scripted};
 
 /// What a store does that S3 does not.
-#[derive(Clone, Debug, Default)]
-pub struct Oddities {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Oddity {
     /// It keeps the framing of `aws-chunked` as content.
-    pub keeps_framing: bool,
+    KeepsFraming,
     /// It refuses a checksum behind the body, with this status and code.
-    pub refuses_trailers: Option<(u16, &'static str)>,
+    RefusesTrailers(u16, &'static str),
     /// It refuses every header about checksums, with this status and code.
-    pub refuses_checksums: Option<(u16, &'static str)>,
+    RefusesChecksums(u16, &'static str),
     /// It answers without checksums.
-    pub echoes_nothing: bool,
+    EchoesNothing,
     /// Its entity tags are no MD5.
-    pub has_tags_of_its_own: bool,
+    HasTagsOfItsOwn,
     /// It loses the last byte of each object.
-    pub loses_a_byte: bool,
+    LosesAByte,
     /// It refuses to read objects.
-    pub refuses_reading: bool,
+    RefusesReading,
     /// It refuses to delete objects.
-    pub refuses_deleting: bool,
+    RefusesDeleting,
     /// It sends white space before the XML of `CompleteMultipartUpload`.
-    pub sends_white_space: bool,
+    SendsWhiteSpace,
     /// It knows buckets by the name of the host alone: `BUCKET.DOMAIN`.
-    pub domain: Option<&'static str>,
+    HasDomain(&'static str),
     /// It answers this many of the first uploads with this status and code.
-    pub refuses_first: Option<(usize, u16, &'static str)>,
+    RefusesFirst(usize, u16, &'static str),
 }
 
 /// A store in memory with its oddities, on 127.0.0.1.
@@ -66,9 +68,10 @@ impl OddStore {
     /// # Errors
     ///
     /// A port cannot be bound.
-    pub async fn start(oddities: Oddities) -> io::Result<Self> {
+    pub async fn start(oddities: &[Oddity]) -> io::Result<Self> {
         let shared: Arc<Mutex<Shared>> = Arc::default();
         let its = Arc::clone(&shared);
+        let oddities = oddities.to_vec();
         let server = Scripted::start(move |asked| answer(&oddities, &its, asked)).await?;
         Ok(Self { server, shared })
     }
@@ -108,33 +111,32 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn answer(oddities: &Oddities, shared: &Mutex<Shared>, asked: &Asked) -> Reply {
+fn answer(oddities: &[Oddity], shared: &Mutex<Shared>, asked: &Asked) -> Reply {
     let has = |name: &str| asked.headers.contains_key(name);
-    let about_checksums = |name: &String| {
+    let is_about_checksums = |name: &String| {
         name.starts_with("x-amz-checksum-")
             || name == "x-amz-sdk-checksum-algorithm"
             || name == "x-amz-trailer"
     };
-    if let Some((status, code)) = oddities.refuses_trailers
-        && has("x-amz-trailer")
-    {
-        return error(status, code);
-    }
-    if let Some((status, code)) = oddities.refuses_checksums
-        && asked.headers.keys().any(about_checksums)
-        && asked.method != "GET"
-    {
-        return error(status, code);
+    let is_refused = asked.method != "GET" && asked.headers.keys().any(is_about_checksums);
+    let mut shared = lock(shared);
+    for oddity in oddities {
+        match *oddity {
+            Oddity::RefusesTrailers(status, code) if has("x-amz-trailer") => {
+                return error(status, code);
+            }
+            Oddity::RefusesChecksums(status, code) if is_refused => return error(status, code),
+            Oddity::RefusesFirst(times, status, code)
+                if asked.method == "PUT" && shared.refused < times =>
+            {
+                shared.refused += 1;
+                return error(status, code);
+            }
+            _ => {}
+        }
     }
     let Some((name, query)) = name(oddities, asked) else { return error(404, "NoSuchBucket") };
-    let mut shared = lock(shared);
-    if let Some((times, status, code)) = oddities.refuses_first
-        && asked.method == "PUT"
-        && shared.refused < times
-    {
-        shared.refused += 1;
-        return error(status, code);
-    }
+    let is = |oddity| oddities.contains(&oddity);
     match (asked.method.as_str(), query.get("uploadId")) {
         ("POST", None) if query.contains_key("uploads") => {
             let id = format!("upload-{}", uuid::Uuid::new_v4());
@@ -159,13 +161,15 @@ fn answer(oddities: &Oddities, shared: &Mutex<Shared>, asked: &Asked) -> Reply {
         ("POST", Some(id)) => {
             let Some(parts) = shared.uploads.remove(id) else { return error(404, "NoSuchUpload") };
             let mut tags = Md5::new();
-            parts.values().for_each(|part| tags.update(Md5::digest(part)));
+            for part in parts.values() {
+                tags.update(Md5::digest(part));
+            }
             let mut tag = format!("{}-{}", hex(&tags.finalize()), parts.len());
-            if oddities.has_tags_of_its_own {
+            if is(Oddity::HasTagsOfItsOwn) {
                 tag = uuid::Uuid::new_v4().to_string();
             }
             shared.objects.insert(name, parts.into_values().flatten().collect());
-            let spaces = if oddities.sends_white_space { "  \n \n" } else { "" };
+            let spaces = if is(Oddity::SendsWhiteSpace) { "  \n \n" } else { "" };
             Reply::new(
                 200,
                 format!(
@@ -185,12 +189,12 @@ fn answer(oddities: &Oddities, shared: &Mutex<Shared>, asked: &Asked) -> Reply {
             shared.objects.insert(name, content);
             reply
         }
-        ("GET", None) if oddities.refuses_reading => error(403, "AccessDenied"),
+        ("GET", None) if is(Oddity::RefusesReading) => error(403, "AccessDenied"),
         ("GET", None) => match shared.objects.get(&name) {
             Some(content) => Reply::new(200, content.clone()).header("etag", "\"x\""),
             None => error(404, "NoSuchKey"),
         },
-        ("DELETE", None) if oddities.refuses_deleting => error(403, "AccessDenied"),
+        ("DELETE", None) if is(Oddity::RefusesDeleting) => error(403, "AccessDenied"),
         ("DELETE", None) => {
             shared.objects.remove(&name);
             Reply::new(204, "")
@@ -200,27 +204,31 @@ fn answer(oddities: &Oddities, shared: &Mutex<Shared>, asked: &Asked) -> Reply {
 }
 
 /// The object, as `BUCKET/KEY`, and the query. `None` if the bucket is not where the store looks for it.
-fn name(oddities: &Oddities, asked: &Asked) -> Option<(String, BTreeMap<String, String>)> {
+fn name(oddities: &[Oddity], asked: &Asked) -> Option<(String, BTreeMap<String, String>)> {
     let base = Url::parse("http://store.invalid/").ok()?;
     let url = base.join(&asked.target).ok()?;
     let path = url.path().trim_start_matches('/');
     let query = url.query_pairs().into_owned().collect();
-    let Some(domain) = oddities.domain else { return Some((path.to_owned(), query)) };
+    let domain = oddities.iter().find_map(|oddity| match oddity {
+        Oddity::HasDomain(domain) => Some(*domain),
+        _ => None,
+    });
+    let Some(domain) = domain else { return Some((path.to_owned(), query)) };
     let host = asked.headers.get("host")?.split(':').next()?;
     let bucket = host.strip_suffix(domain)?.strip_suffix('.')?;
     Some((format!("{bucket}/{path}"), query))
 }
 
 /// What the store keeps of a body.
-fn content(oddities: &Oddities, asked: &Asked) -> Bytes {
+fn content(oddities: &[Oddity], asked: &Asked) -> Bytes {
     let is_framed =
         asked.headers.get("content-encoding").is_some_and(|coding| coding == "aws-chunked");
-    let content = if is_framed && !oddities.keeps_framing {
+    let content = if is_framed && !oddities.contains(&Oddity::KeepsFraming) {
         unframed(&asked.body)
     } else {
         asked.body.clone()
     };
-    let lost = usize::from(oddities.loses_a_byte);
+    let lost = usize::from(oddities.contains(&Oddity::LosesAByte));
     content.slice(..content.len().saturating_sub(lost))
 }
 
@@ -243,19 +251,19 @@ fn unframed(body: &[u8]) -> Bytes {
 }
 
 /// The answer to content that was stored, with its checksum if one was `sent`.
-fn stored(oddities: &Oddities, content: &[u8], sent: bool) -> Reply {
-    let tag = if oddities.has_tags_of_its_own {
+fn stored(oddities: &[Oddity], content: &[u8], sent: bool) -> Reply {
+    let is = |oddity| oddities.contains(&oddity);
+    let tag = if is(Oddity::HasTagsOfItsOwn) {
         uuid::Uuid::new_v4().to_string()
     } else {
         hex(&Md5::digest(content))
     };
     let reply = Reply::new(200, "").header("etag", &format!("\"{tag}\""));
-    if !sent || oddities.echoes_nothing || oddities.keeps_framing {
+    if !sent || is(Oddity::EchoesNothing) || is(Oddity::KeepsFraming) {
         return reply;
     }
-    use base64::Engine;
     let crc32 = crc32fast::hash(content).to_be_bytes();
-    reply.header("x-amz-checksum-crc32", &base64::engine::general_purpose::STANDARD.encode(crc32))
+    reply.header("x-amz-checksum-crc32", &STANDARD.encode(crc32))
 }
 
 fn error(status: u16, code: &str) -> Reply {
