@@ -43,8 +43,9 @@ pub(crate) fn check_environment(problems: &mut Problems) {
 /// What `SSL_CERT_FILE` names takes the place of the system's certificates, even if it cannot be read.
 fn certificate_file() -> Result<(), String> {
     let Some(file) = env::var_os("SSL_CERT_FILE") else { return Ok(()) };
+    let shown = file.to_string_lossy();
     let unusable =
-        |why: &str| format!("{file:?}: {why}: give a file of certificates in PEM, or unset it");
+        |why: &str| format!("{shown:?}: {why}: give a file of certificates in PEM, or unset it");
     let opened = File::open(&file).and_then(|opened| opened.metadata());
     match opened {
         Err(error) => Err(unusable(&error.to_string())),
