@@ -65,7 +65,7 @@ ended() {
       "\(.type): \(.reason // ""): \(.message // "")") // empty'
 }
 
-# meaning CODE: prints what an exit code of the program means; README.md lists them.
+# meaning CODE: prints what an exit code of the program means; docs/settings.md lists them.
 meaning() {
   case $1 in
     0) echo "COUNT was reached" ;;

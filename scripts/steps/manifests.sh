@@ -14,7 +14,7 @@
 # default, arm64, or any. In the overlay localstack they run on all nodes.
 #
 # SETTINGS adds settings of the program to the ConfigMap, such as
-# "INTERVAL=10s IMAGE_URL=https://example.com/photo.jpg"; README.md lists them, and
+# "INTERVAL=10s IMAGE_URL=https://example.com/photo.jpg"; docs/settings.md lists them, and
 # docs/operations.md those that the manifests fix.
 #
 # Asks AWS for the account, unless BUCKET and IMAGE are set. The overlay localstack
