@@ -80,23 +80,30 @@ compare_injection() {
   [[ -s $scratch/pod.lines ]] || say "the webhook injected nothing into either: the pod is older than its association, or has no association; delete the pod, because a restart does not help"
 }
 
-# agent_log PODS: prints what the agent on the pod's node logged for the pod. The log
-# names a caller by IP address and port (an IPv6 address is in brackets), and a session
-# by the pod.
+# agent_log PODS: prints what the agent on the pod's node logged for the pod: the newest ten lines that tell something,
+# and how many tell of a request alone, as each of this script's own does. The log names a caller by IP address and
+# port (an IPv6 address is in brackets), and a session by the pod (pkg/handlers/eks_credential_handler.go and
+# internal/cloud/eksauth/service.go of the agent).
 agent_log() {
-  local pods=$1 namespace line node
+  local pods=$1 namespace name node requests
   section "what the agent on the pod's node logged for it"
   node=$(of_pod "$pods" .spec.nodeName)
   {
-    of_pod "$pods" '.status | .podIPs // [{ip: .podIP}] | .[].ip // empty | if contains(":") then "\"[\(.)]:" else "\"\(.):" end'
+    of_pod "$pods" '.status | .podIPs // [{ip: .podIP}] | .[].ip // empty | if contains(":") then "[\(.)]:" else "\(.):" end'
     name_of "$pods"
   } >"$scratch/names"
   kubectl get pods --all-namespaces --selector "$agent" --output json |
     jq -r --arg node "$node" '.items[] | select(.spec.nodeName == $node).metadata | "\(.namespace) \(.name)"' >"$scratch/agents"
-  while read -r namespace line; do
-    show kubectl --namespace "$namespace" logs "$line" --tail=5000
-    kubectl --namespace "$namespace" logs "$line" --tail=5000 </dev/null | grep -F -f "$scratch/names" | tail -n 10 ||
-      say "the last 5000 lines of $line do not mention the pod"
+  [[ -s $scratch/agents ]] || say "no agent runs on the node $node, so its pods get no credentials (nodes of EKS Auto Mode have it built in, without a log)"
+  while read -r namespace name; do
+    show kubectl --namespace "$namespace" logs "$name" --tail=5000
+    # An address ends before its port, and does not begin in the middle of another.
+    kubectl --namespace "$namespace" logs "$name" --tail=5000 </dev/null |
+      jq -Rr --rawfile names "$scratch/names" '($names | split("\n") | map(select(. != "")) | map(gsub("(?<c>[^A-Za-z0-9_-])"; "\\" + .c)) | join("|")) as $of_pod
+        | select(test("(^|[^0-9A-Fa-f.:])(" + $of_pod + ")"))' >"$scratch/of-pod" || true
+    requests=$(grep -c 'handling new request' "$scratch/of-pod" || true)
+    grep -v 'handling new request' "$scratch/of-pod" | tail -n 10 || true
+    say "and $requests lines of requests of the pod alone, in the last 5000 lines of $name"
   done <"$scratch/agents"
 }
 

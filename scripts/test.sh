@@ -34,7 +34,7 @@ need openssl "install it with your system's packages"
 readonly bin=$root/.tools/lint/bin
 
 install_tools() {
-  run scripts/dev/tools.sh lint aws ministack manifests corpus image browser
+  run scripts/dev/tools.sh lint aws ministack manifests corpus image promtool browser
 }
 
 install_built_tools() {

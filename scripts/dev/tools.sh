@@ -7,6 +7,7 @@
 #   scripts/dev/tools.sh ministack    MiniStack                       .tools/ministack/bin
 #   scripts/dev/tools.sh manifests    kubectl, Kubernetes's schemas   .tools/manifests/bin
 #   scripts/dev/tools.sh corpus       encoders of pictures            .tools/corpus/bin
+#   scripts/dev/tools.sh promtool     Prometheus's test of alerts     .tools/promtool/bin
 #   scripts/dev/tools.sh image        hadolint                        .tools/image/bin
 #   scripts/dev/tools.sh actionlint   actionlint, built from source    .tools/image/bin
 #   scripts/dev/tools.sh containers   buildah, podman, runc           .tools/containers/bin
@@ -248,6 +249,23 @@ nginx() {
   "$tools/bench/bin/nginx" -v || die "nginx, unpacked into $folder, does not run: install it with your system's packages"
 }
 
+# The system's promtool if it is installed. Otherwise, on Debian and Ubuntu, that of their package of Prometheus,
+# unpacked, which needs no root.
+promtool() {
+  local folder=$tools/promtool program
+  if "$folder/bin/promtool" --version >/dev/null 2>&1; then return; fi
+  run rm -rf "$folder"
+  mkdir -p "$folder/bin"
+  if ! program=$(type -P promtool); then
+    need apt-get "install Prometheus, https://prometheus.io/download/"
+    ((EUID)) || run apt-get --quiet=2 update || true # a new container has no package lists
+    unpack "$folder" prometheus
+    program=$folder/root/usr/bin/promtool
+  fi
+  ln -s "$program" "$folder/bin/promtool"
+  "$folder/bin/promtool" --version >/dev/null || die "promtool, unpacked into $folder, does not run: install Prometheus"
+}
+
 # lock: only one process installs at a time. The lock contains its process ID. A first build takes
 # 15 minutes, on a busy machine longer.
 lock() {
@@ -267,12 +285,12 @@ lock() {
   trap 'exit 143' TERM
 }
 
-(($# > 0)) || die "missing argument: lint, aws, localstack, ministack, manifests, corpus, image, actionlint, containers, browser, bench, deny, modules, eksctl, kubernetes or cluster (see --help)"
+(($# > 0)) || die "missing argument: lint, aws, localstack, ministack, manifests, corpus, image, promtool, actionlint, containers, browser, bench, deny, modules, eksctl, kubernetes or cluster (see --help)"
 for set in "$@"; do
   case $set in
     -h | --help) usage && exit ;;
-    lint | aws | localstack | ministack | manifests | corpus | image | actionlint | containers | browser | bench | deny | modules | eksctl | kubernetes | cluster) ;;
-    *) die "unknown set $set: choose lint, aws, localstack, ministack, manifests, corpus, image, actionlint, containers, browser, bench, deny, modules, eksctl, kubernetes or cluster" ;;
+    lint | aws | localstack | ministack | manifests | corpus | image | promtool | actionlint | containers | browser | bench | deny | modules | eksctl | kubernetes | cluster) ;;
+    *) die "unknown set $set: choose lint, aws, localstack, ministack, manifests, corpus, image, promtool, actionlint, containers, browser, bench, deny, modules, eksctl, kubernetes or cluster" ;;
   esac
 done
 
@@ -286,6 +304,7 @@ for set in "$@"; do
     manifests) venv manifests manifests.txt ;;
     corpus) venv corpus corpus.txt ;;
     image) venv image image.txt ;;
+    promtool) promtool ;;
     actionlint) venv image image.txt && actionlint ;;
     containers) containers ;;
     browser) browser ;;

@@ -65,6 +65,16 @@ ended() {
       "\(.type): \(.reason // ""): \(.message // "")") // empty'
 }
 
+# next_pod_is_late JOB: true when the Job has no pod that runs or starts, and waits longer than some seconds before it
+# creates the next: 10 s after the first failure, then twice as long after each, up to 10 minutes.
+# https://kubernetes.io/docs/concepts/workloads/controllers/job/#pod-backoff-failure-policy
+next_pod_is_late() {
+  local pods
+  capture pods pods_of "$1" || return 1
+  jq --exit-status '[.items[].status] | length > 0 and all(.[]; .phase == "Failed")
+    and (length > 2 or ([.[].containerStatuses[]?.state.terminated.finishedAt // empty | fromdateiso8601] | max // now) < now - 20)' <<<"$pods" >"$scratch/late"
+}
+
 # meaning CODE: prints what an exit code of the program means; docs/settings.md lists them.
 meaning() {
   case $1 in
@@ -183,6 +193,8 @@ await_upload() {
   if [[ $state != uploaded* ]]; then
     explain "$1"
     [[ $state != failed* ]] || die "${state#* }"
+    ! next_pod_is_late "$1" ||
+      die "${state#* } within $limit s, and after so many failures the Job waits up to 10 minutes before it creates the next pod: when the reason is gone, run this again, which replaces the Job"
     die "${state#* } within $limit s"
   fi
   capture pods pods_of "$1" || die "the pods of the Job $1 were deleted: run this again"
@@ -221,7 +233,8 @@ apply_policy() {
 
 # apply_job OVERLAY JOB: fills in the manifests and applies them, with the components
 # that COMPONENTS names. A Job that has ended, or whose pod template or settings
-# differ, is deleted first: a Job's pod template cannot be changed.
+# differ, is deleted first: a Job's pod template cannot be changed. So is one that
+# waits long before its next pod.
 apply_job() {
   local overlay=$1 job=$2 folder existing why=''
   # shellcheck disable=SC2086 # COMPONENTS is a list of names
@@ -238,6 +251,8 @@ apply_job() {
       why="its pod template has changed, and a Job's pod template is immutable"
     elif grep -q '^configmap/.* configured' "$scratch/server"; then
       why="its settings have changed, and a pod reads them only when it starts"
+    elif next_pod_is_late "$job"; then
+      why="its pods have failed, and it waits up to 10 minutes before it creates the next"
     fi
   fi
   if [[ -n $why ]]; then

@@ -111,6 +111,7 @@ templates() {
 injection='
   def main(change): .spec.containers[0] |= change;
   def set(name; value): main(.env += [{name: name, value: value}]);
+  def from(source): main(.envFrom += [source]);
   def uri(value): set("AWS_CONTAINER_CREDENTIALS_FULL_URI"; value);
   def uri: uri("http://169.254.170.23/v1/credentials");
   def file: set("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"; "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount/token");
@@ -139,6 +140,8 @@ refusal() {
     'uri("http://[fd00:ec2::23]/v1/credentials") | file | token' \
     'sidecar | injected' \
     'instance("fleet") | injected' \
+    'injected | from({prefix: "S3_", configMapRef: {name: "settings"}})' \
+    'injected | main(.env += [{name: "HTTPS_PROXY", valueFrom: {secretKeyRef: {name: "proxy", key: "url"}}}])' \
     'instance("irsa")'; do
     said=$(refusal "$filter")
     [[ -z $said ]] || { echo "$filter: $said" && false; }
@@ -165,6 +168,12 @@ uri | file | token({})!for the audience pods.eks.amazonaws.com
 injected | set("AWS_WEB_IDENTITY_TOKEN_FILE"; "/token")!eks.amazonaws.com/role-arn
 injected | set("AWS_PROFILE"; "a")!AWS_PROFILE
 injected | set("AWS_ACCESS_KEY_ID"; "a")!AWS_ACCESS_KEY_ID
+injected | set("AWS_SECRET_ACCESS_KEY"; "a")!AWS_SECRET_ACCESS_KEY
+injected | set("AWS_SHARED_CREDENTIALS_FILE"; "a")!AWS_SHARED_CREDENTIALS_FILE
+injected | set("AWS_CONFIG_FILE"; "a")!AWS_CONFIG_FILE
+injected | set("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"; "a")!AWS_CONTAINER_CREDENTIALS_RELATIVE_URI
+injected | from({secretRef: {name: "keys"}})!static keys
+injected | from({prefix: "AWS_ACCESS_", configMapRef: {name: "keys"}})!static keys
 END
   # The binding selects namespaces by their label.
   NAMESPACE+=-of-others
