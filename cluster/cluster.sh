@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # A real Kubernetes cluster on this machine, in which Pod Identity works as on EKS, without AWS:
 #
-#   cluster/cluster.sh up [LEVEL]       starts it, in some 10 seconds
+#   cluster/cluster.sh up [LEVEL]       starts it, in some 20 seconds
 #   cluster/cluster.sh kubectl ARG...   runs kubectl as the cluster's administrator
 #   cluster/cluster.sh run COMMAND...   runs a command with the cluster's environment, for
 #                                           example: run scripts/up.sh
+#   cluster/cluster.sh page [PORT]      serves the live page of the job's newest pod on this machine, at
+#                                           http://127.0.0.1:8080/ or another port, until Ctrl-C
 #   cluster/cluster.sh down             ends it; nothing is left running
 #   cluster/cluster.sh check            says whether this machine can run it
 #
@@ -277,6 +279,7 @@ in_cluster() {
   export PATH=${CLUSTER_TOOLS:+$CLUSTER_TOOLS:}$bin:$root/.tools/aws/bin:$PATH KUBECONFIG=$state/kubeconfig
   export AWS_ENDPOINT_URL=$aws_endpoint AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1
   export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_EC2_METADATA_DISABLED=true
+  export TMPDIR=$state/tmp         # where eksctl leaves the lock files of kubeconfigs
   export SSL_CERT_FILE=$pki/ca.crt # eksctl asks the OIDC issuer for its certificate
   unset AWS_PROFILE AWS_SESSION_TOKEN
   export NODES=1 # the kubelet on this machine
@@ -285,12 +288,28 @@ in_cluster() {
   enter "$@"
 }
 
+# page [PORT]: a port-forward of kubectl would listen in the cluster's network, where no browser of this machine is.
+page() {
+  local port=${1:-8080} address
+  [[ $port =~ ^[1-9][0-9]{0,4}$ ]] || die "page takes the number of a port, not '$port'"
+  [[ $level == node ]] || die "no pods run in a cluster of the level $level: start it with cluster/cluster.sh up"
+  address=$(kubectl get pods --all-namespaces --selector app.kubernetes.io/name=pod-identity-demo --sort-by .metadata.creationTimestamp \
+    --field-selector status.phase=Running --output 'jsonpath={.items[-1:].status.podIP}')
+  [[ -n $address ]] || die "no pod of the job runs: create it with cluster/cluster.sh run scripts/up.sh"
+  exec "$root/.tools/ministack/bin/python" "$root/cluster/page.py" "$(init_pid)" "$port" "$address"
+}
+
 case ${1-} in
   -h | --help) usage ;;
   up) up "${@:2}" ;;
   down) down ;;
   check) check ;;
   kubectl) shift && kubectl "$@" ;;
-  run) shift && in_cluster "$@" ;;
-  *) die "the first argument must be up, down, kubectl, run or check (see --help)" ;;
+  page) page "${@:2}" ;;
+  run)
+    shift
+    (($# > 0)) || die "run needs a command, for example: cluster/cluster.sh run scripts/up.sh"
+    in_cluster "$@"
+    ;;
+  *) die "the first argument must be up, down, kubectl, run, page or check (see --help)" ;;
 esac

@@ -181,3 +181,15 @@ END
   kube --namespace "$NAMESPACE" create serviceaccount pod-identity-demo
   [[ -z $(refusal .) ]]
 }
+
+@test "a Job whose pods have failed several times is replaced by deploy.sh, instead of waiting up to 10 minutes" {
+  admin s3api create-bucket --bucket pictures
+  apply eks
+  replaced 3
+  replaced 3
+  eventually 60 has_pod
+  ends_with 3
+  DEPLOY_TIMEOUT=0 step deploy
+  ((status == 1))
+  [[ $stderr == *"replacing the Job pod-identity-demo: its pods have failed, and it waits up to 10 minutes before it creates the next"*"job.batch/pod-identity-demo created"* ]]
+}

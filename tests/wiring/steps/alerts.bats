@@ -5,7 +5,7 @@ bats_require_minimum_version 1.5.0
 repository=$(CDPATH='' cd -- "$BATS_TEST_DIRNAME/../../.." && pwd -P)
 
 setup() {
-  cd "$BATS_TEST_TMPDIR"
+  cd "$BATS_TEST_TMPDIR" || return
   awk 'inside { sub(/^  /, ""); print } /^spec:$/ { inside = 1 }' "$repository/k8s/components/monitoring/rules.yaml" >rules.yaml
 }
 

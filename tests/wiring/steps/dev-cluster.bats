@@ -29,6 +29,11 @@ cluster() {
   [[ $status == 0 && ! -e $CLUSTER_STATE ]]
 }
 
+@test "run without a command says what it needs, and starts no shell" {
+  cluster run
+  [[ $status == 1 && $stderr == "cluster.sh: run needs a command, for example: cluster/cluster.sh run scripts/up.sh" ]]
+}
+
 @test "a process that has the number of a cluster that has ended is not ended" {
   local pid
   sleep 60 3>&- &
