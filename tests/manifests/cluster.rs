@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 use crate::built::{list, project};
 
-const PLACEHOLDERS: [&str; 3] = ["AWS_REGION", "CLUSTER_NAME", "TAG_VALUE"];
+/// The last one is optional: the line is left out without it.
+const PLACEHOLDERS: [&str; 4] =
+    ["AWS_REGION", "CLUSTER_NAME", "TAG_VALUE", "PERMISSIONS_BOUNDARY?"];
 
 fn template(file: &str) -> String {
     std::fs::read_to_string(project("k8s").join(file)).expect("the template can be read")
@@ -16,9 +18,10 @@ fn template(file: &str) -> String {
 
 /// A file, in which each placeholder is replaced by its own name in lower case.
 fn filled(file: &str) -> Value {
-    let template = template(file).replace("${NODES}", "2");
+    let template = template(file).replace("${NODES}", "2").replace("${INSTANCE_TYPE}", "t3.medium");
     let filled = PLACEHOLDERS.iter().fold(template, |text, name| {
-        text.replace(&format!("${{{name}}}"), &name.to_lowercase().replace('_', "-"))
+        let value = name.trim_end_matches('?').to_lowercase().replace('_', "-");
+        text.replace(&format!("${{{name}}}"), &value)
     });
     serde_saphyr::from_str(&filled).expect("YAML")
 }
@@ -37,7 +40,7 @@ fn group() -> Value {
 #[test]
 fn the_templates_have_the_placeholders_that_the_scripts_fill_in() {
     for file in ["cluster.yaml", "nodes.yaml"] {
-        let template = template(file).replace("${NODES}", "");
+        let template = template(file).replace("${NODES}", "").replace("${INSTANCE_TYPE}", "");
         let names = template
             .split("${")
             .skip(1)
@@ -66,7 +69,9 @@ fn a_cluster_of_a_supported_version_with_metadata_closed_to_pods() {
     assert!(minor.parse::<u32>().expect("a number") >= 35);
     assert_eq!(cluster["autoModeConfig"]["enabled"], false);
     assert_eq!(cluster["upgradePolicy"]["supportType"], "STANDARD");
+    assert_eq!(cluster["iam"]["serviceRolePermissionsBoundary"], "permissions-boundary");
     let group = group();
+    assert_eq!(group["iam"]["instanceRolePermissionsBoundary"], "permissions-boundary");
     // scripts/steps/cluster.sh knows the stack by this name.
     for (field, expected) in [
         ("name", json!("workers")),
