@@ -97,6 +97,9 @@ read_setting POLL_PAUSE pause 5
 # The options of an association.
 read_setting TARGET_ROLE_ARN role
 read_setting SESSION_TAGS "on or off" on
+# The namespace of the bucket's default name. Names in the account's regional one, which not every region has, nobody
+# else can take: https://docs.aws.amazon.com/AmazonS3/latest/userguide/gpbucketnamespaces.html
+read_setting BUCKET_NAMESPACE "global or account-regional" global
 # What `settle` finds out, unless it is set.
 read_setting ACCOUNT_ID account
 read_setting BUCKET bucket
@@ -233,14 +236,14 @@ image_in() {
 # for a script and the scripts that it calls.
 #   ACCOUNT_ID        the account in use; if it is set, it must match the credentials
 #   PARTITION         that of the region: aws, aws-cn, aws-eusc or aws-us-gov, for example
-#   BUCKET            pod-identity-demo-ACCOUNT-REGION
+#   BUCKET            pod-identity-demo-ACCOUNT-REGION, with -an in the account's regional namespace
 #   POLICY_ARN        what the association attaches, by default the policy POLICY_NAME;
 #                     and IRSA_POLICY_ARN, by default IRSA_POLICY_NAME
 #   REPOSITORY        where images are pushed to: the account's ECR
 #   IMAGE             REPOSITORY:VERSION-COMMIT, in ECR REPOSITORY:VERSION-COMMIT-ARCHITECTURE;
 #                     with uncommitted changes, COMMIT-dirty-HASH in place of COMMIT
 settle() {
-  local name who domain settled=yes
+  local name who domain suffix='' settled=yes
   for name in "$@"; do
     [[ -n ${!name-} ]] || settled=''
     [[ $name != ACCOUNT_ID || ${CHECKED-} == "${ACCOUNT_ID-} in $AWS_REGION" ]] || settled=''
@@ -251,7 +254,8 @@ settle() {
   if [[ -n ${PLAN-} ]]; then who=$ACCOUNT_ID; else who=$(aws_caller); fi
   ACCOUNT_ID=${who%% *}
   read -r PARTITION domain <<<"$(partition_of "$AWS_REGION")"
-  BUCKET=${BUCKET:-pod-identity-demo-$ACCOUNT_ID-$AWS_REGION}
+  [[ $BUCKET_NAMESPACE == global ]] || suffix=-an
+  BUCKET=${BUCKET:-pod-identity-demo-$ACCOUNT_ID-$AWS_REGION$suffix}
   POLICY_ARN=${POLICY_ARN:-arn:$PARTITION:iam::$ACCOUNT_ID:policy/$POLICY_NAME}
   IRSA_POLICY_ARN=${IRSA_POLICY_ARN:-arn:$PARTITION:iam::$ACCOUNT_ID:policy/$IRSA_POLICY_NAME}
   REPOSITORY=${REPOSITORY:-$ACCOUNT_ID.dkr.ecr.$AWS_REGION.$domain/pod-identity-demo}

@@ -4,9 +4,11 @@
 #
 #   scripts/steps/bucket.sh [delete] [--dry-run]
 #
-# With delete, deletes the bucket with all objects, versions and incomplete uploads,
-# if it has our tag. Requires the AWS CLI and jq. An empty bucket is free of charge;
-# in us-east-1, S3 costs $0.023 per GB and month, and $0.005 per 1,000 uploads.
+# BUCKET_NAMESPACE=account-regional takes a name that nobody else can take, where the
+# region has that. With delete, deletes the bucket with all objects, versions and
+# incomplete uploads, if it has our tag. Requires the AWS CLI and jq. An empty bucket is
+# free of charge; in us-east-1, S3 costs $0.023 per GB and month, and $0.005 per 1,000
+# uploads.
 
 # shellcheck source-path=SCRIPTDIR source=../lib/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
@@ -24,7 +26,7 @@ find_bucket() {
   if ! refusal=$(aws s3api head-bucket "${at[@]}" --query BucketRegion --output text 2>&1 >"$scratch/region"); then
     case $refusal in
       *'(404)'*) return 1 ;;
-      *'(403)'*) die "the bucket $BUCKET belongs to another account, or you have no permission to see it: set BUCKET to another name" ;;
+      *'(403)'*) die "the bucket $BUCKET belongs to another account, or you have no permission to see it: set BUCKET to another name, or BUCKET_NAMESPACE=account-regional" ;;
       *'(301)'* | *'(400)'*) die "the bucket $BUCKET is in a region other than $AWS_REGION: set AWS_REGION, or set BUCKET to another name" ;;
       *) cannot_read "$refusal" ;;
     esac
@@ -63,16 +65,21 @@ setting() {
 # leaves no bucket without it. That call fails for AWS CLIs before July 2025, and
 # without the permission s3:TagResource; then creates the bucket, and tags it.
 create_bucket() {
-  local configuration=() tag="Tags=[{$tag_pair}]" failure
+  local configuration=() tag="Tags=[{$tag_pair}]" failure in_namespace=()
+  if [[ $BUCKET == *-"$ACCOUNT_ID-$AWS_REGION"-an ]]; then
+    [[ -n ${PLAN-} ]] || need_version aws 2.34.8 1.44.57 ', or unset BUCKET_NAMESPACE' "the account's regional namespace of buckets"
+    in_namespace=(--bucket-namespace account-regional)
+  fi
   # us-east-1 is the region without a location constraint.
   [[ $AWS_REGION == us-east-1 ]] || configuration=(--create-bucket-configuration "LocationConstraint=$AWS_REGION") tag=LocationConstraint=$AWS_REGION,$tag
-  show aws s3api create-bucket "${at[@]}" --create-bucket-configuration "$tag"
+  set -- "${at[@]}" ${in_namespace[@]+"${in_namespace[@]}"}
+  show aws s3api create-bucket "$@" --create-bucket-configuration "$tag"
   [[ -z $dry_run ]] || return 0
-  failure=$(aws s3api create-bucket "${at[@]}" --create-bucket-configuration "$tag" 2>&1 >/dev/null) && return
+  failure=$(aws s3api create-bucket "$@" --create-bucket-configuration "$tag" 2>&1 >/dev/null) && return
   say "$failure"
   [[ $failure == *'(AccessDenied)'* || $failure == *'Unknown parameter'* ]] || die "the command above failed: fix what its error message says, then run this again"
   say "creating the bucket without a tag, then tagging it:"
-  change aws s3api create-bucket "${at[@]}" ${configuration[@]+"${configuration[@]}"}
+  change aws s3api create-bucket "$@" ${configuration[@]+"${configuration[@]}"}
   change aws s3api put-bucket-tagging "${at[@]}" --tagging "TagSet=[{$tag_pair}]"
 }
 
@@ -94,7 +101,7 @@ create() {
   local new='' tag lifecycle
   if capture tag find_bucket; then
     [[ $tag == "$TAG_VALUE" ]] ||
-      die "there is a bucket $BUCKET, which these scripts did not create (its tag $TAG_KEY is $tag, not $TAG_VALUE): set BUCKET to another name"
+      die "there is a bucket $BUCKET, which these scripts did not create (its tag $TAG_KEY is $tag, not $TAG_VALUE): set BUCKET to another name, or BUCKET_NAMESPACE=account-regional"
     say "already exists: the bucket $BUCKET"
   else
     new=yes

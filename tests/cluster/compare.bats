@@ -49,6 +49,15 @@ teardown_file() {
   [[ -z $(writes) ]]
 }
 
+@test "a stack that has lost its service account is made again, where eksctl alone would do nothing" {
+  # eksctl issue 4941: "no tasks", and exit code 0.
+  kube --namespace beside delete job/pod-identity-demo-irsa serviceaccount/pod-identity-demo-irsa
+  step compare
+  ((status == 0))
+  [[ $stderr == *"left incomplete by an earlier run: the stack eksctl-cluster-addon-iamserviceaccount-beside-pod-identity-demo-irsa exists, but the service account lacks its role"* ]]
+  [[ $stderr == *"injected for irsa, has uploaded s3://beside-pictures/"* ]]
+}
+
 @test "the OIDC provider stays while others use it, and where it is not ours" {
   local annotated='{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "neighbour", "namespace": "default",
     "annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/neighbour"}}}'

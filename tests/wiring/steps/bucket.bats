@@ -85,6 +85,18 @@ PYTHON
   ((status == 0))
 }
 
+@test "a name that nobody else can take is in the account's regional namespace" {
+  export BUCKET_NAMESPACE=account-regional
+  step bucket
+  ((status == 0))
+  [[ $stderr == *"\$ aws s3api create-bucket --region us-east-1 --bucket $bucket-an --bucket-namespace account-regional "* ]]
+  [[ $(admin s3api list-buckets --query 'Buckets[].Name') == "$bucket-an" ]]
+  step bucket
+  [[ $status == 0 && $stderr == *"already exists: the bucket $bucket-an"* && -z $(writes) ]]
+  step bucket delete
+  [[ $status == 0 && $(admin s3api list-buckets --query 'length(Buckets)') == 0 ]]
+}
+
 # without_creation_tags MESSAGE: makes the AWS CLI refuse a creation with tags with this message.
 without_creation_tags() {
   mv "$BATS_FILE_TMPDIR/toolbox/aws" "$BATS_FILE_TMPDIR/toolbox/real-aws"
