@@ -150,12 +150,14 @@ impl Case {
         self.expect == Expect::Fails(&["timeout"])
     }
 
-    /// Whether it takes two minutes: the program waits for S3, and asks again.
+    /// Whether it takes minutes: the program waits for S3, and asks again.
     pub fn is_long(&self) -> bool {
-        use Network::{BlackHole, Deaf, DeafAfter, Stall};
+        use Network::{BlackHole, Deaf, DeafAfter, Sip, Stall};
         match &self.inject {
-            Inject::Operation(_, _, Fault::Hang) => self.size == Size::Parts,
-            Inject::Network(BlackHole | Deaf | DeafAfter(_) | Stall(_)) => self.place == Place::S3,
+            Inject::Operation(_, _, Fault::Hang) => true,
+            Inject::Network(BlackHole | Deaf | DeafAfter(_) | Sip(..) | Stall(_)) => {
+                self.place == Place::S3
+            }
             _ => false,
         }
     }

@@ -52,6 +52,9 @@ pub async fn run(case: &Case) -> Result<String, String> {
         // Several of these run at the same time, and none may be late only because of the others.
         command.env("FETCH_TIMEOUT", "60s");
     }
+    if case.is_long() {
+        command.env("S3_TIMEOUT", "20s");
+    }
     match &case.inject {
         Inject::Signal(stage, ending) => return signal::run(&world, *stage, *ending).await,
         Inject::EachStatus(statuses) if matches!(case.place, Place::Agent | Place::Sts) => {

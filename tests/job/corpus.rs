@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{LazyLock, Mutex};
 
 use futures_util::future::join_all;
 use sandbox::{Reply, Scripted};
@@ -35,8 +35,10 @@ struct File {
     content: Vec<u8>,
 }
 
-/// Has the corpus written.
-fn corpus() -> Vec<File> {
+/// The corpus, which takes some seconds to write.
+static CORPUS: LazyLock<Vec<File>> = LazyLock::new(write);
+
+fn write() -> Vec<File> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let python = root.join(".tools/corpus/bin/python");
     assert!(python.exists(), "the encoders are missing: run scripts/dev/tools.sh corpus");
@@ -72,7 +74,7 @@ async fn host(contents: Vec<Vec<u8>>) -> Scripted {
 
 #[tokio::test]
 async fn no_valid_picture_is_refused_and_each_is_stored_byte_for_byte_as_what_it_is() {
-    let files = corpus();
+    let files = &*CORPUS;
     assert!(files.len() >= FILES, "{} files", files.len());
     let world = World::new().await;
     let host = host(files.iter().map(|file| file.content.clone()).collect()).await;
@@ -112,7 +114,7 @@ async fn no_valid_picture_is_refused_and_each_is_stored_byte_for_byte_as_what_it
 
 #[tokio::test]
 async fn no_jpeg_png_or_webp_is_stored_of_which_a_part_is_missing() {
-    let files = corpus();
+    let files = &*CORPUS;
     // Of those with a second picture behind the first, the first may be whole.
     let is_cut = |file: &&File| {
         ["jpg", "png", "webp"].contains(&file.extension.as_str()) && !file.name.contains("appended")

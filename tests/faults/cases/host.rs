@@ -30,8 +30,9 @@ pub(super) fn hosts() -> Vec<Case> {
         ("sends nothing with status 200", "body=empty", Fails(&["empty"])),
         ("redirects in a loop", "redirect=/x", Fails(&["redirect"])),
         ("redirects nine times", "hops=9", Fails(&["redirect"])),
-        ("redirects to a scheme it must not", "redirect=file:///etc/passwd", Fails(&["status"])),
-        ("is busy for an hour", "status=503&retry_after=3600", Fails(&["status"])),
+        ("redirects to a scheme it must not", "redirect=file:///etc/passwd", Fails(&["redirect"])),
+        // Longer than a picture may take, and so short that the case sees its end.
+        ("is busy for 25 s", "status=503&retry_after=25", Fails(&["status"])),
         ("sends a picture that is too large", "size=13MiB", Fails(&["too_large"])),
     ]
     .into_iter()
@@ -61,7 +62,27 @@ pub(super) fn hosts() -> Vec<Case> {
         let inject = Inject::Host(parameters.to_owned());
         cases.push(Case::new(Place::ImageHost, fault, inject, Fails(reasons)).sized(Size::Parts));
     }
+    cases.push(
+        Case::new(
+            Place::ImageHost,
+            "sends a large picture in tiny chunks",
+            Inject::Host("drip=512,0&framing=chunked".to_owned()),
+            Masked,
+        )
+        .sized(Size::Large),
+    );
     cases
+}
+
+/// A PNG with another one in a chunk, of which the rest is missing.
+fn signed_and_cut() -> Vec<u8> {
+    let chunk = |name: &[u8], data: &[u8]| {
+        let length = u32::try_from(data.len()).expect("short").to_be_bytes();
+        [&length[..], name, data, b"crc."].concat()
+    };
+    let start = [b"\x89PNG\r\n\x1a\n", &chunk(b"IHDR", &[1; 13])[..]].concat();
+    let inner = [&start[..], &chunk(b"IDAT", &[2; 600]), &chunk(b"IEND", b"")].concat();
+    [&start[..], &chunk(b"caBX", &inner), &chunk(b"IDAT", &[3; 600])].concat()
 }
 
 /// Answers of the image host that are no proper HTTP, or that hide something.
@@ -82,6 +103,26 @@ pub(super) fn answers_of_the_host() -> Vec<Case> {
                 "sends half a picture and closes",
                 raw("HTTP/1.1 200 OK\nContent-Type: image/jpeg", JPEG),
                 &["truncated"],
+            ),
+            (
+                "sends a cut PNG with another PNG in it",
+                raw("HTTP/1.1 200 OK\nContent-Type: image/png", &signed_and_cut()),
+                &["truncated"],
+            ),
+            (
+                "sends a part that nobody asked for",
+                raw("HTTP/1.1 206 Partial Content\nContent-Range: bytes 0-99/1000", JPEG),
+                &["partial"],
+            ),
+            (
+                "redirects to a place of 70 kB",
+                raw(&format!("HTTP/1.1 302 Found\nLocation: /{}", "x".repeat(70_000)), b""),
+                &["redirect"],
+            ),
+            (
+                "redirects to itself with a cookie",
+                raw("HTTP/1.1 302 Found\nLocation: /x\nSet-Cookie: a=b\nContent-Length: 0", b""),
+                &["redirect"],
             ),
         ])
         .map(|(fault, bytes, reasons)| {

@@ -50,6 +50,11 @@ pub(super) fn operations() -> Vec<Case> {
         put(Fault::LoseAnswer, 1, "stores the object, and its answer is lost", Masked),
         put(Fault::Delay(Duration::from_secs(1)), 1, "answers after a second", Masked),
         put(Fault::Hang, 1, "does not answer once", Masked),
+        put(Fault::Status(429, "TooManyRequests"), 1, "answers 429 TooManyRequests once", Masked),
+        put(Fault::Status(507, "XMinioStorageFull"), 1, "answers 507 once", Masked),
+        put(Fault::Status(503, "AccessDenied"), 1, "answers 503 with another code once", Masked),
+        // Longer than the AWS SDK waits for bytes.
+        put(Fault::LateAnswer(Duration::from_secs(27)), 1, "answers after 27 s, once", Masked),
         Case::new(
             Place::S3,
             "revokes the credentials in mid-upload",
@@ -206,6 +211,14 @@ pub(super) fn answers_of_s3() -> Vec<Case> {
         "takes no bytes of a large picture",
         Inject::Network(Network::Deaf),
         S3_GONE,
+    )
+    .sized(Size::Large)])
+    // A picture takes much longer than the store may stand still.
+    .chain([Case::new(
+        Place::S3,
+        "takes 200 kB a second",
+        Inject::Network(Network::Sip(10_000, Duration::from_millis(50))),
+        Masked,
     )
     .sized(Size::Large)])
     .collect()
