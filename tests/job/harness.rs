@@ -177,13 +177,17 @@ pub struct Running<'w> {
 }
 
 impl Running<'_> {
+    /// What it has written so far.
+    pub fn lines(&self) -> Vec<String> {
+        self.written.lines.lock().expect("no panic").clone()
+    }
+
     /// Waits until the program has written at least `count` lines that contain `text`.
     pub async fn wrote(&self, text: &str, count: usize) {
         let wait = async {
             loop {
                 let more = self.written.more.notified();
-                let lines = self.written.lines.lock().expect("no panic").clone();
-                if lines.iter().filter(|line| line.contains(text)).count() >= count {
+                if self.lines().iter().filter(|line| line.contains(text)).count() >= count {
                     return;
                 }
                 more.await;
