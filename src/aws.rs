@@ -4,6 +4,7 @@
 mod connect;
 mod error;
 mod exchange;
+mod first_retry;
 mod http;
 mod partition;
 mod progress;
@@ -14,6 +15,7 @@ mod settings;
 pub(crate) use connect::has_certificates;
 pub(crate) use error::explain;
 pub(crate) use exchange::{Ending, Exchange};
+pub(crate) use first_retry::FirstRetry;
 pub(crate) use http::{LongestResponse, Record, excludes_all, keep_password, unusable_proxies};
 pub(crate) use partition::Partition;
 #[cfg(any(test, feature = "fuzzing"))]

@@ -153,6 +153,16 @@ impl Ending {
 pub(super) struct Late(pub(super) Duration);
 
 impl Exchange {
+    /// Whether it ended because nothing came in time.
+    pub(super) fn is_late(&self) -> bool {
+        matches!(self.ending, Ending::ConnectTimeout(_) | Ending::ResponseTimeout(_))
+    }
+
+    /// Whether a response came that is no error.
+    pub(super) fn is_success(&self) -> bool {
+        matches!(self.ending, Ending::Response { status: 200..300, .. })
+    }
+
     /// What is known of the request to `host` that ended with this error of the SDK.
     pub(crate) fn of_sdk<E>(host: &str, error: &SdkError<E, HttpResponse>) -> Self
     where

@@ -94,15 +94,36 @@ struct Shared {
 
 /// What happened to the last request of a credential provider. Cheap to clone: all clones share it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Record(Arc<Mutex<Option<Exchange>>>);
+pub(crate) struct Record(Arc<Mutex<Recorded>>);
+
+#[derive(Debug, Default)]
+struct Recorded {
+    last: Option<Exchange>,
+    /// Whether the log has a retry since the last response that was a success.
+    has_warned: bool,
+}
 
 impl Record {
     pub(crate) fn take(&self) -> Option<Exchange> {
-        take(&mut *lock(&self.0))
+        take(&mut lock(&self.0).last)
     }
 
     fn set(&self, exchange: Exchange) {
-        *lock(&self.0) = Some(exchange);
+        let mut recorded = lock(&self.0);
+        recorded.has_warned &= !exchange.is_success();
+        recorded.last = Some(exchange);
+    }
+
+    /// Logs a request that follows one without a response, once until one succeeds: that all of them have
+    /// failed is known only half a minute later. Other failures come at once, and have a diagnosis.
+    fn warn_of_retry(&self) {
+        let mut recorded = lock(&self.0);
+        if let Some(failed) = recorded.last.as_ref().filter(|last| last.is_late())
+            && !recorded.has_warned
+        {
+            tracing::warn!(host = failed.host, error = %failed, "asking for credentials again");
+            recorded.has_warned = true;
+        }
     }
 }
 
@@ -274,6 +295,7 @@ impl HttpConnector for Asking {
                 }
                 Some(record) => {
                     keep_what_is_sent(&request);
+                    record.warn_of_retry();
                     let waiting = Waiting::new(record, host.clone(), connect);
                     let sent = send(&client, request, read, host.clone()).await;
                     let kept = match sent {
@@ -417,7 +439,7 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let mut last = lock(&self.record.0);
+        let last = &mut lock(&self.record.0).last;
         // What an earlier attempt of this request has met says more.
         if !self.ended && last.is_none() {
             let waited = self.since.elapsed();

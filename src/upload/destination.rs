@@ -125,6 +125,7 @@ pub(super) fn client(sdk: &SdkConfig, place: &Place, credentials: RefreshingCred
     Client::from_conf(
         aws_sdk_s3::config::Builder::from(sdk)
             .credentials_provider(credentials)
+            .interceptor(aws::FirstRetry)
             // The credentials are a cache already, and refresh earlier than the SDK's.
             .identity_cache(IdentityCache::no_cache())
             // Every upload brings its own checksum, in a header or in a trailer.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sandbox::{Fault, Network, Wire};
+use sandbox::{Answer, Fault, Network, Wire};
 use tokio::time::sleep;
 
 use crate::harness::{Finished, World, until};
@@ -26,6 +26,67 @@ async fn a_fetch_with_a_transient_failure_is_retried() {
         assert!(done.events("upload failed").is_empty(), "{target}");
         assert_eq!(world.objects().await.len(), 1, "{target}");
     }
+}
+
+/// The events that tell of a retry.
+fn retries(done: &Finished, message: &str, host: &str) -> Vec<String> {
+    let warnings = done.events(message).into_iter().filter(|event| event["level"] == "WARN");
+    warnings
+        .map(|event| {
+            assert_eq!(event["host"], host, "{event}");
+            event["error"].as_str().expect("why").to_owned()
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn the_first_retry_of_a_picture_is_one_warning_with_the_host() {
+    for (target, why) in [
+        ("/x?status=503&times=3", "the image host answered 503 Service Unavailable"),
+        ("/x?refuse=3", "no answer from the image host: "),
+    ] {
+        let world = World::new().await;
+        let done = world.job(target, "--count 1").finish().await.expect(0);
+        let host = world.sandbox.images.address().to_string();
+        let warnings = retries(&done, "asking the image host again", &host);
+        assert_eq!(warnings.len(), 1, "{target}: {warnings:?}");
+        assert!(warnings[0].starts_with(why), "{target}: {warnings:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_first_retry_of_an_upload_is_one_warning_with_the_host() {
+    for (fault, why) in [
+        (Fault::Status(503, "SlowDown"), "HTTP status 503"),
+        (Fault::ResetAfter(1000), "closed the connection before its response was complete"),
+    ] {
+        let world = World::new().await;
+        world.sandbox.s3.fail("PutObject", 3, fault);
+        let done = world.job("/x?size=300KB", "--count 1").finish().await.expect(0);
+        let host = world.sandbox.s3.address().to_string();
+        let warnings = retries(&done, "asking S3 again", &host);
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].contains(why), "{warnings:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_agent_that_does_not_answer_is_one_warning_long_before_it_is_given_up() {
+    let world = World::new().await;
+    let agent = &world.sandbox.agent;
+    agent.set_answer(Answer::Hang);
+    let job = world.job("/random", "--interval 1h").start();
+    job.wrote("asking for credentials again", 1).await;
+    agent.set_answer(Answer::Normal);
+    job.wrote("\"uploaded\"", 1).await;
+    let done = job.terminate().await.expect(143);
+    let first: serde_json::Value = serde_json::from_str(&done.lines[0]).expect("JSON");
+    assert_eq!(first["message"], "waiting for credentials");
+    assert_eq!(done.events("waiting for credentials").len(), 1);
+    let host = agent.address().to_string();
+    let warnings = retries(&done, "asking for credentials again", &host);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("no response from"), "{warnings:?}");
 }
 
 #[tokio::test]
