@@ -18,9 +18,9 @@ use crate::exit::{Exit, Signals};
 use crate::identity::{Chain, Injected, RefreshingCredentials};
 use crate::job::{Job, Pipeline};
 use crate::page::{About, Page};
-use crate::server::{Served, serve};
+use crate::server::{Served, listen, serve};
 use crate::source::Source;
-use crate::status::{Observer, Status};
+use crate::status::{Event, Status};
 use crate::telemetry;
 use crate::upload::{Store, UploadError, Uploader, without_secrets};
 
@@ -72,7 +72,7 @@ fn complain(error: &str) {
 
 fn run_job(config: Config) -> Exit {
     telemetry::init(config.log_format, config.log_filter.clone());
-    let listener = match config.listen.map(listen).transpose() {
+    let listener = match config.listen.map(listener).transpose() {
         Ok(listener) => listener,
         Err(problem) => return unusable(vec![problem]),
     };
@@ -80,8 +80,8 @@ fn run_job(config: Config) -> Exit {
     ended.unwrap_or_else(|error| cannot_run(&*error, || tracing::error!(%error, "cannot run")))
 }
 
-fn listen(address: SocketAddr) -> Result<TcpListener, String> {
-    TcpListener::bind(address).map_err(|error| {
+fn listener(address: SocketAddr) -> Result<TcpListener, String> {
+    listen(address).map_err(|error| {
         format!("{LISTEN}: cannot listen on {address}: {error}; give another address, or off")
     })
 }
@@ -115,29 +115,34 @@ async fn job(config: Config, listener: Option<TcpListener>) -> Result<Exit, Cann
     let chain = Arc::new(Chain::new(settings.clone(), injected.clone()));
     let credentials = RefreshingCredentials::new(chain, config.require_identity, injected);
     let uploader = Uploader::new(&settings.sdk, credentials.clone(), config.place.clone());
-    let page = listener.as_ref().and_then(|_| page(&config, &uploader, &credentials));
-    let observer = page.clone().map(|page| Arc::new(page) as Arc<dyn Observer>);
-    let status = Status::new(credentials.clone(), config.interval, observer);
-
+    let status = Status::new(credentials.clone(), config.interval);
+    let page = listener.as_ref().and_then(|_| page(&config, &uploader, &status, &credentials));
     if let Some(listener) = listener {
-        serve(listener, Served { status: status.clone(), page: page.clone() })
+        let hosts = config.hosts.clone();
+        serve(listener, Served { status: status.clone(), page: page.clone(), hosts })
             .map_err(|error| format!("cannot serve health and metrics: {error}"))?;
         tokio::spawn(credentials.clone().keep_named(settings.sdk.clone()));
     }
     let source = Source::new(config.image_urls.clone(), config.allow_private_source, config.limits)
         .map_err(|error| format!("cannot set up TLS for the image host: {}", one_line(&error)))?;
     let cancel = CancellationToken::new();
-    let tees = page.as_ref().and_then(Page::tees);
-    let pipeline = Pipeline { source, uploader, credentials, started, cancel, tees };
-    let exit = Job { config, pipeline, status }.run(&mut signals).await;
+    let pictures = page.as_ref().and_then(Page::pictures);
+    let pipeline = Pipeline { source, uploader, credentials, started, cancel, pictures };
+    let exit = Job { config, pipeline, status: status.clone() }.run(&mut signals).await;
+    status.report(Event::Exit(exit.code()));
     if let Some(page) = page {
-        page.end(exit.code()).await;
+        page.end().await;
     }
     Ok(exit)
 }
 
-/// The page, if it is to be served. From now on it shows each change of the credentials.
-fn page(config: &Config, uploader: &Uploader, credentials: &RefreshingCredentials) -> Option<Page> {
+/// The page, if it is to be served.
+fn page(
+    config: &Config,
+    uploader: &Uploader,
+    status: &Status,
+    credentials: &RefreshingCredentials,
+) -> Option<Page> {
     let options = config.page.clone()?;
     let to = &uploader.to;
     let about = About {
@@ -149,11 +154,11 @@ fn page(config: &Config, uploader: &Uploader, credentials: &RefreshingCredential
         count: config.count,
         concurrency: config.concurrency,
         keep_pictures: options.keep_pictures,
+        note: options.note,
         pod_name: to.place.pod.clone(),
     };
-    let page = Page::new(options, about, credentials.clone());
-    tokio::spawn(page.clone().follow_credentials());
-    Some(page)
+    tokio::spawn(status.clone().follow_credentials());
+    Some(Page::new(about, credentials.clone(), status.clone()))
 }
 
 fn run_identity(config: &IdentityConfig) -> Result<Exit, CannotRun> {

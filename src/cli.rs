@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{
     Config, Problems, boolean, check_environment, concurrency, count, duration, hosts, image_url,
-    keep_pictures, listen, log_filter, log_format, optional, region_name, size, timeout,
+    keep_pictures, listen, log_filter, log_format, optional, page_note, region_name, size, timeout,
 };
 use crate::page::PageOptions;
 use crate::source::Limits;
@@ -214,6 +214,10 @@ struct LivePage {
     )]
     keep_pictures: String,
 
+    /// One line that the page shows at its top, such as what this environment is for [default: none]
+    #[arg(long, env = "PAGE_NOTE", value_name = "TEXT")]
+    page_note: Option<String>,
+
     /// Additional host names that browsers may use to open the page, comma-separated; localhost and IP
     /// addresses are always allowed [default: none]
     #[arg(
@@ -239,9 +243,10 @@ impl LivePage {
     /// The options of the page, if it is served.
     fn check(self, p: &mut Problems) -> Option<PageOptions> {
         let keep = keep_pictures(&self.keep_pictures);
+        let note = optional(self.page_note.as_deref(), page_note);
         let options = PageOptions {
             keep_pictures: p.take("--keep-pictures / KEEP_PICTURES", keep),
-            hosts: p.take("--page-hosts / PAGE_HOSTS", hosts(&self.page_hosts)),
+            note: p.take("--page-note / PAGE_NOTE", note),
         };
         p.take("--page / PAGE", boolean(&self.page, ["on", "off"])).then_some(options)
     }
@@ -281,6 +286,7 @@ impl Settings {
             shutdown_grace: p
                 .take("--shutdown-grace / SHUTDOWN_GRACE", duration(&self.shutdown_grace)),
             listen: p.take(LISTEN, listen(&self.listen)),
+            hosts: p.take("--page-hosts / PAGE_HOSTS", hosts(&self.page.page_hosts)),
             page: self.page.check(p),
             log_format: p.take("--log-format / LOG_FORMAT", log_format(self.log_format.as_deref())),
             log_filter: p.take("--log / RUST_LOG", log_filter(&self.log_filter)),

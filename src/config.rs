@@ -15,7 +15,8 @@ pub(crate) use environment::{check_environment, region_name};
 pub(crate) use place::place;
 
 use crate::identity::{ExpectedRole, Requirement};
-use crate::page::{Hosts, PageOptions};
+use crate::page::PageOptions;
+use crate::server::Hosts;
 use crate::source::Limits;
 use crate::telemetry::LogFormat;
 use crate::upload::Place;
@@ -37,6 +38,7 @@ pub(crate) struct Config {
     pub(crate) listen: Option<SocketAddr>,
     /// `None` if the page is not served.
     pub(crate) page: Option<PageOptions>,
+    pub(crate) hosts: Hosts,
     pub(crate) log_format: LogFormat,
     pub(crate) log_filter: Targets,
     /// The bucket's region.
@@ -60,6 +62,9 @@ pub(crate) struct IdentityConfig {
 
 /// The longest accepted duration; longer ones could overflow a clock.
 pub(crate) const LONGEST: Duration = Duration::from_hours(366 * 24);
+
+/// The longest note on the page, in characters.
+const LONGEST_NOTE: usize = 200;
 
 /// S3's largest object in bytes: 5 TiB in every region and every compatible store.
 pub(crate) const LARGEST_OBJECT: u64 = 5 << 40;
@@ -175,6 +180,16 @@ pub(crate) fn keep_pictures(text: &str) -> Result<usize, String> {
     }
 }
 
+pub(crate) fn page_note(text: &str) -> Result<String, String> {
+    match text.chars().find(|c| c.is_control()) {
+        Some(_) => Err(format!("{text:?} is more than one line: give one")),
+        None if text.chars().count() > LONGEST_NOTE => {
+            Err(format!("longer than {LONGEST_NOTE} characters"))
+        }
+        None => Ok(text.to_owned()),
+    }
+}
+
 /// Names without ports, comma-separated.
 pub(crate) fn hosts(text: &str) -> Result<Hosts, String> {
     let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
@@ -235,7 +250,7 @@ pub mod fuzz_logic {
     use super::place::{bucket, key_prefix, pod_name};
     use super::{
         LARGEST_OBJECT, LONGEST, boolean, concurrency, count, duration, hosts, image_url,
-        keep_pictures, listen, log_filter, log_format, size, timeout,
+        keep_pictures, listen, log_filter, log_format, page_note, size, timeout,
     };
     use crate::identity::{ExpectedRole, Requirement};
 
@@ -255,6 +270,7 @@ pub mod fuzz_logic {
             text.parse::<ExpectedRole>().map(|role| !role.name.contains('/')),
             keep_pictures(text).map(|number| number <= 100),
             hosts(text).map(|_| true),
+            page_note(text).map(|note| !note.contains('\n')),
             listen(text).map(|_| true),
             boolean(text, ["on", "off"]).map(|_| true),
             log_format(Some(text)).map(|_| true),

@@ -1,5 +1,5 @@
-//! Why the program has not the required identity, or may not upload: causes that are told from what was
-//! recorded when a request failed. Nothing is asked again.
+//! Why the program has not the required identity, gets no picture or may not upload it: causes that are told
+//! from what was recorded when a request failed. Nothing is asked again.
 
 mod causes;
 mod evidence;

@@ -14,10 +14,12 @@ mod special_purpose;
 mod stall_timer;
 mod tee;
 
+#[cfg(test)]
+pub(crate) use address_guard::AddressGuard;
 #[cfg(feature = "fuzzing")]
 pub use completeness::fuzz_logic;
 pub(crate) use error::FetchError;
-pub(crate) use fetch::Source;
+pub(crate) use fetch::{Source, host};
 pub(crate) use image_kind::ImageKind;
 pub(crate) use limits::Limits;
 pub(crate) use picture::Picture;

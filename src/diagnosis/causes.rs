@@ -7,6 +7,7 @@
 
 mod agent;
 mod association;
+mod image_host;
 mod injection;
 mod network;
 mod policy;
@@ -26,7 +27,7 @@ use super::evidence::{Evidence, Failure};
 use crate::identity::{Provider, RefreshingCredentials, Requirement};
 
 /// The groups of causes, in order.
-const GROUPS: [&[Cause]; 8] = [
+const GROUPS: [&[Cause]; 9] = [
     injection::CAUSES,
     profile::CAUSES,
     network::CAUSES,
@@ -35,6 +36,7 @@ const GROUPS: [&[Cause]; 8] = [
     agent::CAUSES,
     sts::CAUSES,
     s3::CAUSES,
+    image_host::CAUSES,
 ];
 
 /// A row of the table.
@@ -94,6 +96,21 @@ impl Diagnosis {
         started: Option<Instant>,
     ) -> Self {
         diagnose(&Evidence::gather(failure, credentials, started))
+    }
+
+    /// The diagnosis of a panic, which is a bug.
+    pub(crate) fn of_panic(panic: &str) -> Self {
+        Self {
+            id: "bug",
+            cause: format!("the program has a bug: {panic}"),
+            fix: "report it, with the log; the program goes on with the next picture".to_owned(),
+            resolved_by: ResolvedBy::Never,
+        }
+    }
+
+    /// The ids of all causes that are the image host's.
+    pub(crate) fn of_image_hosts() -> impl Iterator<Item = &'static str> {
+        image_host::CAUSES.iter().map(|cause| cause.id)
     }
 
     /// Id and cause, where there is no room for the fix.
@@ -169,6 +186,9 @@ fn unknown(e: &Evidence) -> Diagnosis {
             "look up S3's code in its list of error responses, and the request in CloudTrail's data \
              events or in the log of the store",
         ),
+        Failure::Fetch { host, error } => {
+            (format!("{host} gave no whole picture: {error}"), "check IMAGE_URL")
+        }
     };
     Diagnosis { id: "unknown", cause, fix: fix.to_owned(), resolved_by: ResolvedBy::Wait }
 }

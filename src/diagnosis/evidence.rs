@@ -14,6 +14,7 @@ use crate::identity::{
     ChainFailure, CredentialStatus, Injected, NoCredentials, Principal, Provider,
     RefreshingCredentials, Requirement, Token, Tokens,
 };
+use crate::source::FetchError;
 use crate::upload::S3Failure;
 
 /// How long after the program's start an agent that refuses connections may just be starting: on a
@@ -32,6 +33,8 @@ pub(crate) enum Failure {
     OtherRole { expected: String, found: String },
     /// S3 refused a request or did not respond.
     S3(Box<S3Failure>),
+    /// An image host gave no whole picture.
+    Fetch { host: String, error: FetchError },
 }
 
 impl Failure {
@@ -149,6 +152,14 @@ impl Evidence {
         let code = s3.code.as_deref()?;
         let counts = code == "NotImplemented" || s3.status().is_none_or(|status| status < 500);
         Some(&**s3).filter(|_| counts && codes.contains(&code))
+    }
+
+    /// The image host, and why it gave no picture, if it is that what failed.
+    pub(super) fn fetch(&self) -> Option<(&str, &FetchError)> {
+        match &self.failure {
+            Failure::Fetch { host, error } => Some((host, error)),
+            _ => None,
+        }
     }
 
     /// What is required of the identity, if the failure is about that.

@@ -1,5 +1,6 @@
 //! The lines of the log: what the job will do, then one line for each picture.
 
+use std::mem::replace;
 use std::time::Duration;
 
 use super::pipeline::Pipeline;
@@ -7,25 +8,42 @@ use crate::config::Config;
 use crate::diagnosis::Diagnosis;
 use crate::errors::one_line;
 use crate::identity::{CredentialStatus, Principal};
-use crate::status::Outcome;
+use crate::status::{Failed, Outcome, Stage};
 use crate::upload::{Destination, Uploaded, without_secrets};
 
-/// Logs what the job will do, and which credentials it has, or why it has none yet.
-pub(super) fn announce(
-    config: &Config,
-    to: &Destination,
-    identity: Result<&Principal, &Diagnosis>,
-) {
+/// Logs once that the job waits for credentials, and once why.
+#[derive(Default)]
+pub(super) struct Waiting {
+    is_said: bool,
+    is_explained: bool,
+}
+
+impl Waiting {
+    pub(super) fn say(&mut self) {
+        if !replace(&mut self.is_said, true) {
+            tracing::warn!("waiting for credentials");
+        }
+    }
+
+    pub(super) fn explain(&mut self, Diagnosis { id, cause, fix, .. }: &Diagnosis) {
+        if replace(&mut self.is_explained, true) {
+            return;
+        }
+        let message = match replace(&mut self.is_said, true) {
+            true => "no credentials yet",
+            false => "waiting for credentials",
+        };
+        tracing::warn!(diagnosis = id, cause, fix, "{message}");
+    }
+}
+
+/// Logs what the job will do, and with which credentials.
+pub(super) fn announce(config: &Config, to: &Destination, principal: &Principal) {
     let sources: Vec<_> = config.image_urls.iter().map(without_secrets).collect();
     let sources = sources.join(" ");
     let destination = to.place.url();
     let at = to.endpoint.as_ref().unwrap_or(&to.region);
     let interval = humantime::format_duration(config.interval);
-    let (principal, diagnosis) = (identity.ok(), identity.err());
-    let identity = match principal {
-        Some(principal) => format!("with {principal}"),
-        None => "but there are no credentials yet".to_owned(),
-    };
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         commit = env!("GIT_COMMIT"),
@@ -34,19 +52,16 @@ pub(super) fn announce(
         at,
         %interval,
         count = config.count,
-        provider = principal.map(|principal| principal.provider.name()),
-        account = principal.and_then(|principal| principal.account.as_deref()),
-        access_key_ending = principal.map(|principal| principal.access_key_ending.as_str()),
-        diagnosis = diagnosis.map(|diagnosis| diagnosis.id),
-        cause = diagnosis.map(|diagnosis| diagnosis.cause.as_str()),
-        fix = diagnosis.map(|diagnosis| diagnosis.fix.as_str()),
-        "uploading a picture every {interval} from {sources} to {destination} at {at}, {identity}"
+        provider = principal.provider.name(),
+        account = principal.account,
+        access_key_ending = principal.access_key_ending,
+        "uploading a picture every {interval} from {sources} to {destination} at {at}, with {principal}"
     );
 }
 
 pub(super) fn log(outcome: &Outcome) {
     match outcome {
-        Outcome::Uploaded { object, kind, source, fetch_attempts, copy: _ } => {
+        Outcome::Uploaded { object, kind, source, fetch_attempts } => {
             let Uploaded { key, size, fetch_time, upload_time, attempts } = object;
             tracing::info!(
                 key,
@@ -61,18 +76,19 @@ pub(super) fn log(outcome: &Outcome) {
                 "uploaded"
             );
         }
-        Outcome::NotFetched(error) => {
-            tracing::warn!(reason = error.reason(), %error, "upload failed");
-        }
-        Outcome::NotStored { reason, error, diagnosis } => {
+        Outcome::Failed(Failed { stage, reason, error, diagnosis }) => {
             let Diagnosis { id, cause, fix, .. } = diagnosis;
-            tracing::warn!(reason, %error, diagnosis = id, cause, fix, "upload failed");
+            match stage {
+                Stage::Bug => {
+                    tracing::error!(reason, %error, diagnosis = id, cause, fix, "upload failed");
+                }
+                Stage::Fetch | Stage::Upload => {
+                    tracing::warn!(reason, %error, diagnosis = id, cause, fix, "upload failed");
+                }
+            }
         }
         Outcome::Cancelled => {
             tracing::warn!(reason = "cancelled", error = %"the program is ending", "upload failed");
-        }
-        Outcome::Panicked(panic) => {
-            tracing::error!(reason = "bug", error = %panic, "upload failed");
         }
     }
 }

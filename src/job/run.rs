@@ -1,11 +1,12 @@
 //! The loop of the job: it waits for credentials, then starts a picture at each tick.
 
 use std::pin::pin;
+use std::time::Duration;
 
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::log::{announce, log, log_failed_refreshes};
+use super::log::{Waiting, announce, log, log_failed_refreshes};
 use super::pipeline::Pipeline;
 use super::ticks::{Grace, Ticks};
 use crate::aws::longest_picture;
@@ -13,7 +14,7 @@ use crate::config::Config;
 use crate::diagnosis::{Diagnosis, ResolvedBy};
 use crate::exit::{Exit, Signals};
 use crate::identity::CHAIN_TIME;
-use crate::status::{Outcome, Status};
+use crate::status::{Event, Failed, Outcome, Stage, Status};
 use crate::upload::most_requests;
 
 pub(crate) struct Job {
@@ -21,6 +22,9 @@ pub(crate) struct Job {
     pub(crate) pipeline: Pipeline,
     pub(crate) status: Status,
 }
+
+/// How long credentials may take at the start before the log has a line about it.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 type Pictures = JoinSet<Outcome>;
 
@@ -41,8 +45,8 @@ impl Job {
         tokio::spawn(log_failed_refreshes(self.pipeline.clone()));
         let mut pictures = JoinSet::new();
         let exit = self.upload_at_each_tick(&mut pictures, signals).await;
-        self.status.ending();
-        self.status.alive_until(Instant::now() + self.config.shutdown_grace);
+        self.status.report(Event::Ending);
+        self.status.report(Event::AliveUntil(Instant::now() + self.config.shutdown_grace));
         if let Exit::Signalled(signal) = exit
             && !pictures.is_empty()
         {
@@ -59,35 +63,32 @@ impl Job {
         exit
     }
 
-    /// Announces the job and gets credentials, with backoff while they may still become available.
+    /// Gets credentials, with backoff while they may still become available, and announces the job.
     async fn await_credentials(&self) -> Result<(), Exit> {
         let mut grace = Grace::new(self.config.startup_grace);
-        let mut announced = false;
-        let to = &self.pipeline.uploader.to;
+        let mut waiting = Waiting::default();
         loop {
-            self.status.alive_until(Instant::now() + CHAIN_TIME);
-            let Err(error) = self.pipeline.credentials.credentials().await else {
-                self.status.running();
-                match self.pipeline.credentials.status().principal {
-                    Some(it) if announced => {
-                        tracing::info!(
-                            provider = it.provider.name(),
-                            account = it.account,
-                            "continuing with {it}"
-                        );
-                    }
-                    Some(principal) => announce(&self.config, to, Ok(&principal)),
-                    None => {}
+            self.status.report(Event::AliveUntil(Instant::now() + CHAIN_TIME));
+            let mut asked = pin!(self.pipeline.credentials.signer());
+            let answer = match timeout(PATIENCE, &mut asked).await {
+                Ok(answer) => answer,
+                Err(_elapsed) => {
+                    waiting.say();
+                    asked.await
                 }
-                return Ok(());
+            };
+            let error = match answer {
+                Ok(principal) => {
+                    self.status.report(Event::Running);
+                    announce(&self.config, &self.pipeline.uploader.to, &principal);
+                    return Ok(());
+                }
+                Err(error) => error,
             };
             let diagnosis = self.pipeline.explain(&error);
-            self.status.waiting(&diagnosis);
-            if !announced {
-                announce(&self.config, to, Err(&diagnosis));
-                announced = true;
-            }
+            self.status.report(Event::Waiting(&diagnosis));
             if let Some(pause) = grace.pause_after(&diagnosis) {
+                waiting.explain(&diagnosis);
                 sleep(pause).await;
                 continue;
             }
@@ -118,46 +119,43 @@ impl Job {
             if ticks.count_reached() {
                 return Exit::Success;
             }
-            status.in_flight(pictures.len());
             let next = ticks.awaited(pictures.len()).then_some(ticks.due);
-            status.next_tick(next);
-            status.alive_until(next.unwrap_or_else(|| Instant::now() + longest));
+            status.report(Event::NextTick(next));
+            let due = next.unwrap_or_else(|| Instant::now() + longest);
+            status.report(Event::AliveUntil(due));
             tokio::select! {
                 biased;
                 signal = &mut signal => return Exit::Signalled(signal),
                 Some(error) = &mut refused => {
                     let diagnosis = pipeline.explain(&error);
-                    status.waiting(&diagnosis);
+                    status.report(Event::Waiting(&diagnosis));
                     let Diagnosis { id, cause, fix, .. } = diagnosis;
                     tracing::error!(diagnosis = id, cause, fix, "the refreshed credentials are not the required identity");
                     return Exit::WrongIdentity;
                 }
-                Some(ended) = pictures.join_next(), if !pictures.is_empty() => {
+                Some(ended) = pictures.join_next_with_id(), if !pictures.is_empty() => {
                     match (self.record(ended, has_uploaded), &mut has_uploaded) {
                         (Outcome::Uploaded { .. }, has_uploaded) => {
                             *has_uploaded = true;
                             ticks.uploaded();
                         }
-                        (Outcome::NotStored { diagnosis, .. }, false) => {
+                        (Outcome::Failed(Failed { stage: Stage::Upload, diagnosis, .. }), false) => {
                             let grace = grace.get_or_insert_with(|| Grace::new(config.startup_grace));
                             match grace.pause_after(&diagnosis) {
                                 Some(pause) => ticks.retry_in(pause),
                                 None => return Exit::NotReady,
                             }
                         }
-                        (Outcome::NotStored { .. }, true)
-                        | (
-                            Outcome::NotFetched(_) | Outcome::Cancelled | Outcome::Panicked(_),
-                            _,
-                        ) => ticks.failed(),
+                        (Outcome::Failed(_) | Outcome::Cancelled, _) => ticks.failed(),
                     }
                 }
                 () = sleep_until(ticks.due), if ticks.awaited(pictures.len()) => {
                     if ticks.tick(pictures.len()) {
                         let pipeline = pipeline.clone();
-                        pictures.spawn(async move { pipeline.run().await });
+                        let picture = pictures.spawn(async move { pipeline.run().await });
+                        status.report(Event::Started(picture.id()));
                     } else {
-                        status.skipped();
+                        status.report(Event::SkippedTick);
                         tracing::debug!("tick skipped: the last picture is still in flight");
                     }
                 }
@@ -167,23 +165,27 @@ impl Job {
 
     /// Waits for all pictures in flight.
     async fn finish(&self, pictures: &mut Pictures) {
-        while let Some(ended) = pictures.join_next().await {
+        while let Some(ended) = pictures.join_next_with_id().await {
             self.record(ended, true);
-            self.status.in_flight(pictures.len());
         }
     }
 
-    /// Counts and logs what became of a picture. Once one `has_been` stored, no change propagates any more.
-    fn record(&self, ended: Result<Outcome, JoinError>, has_been: bool) -> Outcome {
-        let mut outcome = ended.unwrap_or_else(|panic| Outcome::Panicked(panic.to_string()));
-        if let Outcome::NotStored { diagnosis, .. } = &mut outcome
+    /// Reports and logs what became of a picture. Once a picture `has_been` stored, no change propagates any more.
+    fn record(&self, ended: Result<(Id, Outcome), JoinError>, has_been: bool) -> Outcome {
+        let (id, mut outcome) = ended.unwrap_or_else(|panic| {
+            let error = panic.to_string();
+            let diagnosis = Diagnosis::of_panic(&error);
+            let failed = Failed { stage: Stage::Bug, reason: "bug", error, diagnosis };
+            (panic.id(), Outcome::Failed(failed))
+        });
+        if let Outcome::Failed(Failed { stage: Stage::Upload, diagnosis, .. }) = &mut outcome
             && has_been
             && diagnosis.resolved_by == ResolvedBy::Propagation
         {
             diagnosis.resolved_by = ResolvedBy::Never;
         }
-        // Health and metrics must not lag behind the log, so the outcome is counted first.
-        self.status.record(&outcome);
+        // Health and metrics must not lag behind the log, so the outcome is reported first.
+        self.status.report(Event::Ended(id, &outcome));
         log(&outcome);
         outcome
     }

@@ -7,9 +7,7 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::document::head;
 use super::{Body, Page};
-use crate::lock::lock;
 
 const HTML: &str = include_str!("index.html");
 const STYLE: &str = include_str!("style.css");
@@ -48,16 +46,11 @@ impl Page {
         if picture.is_none() && !known.contains(&path) {
             return None;
         }
-        if !self.0.options.hosts.allow(request) {
-            let refusal = "the page is not available under this name: use an IP address or \
-                localhost, or name the host in --page-hosts / PAGE_HOSTS\n";
-            return Some(text(StatusCode::MISDIRECTED_REQUEST, refusal));
-        }
         let file = |kind, text: &'static str| {
             respond(kind, NO_STORE, PAGE_POLICY, Body::Whole(Bytes::from_static(text.as_bytes())))
         };
         Some(match (path, picture) {
-            (_, Some(id)) => self.picture(id),
+            (_, Some(name)) => self.picture(name),
             ("/", _) => file("text/html; charset=utf-8", HTML),
             ("/style.css", _) => file("text/css; charset=utf-8", STYLE),
             ("/page.js", _) => file("text/javascript; charset=utf-8", SCRIPT),
@@ -69,16 +62,16 @@ impl Page {
                 respond("text/event-stream", NO_STORE, PICTURE_POLICY, body)
             }
             _ => {
-                let mut json = Vec::from(head());
-                json.extend_from_slice(&self.document().1);
+                let document = self.document();
+                let mut json = Vec::from(document.head());
+                json.extend_from_slice(&document.rest);
                 respond("application/json", NO_STORE, PICTURE_POLICY, Body::Whole(json.into()))
             }
         })
     }
 
-    fn picture(&self, id: &str) -> Response<Body> {
-        let found = lock(&self.0.state).timeline.picture(id);
-        match found {
+    fn picture(&self, name: &str) -> Response<Body> {
+        match self.0.pictures.as_ref().and_then(|pictures| pictures.find(name)) {
             Some((kind, bytes)) => {
                 respond(kind.media_type, FOREVER, PICTURE_POLICY, Body::Whole(bytes))
             }

@@ -9,6 +9,10 @@ use futures_util::Stream;
 use futures_util::stream::BoxStream;
 use http_body::{Frame, SizeHint};
 
+/// How many bytes of an answer go to the system at a time: it takes a larger piece whole, whatever its limit
+/// for a connection is.
+pub(super) const PIECE: usize = 16 << 10;
+
 /// The body of an answer: bytes, or events without an end.
 pub(crate) enum Body {
     Whole(Bytes),
@@ -31,8 +35,8 @@ impl http_body::Body for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let next = match &mut *self {
             Self::Whole(bytes) => {
-                let bytes = std::mem::take(bytes);
-                Poll::Ready((!bytes.is_empty()).then_some(bytes))
+                let piece = bytes.split_to(bytes.len().min(PIECE));
+                Poll::Ready((!piece.is_empty()).then_some(piece))
             }
             Self::Events(events) => Pin::new(events).poll_next(context),
         };

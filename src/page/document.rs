@@ -1,21 +1,18 @@
 //! The document that browsers and scripts get: everything, as JSON.
 
-use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
 use tokio::time::Instant;
 
-use super::activity::Activity;
-use super::state::{Phase, State, Totals};
-use super::timeline::Attempt;
+use super::Pictures;
 use crate::diagnosis::Diagnosis;
 use crate::errors::one_line;
 use crate::identity::{
     CredentialStatus, Link, NoCredentials, Principal, RefreshingCredentials, Subject,
 };
-use crate::status::unix;
+use crate::status::{Activity, Attempt, Phase, State, Totals, unix};
 
 /// What the job is to do. It does not change while the program runs.
 #[derive(Clone, Debug, Serialize)]
@@ -31,6 +28,8 @@ pub(crate) struct About {
     pub(crate) count: Option<u64>,
     pub(crate) concurrency: usize,
     pub(crate) keep_pictures: usize,
+    /// What the page says of itself.
+    pub(crate) note: Option<String>,
     /// This pod's name, in keys.
     pub(crate) pod_name: String,
 }
@@ -44,7 +43,17 @@ pub(super) struct Document<'a> {
     diagnosis: Option<&'a Diagnosis>,
     uploads: &'a Totals,
     activity: &'a Activity,
-    attempts: &'a VecDeque<Attempt>,
+    attempts: Vec<Shown<'a>>,
+}
+
+/// A document as it is sent.
+#[derive(Clone, Debug)]
+pub(super) struct Rendered {
+    pub(super) version: u64,
+    /// When the oldest picture in flight started.
+    oldest: Option<Instant>,
+    /// Everything as JSON on one line, but for the beginning, and the empty line that ends an event.
+    pub(super) rest: Bytes,
 }
 
 #[derive(Serialize)]
@@ -58,8 +67,12 @@ struct Program {
 struct Job<'a> {
     state: Phase,
     ready: bool,
+    /// Why it is not.
+    not_ready: Option<String>,
     exit_code: Option<u8>,
     in_flight: usize,
+    /// When each of them started.
+    in_flight_since: Vec<f64>,
     next_tick: Option<f64>,
     #[serde(flatten)]
     about: &'a About,
@@ -81,6 +94,14 @@ struct Identity {
     pod: Option<Subject>,
 }
 
+/// An attempt, and the path of its picture, as long as that is kept.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    attempt: &'a Attempt,
+    picture: Option<String>,
+}
+
 #[derive(Serialize)]
 struct Refreshes {
     success: u64,
@@ -94,8 +115,14 @@ impl<'a> Document<'a> {
         about: &'a About,
         credentials: &RefreshingCredentials,
         state: &'a State,
+        pictures: Option<&Pictures>,
     ) -> Self {
         let identity = Identity::new(credentials, state);
+        let not_ready = state.is_ready(identity.usable).err();
+        let shown = |attempt: &'a Attempt| {
+            let picture = pictures.zip(attempt.key()).and_then(|(kept, key)| kept.path(key));
+            Shown { attempt, picture }
+        };
         Self {
             program: Program {
                 version: env!("CARGO_PKG_VERSION"),
@@ -104,9 +131,11 @@ impl<'a> Document<'a> {
             },
             job: Job {
                 state: state.phase,
-                ready: state.is_ready() && identity.usable,
+                ready: not_ready.is_none(),
+                not_ready,
                 exit_code: state.exit_code,
-                in_flight: state.in_flight,
+                in_flight: state.in_flight().len(),
+                in_flight_since: state.in_flight().map(|at| unix(wall_clock(at))).collect(),
                 next_tick: state.next_tick.map(|due| unix(wall_clock(due))),
                 about,
             },
@@ -114,25 +143,31 @@ impl<'a> Document<'a> {
             diagnosis: state.diagnosis.as_ref(),
             uploads: &state.totals,
             activity: &state.activity,
-            attempts: state.timeline.attempts(),
+            attempts: state.attempts.iter().map(shown).collect(),
         }
     }
 
-    /// As JSON on one line, but for the opening brace and the time, and the empty line that ends an
-    /// event.
-    pub(super) fn render(&self) -> Bytes {
+    pub(super) fn render(&self, version: u64, state: &State) -> Rendered {
         // Nothing in it can fail to be serialized: there are only texts and numbers.
         let mut json = serde_json::to_vec(self).unwrap_or_else(|_| b"{}".to_vec());
         json.extend_from_slice(b"\n\n");
         json.shrink_to_fit();
-        Bytes::from(json).slice(1..)
+        let oldest = state.in_flight().next();
+        Rendered { version, oldest, rest: Bytes::from(json).slice(1..) }
     }
 }
 
-/// The beginning of the document: the time at which it is sent, so that a browser can tell how far
-/// its own clock is off.
-pub(super) fn head() -> String {
-    format!("{{\"now\":{:.3},", unix(SystemTime::now()))
+impl Rendered {
+    /// The beginning: the time at which it is sent, so that a browser can tell how far its own clock is
+    /// off, and how long the oldest picture in flight has been under way by then.
+    pub(super) fn head(&self) -> String {
+        let now = unix(SystemTime::now());
+        let oldest = self.oldest.map_or_else(
+            || "null".to_owned(),
+            |started| format!("{:.3}", started.elapsed().as_secs_f64()),
+        );
+        format!("{{\"now\":{now:.3},\"oldest_in_flight_seconds\":{oldest},")
+    }
 }
 
 impl Identity {

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::Page;
-use super::document::head;
+use super::body::PIECE;
 
 /// The shortest pause between two events, so that a fast job does not flood its viewers. It is longer
 /// the more viewers there are, so that all of them together get some fifty events a second at most.
@@ -44,7 +44,7 @@ enum Next {
 impl Page {
     /// The events for one viewer, from a whole document on until the program ends.
     pub(super) fn events(&self) -> BoxStream<'static, Bytes> {
-        let versions = self.0.version.subscribe();
+        let versions = self.0.status.version().subscribe();
         let viewer = Viewer { page: self.clone(), versions, next: Next::First };
         unfold(viewer, Viewer::next).boxed()
     }
@@ -54,15 +54,21 @@ impl Viewer {
     async fn next(mut self) -> Option<(Bytes, Self)> {
         let retry = match std::mem::replace(&mut self.next, Next::Change) {
             Next::First => "retry: 1000\n",
-            Next::Rest(rest) => return Some((rest, self)),
+            Next::Rest(mut rest) => {
+                let piece = rest.split_to(rest.len().min(PIECE));
+                if !rest.is_empty() {
+                    self.next = Next::Rest(rest);
+                }
+                return Some((piece, self));
+            }
             Next::Change => {
                 let ended = self.page.0.ended.clone();
                 if ended.is_cancelled() && !self.versions.has_changed().unwrap_or(false) {
                     self.next = Next::End;
                     return Some((Bytes::from_static(b":\n\n"), self));
                 }
-                let viewers =
-                    u32::try_from(self.page.0.version.receiver_count()).unwrap_or(u32::MAX);
+                let viewers = u32::try_from(self.page.0.status.version().receiver_count())
+                    .unwrap_or(u32::MAX);
                 let pause = PAUSE.max(PAUSE_FOR_EACH.saturating_mul(viewers));
                 let _ = ended.run_until_cancelled(sleep(pause)).await;
                 tokio::select! {
@@ -77,8 +83,9 @@ impl Viewer {
             }
         };
         self.versions.mark_unchanged();
-        let (version, document) = self.page.document();
-        self.next = Next::Rest(document);
-        Some((format!("{retry}id: {version}\ndata: {}", head()).into(), self))
+        let document = self.page.document();
+        let head = format!("{retry}id: {}\ndata: {}", document.version, document.head());
+        self.next = Next::Rest(document.rest);
+        Some((head.into(), self))
     }
 }

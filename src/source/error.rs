@@ -53,24 +53,7 @@ pub(crate) enum FetchError {
 }
 
 impl FetchError {
-    /// Every value of [`Self::reason`].
-    pub(crate) const REASONS: [&str; 13] = [
-        "status",
-        "connect",
-        "timeout",
-        "address",
-        "redirect",
-        "resting",
-        "partial",
-        "empty",
-        "not_an_image",
-        "too_large",
-        "length",
-        "truncated",
-        "broken",
-    ];
-
-    /// The kind of failure, as logs and metrics name it.
+    /// The kind of failure, as the log names it.
     pub(crate) const fn reason(&self) -> &'static str {
         match self {
             Self::Status { .. } => "status",

@@ -54,14 +54,15 @@ impl Source {
         Ok(Self { client, guard, urls, limits, rests: Rests::default() })
     }
 
-    /// Asks one of the image hosts, picked at random among those that do not rest, for a picture, and
-    /// repeats the request while that may help and the fetch timeout lasts. Returns once the picture's kind
-    /// is known; the other bytes are still arriving.
-    pub(crate) async fn fetch(&self) -> Result<Picture, FetchError> {
+    /// One of the URLs, picked at random among those whose hosts do not rest, if there are any.
+    pub(crate) fn pick(&self) -> &Url {
         let ready: Vec<_> = self.urls.iter().filter(|url| self.rests.check(url).is_ok()).collect();
-        let Some(url) = fastrand::choice(ready).or_else(|| self.urls.first()) else {
-            return Err(FetchError::Connect("no image URL is set".to_owned()));
-        };
+        fastrand::choice(ready).unwrap_or(&self.urls[0])
+    }
+
+    /// Asks an image host for a picture, and repeats the request while that may help and the fetch
+    /// timeout lasts. Returns once the picture's kind is known; the other bytes are still arriving.
+    pub(crate) async fn fetch(&self, url: &Url) -> Result<Picture, FetchError> {
         let deadline = Instant::now() + self.limits.fetch;
         let mut pauses = pauses(FIRST_PAUSE, LONGEST_PAUSE);
         let mut attempts = 0;
@@ -82,7 +83,12 @@ impl Source {
             }
             match pauses.next().and_then(|backoff| error.pause(backoff)) {
                 Some(pause) if pause < time_left(deadline) => {
-                    tracing::debug!(%error, ?pause, "asking the image host again");
+                    if attempts == 1 {
+                        let host = host(url);
+                        tracing::warn!(host, %error, ?pause, "asking the image host again");
+                    } else {
+                        tracing::debug!(%error, ?pause, "asking the image host again");
+                    }
                     sleep(pause).await;
                 }
                 _ => return Err(error),
@@ -133,4 +139,10 @@ impl Source {
         };
         Err(FetchError::Redirect(why.to_owned()))
     }
+}
+
+/// The host of a URL, with its port if that is not the scheme's own.
+pub(crate) fn host(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }

@@ -22,18 +22,21 @@ impl Collector for RefreshingCredentials {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         let CredentialStatus { principal, refreshes, .. } = self.status();
         let help = "Number of times that the credential chain was asked for credentials, by result";
-        let mut family =
-            encoder.encode_descriptor("credentials_refreshes", help, None, MetricType::Counter)?;
-        for (result, count) in [("success", refreshes.succeeded), ("failure", refreshes.failed)] {
-            ConstCounter::new(count).encode(family.encode_family(&[("result", result)])?)?;
-        }
+        let counts = [("success", refreshes.succeeded), ("failure", refreshes.failed)];
+        count(&mut encoder, "credentials_refreshes", help, "result", counts)?;
         let Some(principal) = principal else {
             return Ok(());
         };
         if let Some(expiry) = principal.expiry {
             let help = "Unix time at which the credentials in use expire";
             let expiry = ConstGauge::new(unix(expiry));
-            write(&mut encoder, "credentials_expiry_timestamp", help, &Unit::Seconds, &expiry)?;
+            write(
+                &mut encoder,
+                "credentials_expiry_timestamp",
+                help,
+                Some(&Unit::Seconds),
+                &expiry,
+            )?;
         }
         let help = "Identity of the credentials in use; the role is empty until STS has told it";
         let labels = [
@@ -64,19 +67,39 @@ impl Collector for Process {
         let cpu = number(stat.utime + stat.stime) / number(procfs::ticks_per_second());
         let cpu = ConstCounter::new(cpu);
         let help = "User and system CPU time spent";
-        write(&mut encoder, "process_cpu", help, &Unit::Seconds, &cpu)?;
+        write(&mut encoder, "process_cpu", help, Some(&Unit::Seconds), &cpu)?;
         let resident = ConstGauge::new(number(stat.rss * procfs::page_size()));
         let help = "Resident memory size";
-        write(&mut encoder, "process_resident_memory", help, &Unit::Bytes, &resident)
+        write(&mut encoder, "process_resident_memory", help, Some(&Unit::Bytes), &resident)
     }
 }
 
-fn write(
+/// Writes one metric.
+pub(super) fn write(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
-    unit: &Unit,
-    metric: &impl EncodeMetric,
+    unit: Option<&Unit>,
+    metric: &dyn EncodeMetric,
 ) -> fmt::Result {
-    metric.encode(encoder.encode_descriptor(name, help, Some(unit), metric.metric_type())?)
+    metric.encode(encoder.encode_descriptor(name, help, unit, metric.metric_type())?)
+}
+
+/// Writes a counter for each value of one label, if there are any.
+pub(super) fn count(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    label: &str,
+    counts: impl IntoIterator<Item = (&'static str, u64)>,
+) -> fmt::Result {
+    let mut counts = counts.into_iter().peekable();
+    if counts.peek().is_none() {
+        return Ok(());
+    }
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (value, count) in counts {
+        ConstCounter::new(count).encode(family.encode_family(&[(label, value)])?)?;
+    }
+    Ok(())
 }

@@ -17,7 +17,7 @@ async fn uploads_start_with_the_association_and_stop_after_its_deletion() {
     let agent = &cloud.world.sandbox.agent;
     let job = cloud.job("/random", "--interval 100ms").start();
     cloud.refused(NOT_ASSOCIATED, 1).await;
-    job.wrote("no credentials yet", 1).await;
+    job.wrote("waiting for credentials", 1).await;
     assert!(agent.issued().is_empty());
     assert!(cloud.lengths().await.is_empty());
 
@@ -59,7 +59,7 @@ async fn a_role_that_does_not_trust_eks_gives_no_credentials_until_it_does() {
     cloud.associate().await;
     let job = cloud.job("/random", "--interval 100ms").start();
     cloud.refused(NOT_TRUSTED, 1).await;
-    job.wrote("no credentials yet", 1).await;
+    job.wrote("waiting for credentials", 1).await;
 
     let without_tags = sandbox::trust_of("pods.eks.amazonaws.com", &["sts:AssumeRole"]);
     cloud.admin.set_trust(cloud.name, &without_tags).await.expect("a policy");
@@ -86,6 +86,6 @@ async fn a_missing_role_gives_no_credentials() {
         .expect("EKS does not check whether the role exists");
     let job = cloud.job("/random", "").start();
     cloud.refused(NOT_TRUSTED, 1).await;
-    job.wrote("no credentials yet", 1).await;
+    job.wrote("waiting for credentials", 1).await;
     job.terminate().await.expect(143);
 }

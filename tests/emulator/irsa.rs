@@ -33,7 +33,7 @@ async fn the_emulators_sts_accepts_the_token_of_a_provider_that_the_role_trusts(
     let another = trust("system:serviceaccount:demo:another", &issuer);
     cloud.admin.set_trust("irsa", &another).await.expect("a policy");
     let running = job().start();
-    running.wrote("no credentials yet", 1).await;
+    running.wrote("waiting for credentials", 1).await;
     running.terminate().await.expect(143);
 
     let right = trust("system:serviceaccount:demo:demo", &issuer);

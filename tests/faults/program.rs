@@ -176,7 +176,10 @@ pub async fn until(
     Ok(())
 }
 
-/// What the log names as the cause of a failure.
+/// What the log names as the cause of a failure: of an image host's the reason, of others the diagnosis.
 pub fn cause(event: &Value) -> Option<&str> {
-    event["diagnosis"].as_str().or(event["reason"].as_str())
+    match event["reason"].as_str() {
+        None | Some("s3" | "credentials") => event["diagnosis"].as_str(),
+        reason => reason,
+    }
 }

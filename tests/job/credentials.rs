@@ -28,12 +28,12 @@ async fn uploads_start_when_the_first_credentials_arrive() {
     let agent = &world.sandbox.agent;
     agent.set_answer(Answer::Status(500, "unable to fetch credentials from EKS Auth".to_owned()));
     let job = world.job("/random", "--interval 100ms --count 2").without("RUST_LOG").start();
-    job.wrote("no credentials yet", 1).await;
+    job.wrote("agent_service_error", 1).await;
     assert_eq!(world.objects().await.len(), 0);
     agent.set_answer(Answer::Normal);
     let done = job.finish().await.expect(0);
-    assert!(done.lines[0].contains("no credentials yet"), "{}", done.lines[0]);
-    assert!(done.lines[0].contains("agent_service_error"), "{}", done.lines[0]);
+    assert!(done.lines[0].contains("waiting for credentials"), "{}", done.lines[0]);
+    assert_eq!(done.events("waiting for credentials").len(), 1);
     assert_eq!(world.objects().await.len(), 2);
 }
 

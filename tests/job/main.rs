@@ -11,6 +11,7 @@ mod served;
 
 mod corpus;
 mod credentials;
+mod crowds;
 mod diagnoses;
 mod endings;
 mod guard;

@@ -29,6 +29,12 @@ async fn what_is_no_complete_picture_is_requested_once_and_never_becomes_an_obje
         let events = done.events("upload failed");
         assert_eq!(events[0]["reason"], reason, "{target}: {}", events[0]);
         assert_eq!(events[0]["level"], "WARN");
+        let id = events[0]["diagnosis"].as_str().expect("a diagnosis");
+        assert!(id.starts_with("image_host_") || id.starts_with("picture_"), "{target}: {id}");
+        let cause = events[0]["cause"].as_str().expect("a cause");
+        let host = world.sandbox.images.address().to_string();
+        assert!(cause.contains(&host), "{target}: {cause}");
+        assert!(events[0]["fix"].as_str().is_some_and(|fix| !fix.is_empty()), "{target}");
         assert!(done.events("uploaded").is_empty(), "{target}");
         assert_eq!(world.objects().await.len(), 0, "{target}");
         assert_eq!(world.sandbox.images.requests().len(), 1, "{target}");

@@ -23,6 +23,7 @@ async fn all_invalid_settings_are_reported_at_once_before_anything_is_contacted(
         .env("PAGE", "perhaps")
         .env("KEEP_PICTURES", "101")
         .env("PAGE_HOSTS", "demo.example.com:80")
+        .env("PAGE_NOTE", "two\nlines")
         .env("LOG_FORMAT", "xml")
         .env("RUST_LOG", "a=b=c")
         .without("AWS_REGION")
@@ -52,13 +53,14 @@ async fn all_invalid_settings_are_reported_at_once_before_anything_is_contacted(
         "--page / PAGE",
         "--keep-pictures / KEEP_PICTURES",
         "--page-hosts / PAGE_HOSTS",
+        "--page-note / PAGE_NOTE",
         "--log-format / LOG_FORMAT",
         "--log / RUST_LOG",
     ] {
         let said = done.lines.iter().filter(|line| line.starts_with(&format!("error: {setting}")));
         assert_eq!(said.count(), 1, "{setting}\n{}", done.lines.join("\n"));
     }
-    assert_eq!(done.lines.len(), 23, "{}", done.lines.join("\n"));
+    assert_eq!(done.lines.len(), 24, "{}", done.lines.join("\n"));
     assert_eq!(world.sandbox.agent.requests(), 0);
     assert!(world.sandbox.images.requests().is_empty());
     assert!(world.sandbox.s3.requests().is_empty());
@@ -168,6 +170,7 @@ async fn help_shows_the_variable_and_default_of_every_setting_but_not_its_value(
         ("--shutdown-grace", "SHUTDOWN_GRACE", "20s"),
         ("--page", "PAGE", "on"),
         ("--keep-pictures", "KEEP_PICTURES", "12"),
+        ("--page-note", "PAGE_NOTE", "none"),
         ("--page-hosts", "PAGE_HOSTS", "none"),
         ("--log-format", "LOG_FORMAT", "text on a terminal"),
         ("--log", "RUST_LOG", "info"),

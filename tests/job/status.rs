@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sandbox::{Answer, Fault};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -34,7 +35,7 @@ async fn a_working_job_is_alive_and_ready_and_counts_its_uploads() {
         ("uploads_total", &[("result", "success")][..], 1.0),
         ("uploads_total", &[("result", "failure")], 0.0),
         ("uploads_total", &[("result", "cancelled")], 0.0),
-        ("fetch_failures_total", &[("reason", "not_an_image")], 0.0),
+        ("fetch_failures_total", &[("reason", "picture_not_an_image")], 0.0),
         ("skipped_ticks_total", &[], 0.0),
         ("fetch_seconds_count", &[], 1.0),
         ("upload_seconds_count", &[], 1.0),
@@ -118,10 +119,10 @@ async fn a_job_without_credentials_is_alive_but_not_ready_and_reports_why() {
     let world = World::new().await;
     world.sandbox.agent.set_answer(Answer::Status(500, "[]".to_owned()));
     let served = Served::start(&world, "/random", "--interval 10ms").await;
-    served.job.wrote("no credentials yet", 1).await;
+    served.job.wrote("waiting for credentials", 1).await;
     let (status, why) = served.get("/readyz").await;
     assert_eq!(status, 503);
-    assert!(why.starts_with("not ready: no credentials yet: agent_service_error: "), "{why}");
+    assert!(why.starts_with("not ready: waiting for credentials: agent_service_error: "), "{why}");
     assert_eq!(served.get("/livez").await.0, 200);
     assert!(
         served
@@ -153,19 +154,82 @@ async fn s3_errors_are_counted_by_diagnosis_and_the_next_success_makes_the_job_r
 }
 
 #[tokio::test]
-async fn failed_fetches_are_counted_by_reason() {
+async fn failures_of_the_image_host_are_counted_by_diagnosis() {
+    for (target, arguments, id) in [
+        ("/x?status=404", "", "image_host_refuses"),
+        ("/x?status=503", "--fetch-timeout 500ms", "image_host_busy"),
+        ("/x?refuse=1000", "--fetch-timeout 500ms", "image_host_unreachable"),
+        ("/x?delay=60s", "--read-timeout 300ms --fetch-timeout 500ms", "image_host_slow"),
+        ("/random", "--allow-private-source=false", "image_host_address"),
+        ("/x?body=empty", "", "picture_empty"),
+        ("/x?body=html", "", "picture_not_an_image"),
+        ("/x?size=2MiB", "--max-image-size 1MiB", "picture_too_large"),
+        ("/x?size=300KiB&long=1&framing=chunked", "", "picture_length"),
+        ("/picture?kind=png&width=300&height=200&long=40", "", "picture_truncated"),
+        ("/x?size=300KiB&short=1", "", "picture_broken"),
+    ] {
+        let world = World::new().await;
+        let served = Served::start(&world, target, &format!("--interval 1h {arguments}")).await;
+        let event = served.job.event("upload failed").await;
+        assert_eq!(event["diagnosis"], id, "{event}");
+        let host = world.sandbox.images.address().to_string();
+        assert!(event["cause"].as_str().is_some_and(|cause| cause.contains(&host)), "{event}");
+        let (status, why) = served.get("/readyz").await;
+        assert_eq!(status, 503);
+        assert!(why.starts_with(&format!("not ready: the last picture failed: {id}: ")), "{why}");
+        let api: Value = serde_json::from_str(&served.get("/api/status").await.1).expect("JSON");
+        for shown in [&api["diagnosis"], &api["attempts"][0]["diagnosis"]] {
+            for (field, logged) in [("id", "diagnosis"), ("cause", "cause"), ("fix", "fix")] {
+                assert_eq!(shown[field], event[logged], "{id}");
+            }
+        }
+        let metrics = served.metrics().await;
+        let count = |name: &str, label: &str, of: &str| {
+            value(&metrics, &format!("pod_identity_demo_{name}_total"), &[(label, of)])
+        };
+        assert!((count("fetch_failures", "reason", id) - 1.0).abs() < f64::EPSILON, "{id}");
+        assert!((count("uploads", "result", "failure") - 1.0).abs() < f64::EPSILON, "{id}");
+        served.job.terminate().await.expect(143);
+    }
+}
+
+#[tokio::test]
+async fn a_silent_s3_leaves_the_job_not_ready_and_shows_for_how_long() {
     let world = World::new().await;
-    let served = Served::start(&world, "/x?status=404", "--interval 1h").await;
-    served.job.wrote("upload failed", 1).await;
+    world.sandbox.s3.fail("PutObject", usize::MAX, Fault::Hang);
+    let served = Served::start(&world, "/random", "--interval 100ms --shutdown-grace 1s").await;
+    served.job.wrote("tick skipped", 12).await;
     let (status, why) = served.get("/readyz").await;
     assert_eq!(status, 503);
-    assert!(why.starts_with("not ready: the last picture failed: status: "), "{why}");
-    let metrics = served.metrics().await;
-    let count = |name: &str, label: &str, of: &str| {
-        value(&metrics, &format!("pod_identity_demo_{name}_total"), &[(label, of)])
-    };
-    assert!((count("fetch_failures", "reason", "status") - 1.0).abs() < f64::EPSILON);
-    assert!((count("uploads", "result", "failure") - 1.0).abs() < f64::EPSILON);
+    let before = "not ready: no picture has been stored yet: the first has been under way for ";
+    let age = why.strip_prefix(before).unwrap_or_else(|| panic!("{why}"));
+    assert!(
+        age.trim_end().trim_end_matches(" s").parse::<u64>().is_ok_and(|age| age >= 1),
+        "{why}"
+    );
+    let api: Value = serde_json::from_str(&served.get("/api/status").await.1).expect("JSON");
+    assert_eq!(api["job"]["ready"], false);
+    assert_eq!(api["job"]["in_flight"], 1);
+    let number = |value: &Value| value.as_f64().expect("a number");
+    let age = number(&api["oldest_in_flight_seconds"]);
+    assert!(age > 1.0, "{api}");
+    let since = number(&api["now"]) - number(&api["job"]["in_flight_since"][0]);
+    assert!((since - age).abs() < 0.1, "{api}");
+    assert!(number(&api["uploads"]["skipped_ticks"]) >= 12.0, "{api}");
+    assert!(served.value("pod_identity_demo_oldest_in_flight_seconds", &[]).await > 1.0);
+    assert_eq!(served.get("/livez").await.0, 200);
+    served.job.terminate().await.expect(143);
+}
+
+#[tokio::test]
+async fn a_job_becomes_ready_with_its_first_object_and_stays_so_while_the_next_is_under_way() {
+    let world = World::new().await;
+    let served = Served::start(&world, "/random", "--interval 200ms --shutdown-grace 1s").await;
+    served.job.wrote("\"uploaded\"", 1).await;
+    assert_eq!(served.get("/readyz").await, (200, "ready\n".to_owned()));
+    world.sandbox.s3.fail("PutObject", usize::MAX, Fault::Hang);
+    served.job.wrote("tick skipped", 5).await;
+    assert_eq!(served.get("/readyz").await, (200, "ready\n".to_owned()));
     served.job.terminate().await.expect(143);
 }
 

@@ -87,6 +87,7 @@ async fn an_svg_is_no_picture() {
     let attempt = served.status().await["attempts"][0].clone();
     assert_eq!(attempt["result"], "failure");
     assert_eq!(attempt["reason"], "not_an_image");
+    assert_eq!(attempt["diagnosis"]["id"], "picture_not_an_image");
     served.job.terminate().await.expect(143);
 }
 
@@ -119,7 +120,7 @@ async fn a_web_site_that_rebinds_its_name_gets_nothing() {
     tab.open(&format!("http://rebound.example:{}/", served.at.port())).await;
     tab.wait_for_text("body", "the page is not available under this name").await;
 
-    for path in ["/", "/page.js", "/api/status", "/events", &path] {
+    for path in ["/", "/page.js", "/api/status", "/events", "/metrics", "/readyz", &path] {
         let status = ask(served.at, path, "rebound.example").await;
         assert!(status.starts_with("HTTP/1.1 421 "), "{path}: {status}");
         assert!(!status.contains("pod-identity\""), "{path}: {status}");
@@ -128,12 +129,29 @@ async fn a_web_site_that_rebinds_its_name_gets_nothing() {
             assert!(status.starts_with("HTTP/1.1 200 "), "{path} of {host}: {status}");
         }
     }
-    // The kubelet sends the pod's address, Prometheus what its configuration says.
-    for path in ["/livez", "/healthz", "/readyz", "/metrics"] {
-        let status = ask(served.at, path, "pod-identity-demo.demo.svc").await;
+    // These two tell nothing but that it is alive.
+    for path in ["/livez", "/healthz"] {
+        let status = ask(served.at, path, "rebound.example").await;
         assert!(status.starts_with("HTTP/1.1 200 "), "{path}: {status}");
     }
     served.job.terminate().await.expect(143);
+}
+
+#[tokio::test]
+async fn kubelets_and_prometheus_may_call_a_pod_by_any_name() {
+    let world = World::new().await;
+    let job = world.job("/random", "--interval 1h --listen 0.0.0.0:0").start();
+    let event = job.event("health and metrics are served").await;
+    let at: SocketAddr = event["address"].as_str().and_then(|at| at.parse().ok()).expect("it is");
+    let at = SocketAddr::from(([127, 0, 0, 1], at.port()));
+    job.wrote("\"uploaded\"", 1).await;
+    for path in ["/livez", "/healthz", "/readyz", "/metrics"] {
+        let status = ask(at, path, "pod-identity-demo.demo.svc").await;
+        assert!(status.starts_with("HTTP/1.1 200 "), "{path}: {status}");
+    }
+    let page = ask(at, "/api/status", "pod-identity-demo.demo.svc").await;
+    assert!(page.starts_with("HTTP/1.1 421 "), "{page}");
+    job.terminate().await.expect(143);
 }
 
 #[tokio::test]

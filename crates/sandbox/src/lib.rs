@@ -92,4 +92,4 @@ pub use scripted::{Asked, Reply, Scripted};
 pub use sts::{Sts, StsOptions};
 pub use token::{Claims, KubernetesClaims, Named};
 pub use wire::{Network, Wire};
-pub use world::{Sandbox, SandboxOptions, guard_env};
+pub use world::{PAGE_NOTE, Sandbox, SandboxOptions, guard_env};

@@ -15,7 +15,8 @@ use std::time::Duration;
 use clap::Parser;
 use emulated::PodArguments;
 use sandbox::{
-    Agent, Credentials, ImageHost, S3Options, S3Store, Sts, StsOptions, WebIdentity, guard_env,
+    Agent, Credentials, ImageHost, PAGE_NOTE, S3Options, S3Store, Sts, StsOptions, WebIdentity,
+    guard_env,
 };
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
@@ -165,6 +166,7 @@ impl World {
         }
         set.push(("IMAGE_URL".to_owned(), self.images.url("/random")));
         set.push(("ALLOW_PRIVATE_SOURCE".to_owned(), "true".to_owned()));
+        set.push(("PAGE_NOTE".to_owned(), PAGE_NOTE.to_owned()));
         set.extend(guard_env(&self.scratch.path().join("aws-profiles")));
         (arguments.pod.injected(&self.agent, self.irsa.as_ref()), set)
     }

@@ -68,6 +68,10 @@ impl Sandbox {
     }
 }
 
+/// What the page of a program in a sandbox says at its top (`PAGE_NOTE`).
+pub const PAGE_NOTE: &str =
+    "A local run: the agent, the account and the role are stand-ins on this machine, not AWS.";
+
 /// The variables that hide the AWS identity of the machine and its user: they
 /// turn off instance metadata, and replace the user's profiles by `empty`,
 /// which must be an empty file.

@@ -2,6 +2,7 @@
 
 mod agent;
 mod association;
+mod image_host;
 mod network;
 mod pod;
 mod profile;
@@ -24,6 +25,7 @@ pub(super) fn cases() -> Vec<Case> {
         agent::cases(),
         sts::cases(),
         s3::cases(),
+        image_host::cases(),
     ]
     .into_iter()
     .flatten()

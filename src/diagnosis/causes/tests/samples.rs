@@ -16,6 +16,7 @@ use crate::identity::{
     ChainFailure, Content, FULL_URI, Injected, Principal, Provider, ROLE_ARN, Requirement,
     TOKEN_FILE, Token, Tokens, WEB_IDENTITY_TOKEN_FILE, with_claims,
 };
+use crate::source::FetchError;
 use crate::upload::{Doubt, S3Failure};
 
 pub(super) const POD_IDENTITY: Requirement = Requirement::Provider(Provider::PodIdentity);
@@ -166,6 +167,11 @@ pub(super) fn with_irsa_token(content: Content) -> Evidence {
     let mut pod = irsa("InvalidIdentityToken", "Incorrect token audience");
     pod.tokens.irsa = Some(token(content));
     pod
+}
+
+/// An image host gave no picture because of this.
+pub(super) fn fetch(error: FetchError) -> Evidence {
+    Evidence { failure: Failure::Fetch { host: "images.example:8443".to_owned(), error }, ..pod() }
 }
 
 /// A request to S3 that had this end.

@@ -1,4 +1,4 @@
-//! Additional host names that browsers may use to open the page.
+//! The host names under which browsers may read what is served.
 //!
 //! A web site can make its own name resolve to this address, and then its scripts may read what is
 //! served here, unless the server looks at the name in the request: DNS rebinding. No web site has
@@ -9,7 +9,7 @@ use hyper::header::HOST;
 use hyper::http::uri::Authority;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// The host names that browsers may use to open the page, besides `localhost` and IP addresses.
+/// The host names that browsers may use, besides `localhost` and IP addresses.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Hosts(pub(crate) Vec<String>);
 

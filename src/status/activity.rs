@@ -11,7 +11,7 @@ const SHORTEST_SLOT: u64 = 10;
 
 /// Counts in slots of equal length. Slots in which nothing happened are left out.
 #[derive(Debug, Serialize)]
-pub(super) struct Activity {
+pub(crate) struct Activity {
     slot_seconds: u64,
     slots: VecDeque<Slot>,
 }
