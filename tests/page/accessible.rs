@@ -37,11 +37,13 @@ async fn expect_no_violations(tab: &Tab, what: &str) {
     assert!(violations.is_empty(), "{what}: {violations:#?}");
 }
 
+/// So many pictures that none is gone before a browser on a busy machine asks for it.
+const ARGUMENTS: &str = "--interval 100ms --keep-pictures 100 --require-identity pod-identity";
+
 #[tokio::test]
 async fn axe_finds_nothing_wrong_in_light_and_dark_wide_and_narrow_good_and_bad() {
     let world = World::new().await;
-    let served =
-        Served::start(&world, "/random", "--interval 100ms --require-identity pod-identity").await;
+    let served = Served::start(&world, "/random", ARGUMENTS).await;
     let tab = Tab::new().await;
     tab.open(&served.url()).await;
     tab.wait_for("document.querySelectorAll('.attempt.ok').length >= 3").await;

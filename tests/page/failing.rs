@@ -37,9 +37,31 @@ async fn a_failing_image_host_is_seen_in_the_same_line_of_time() {
     tab.open(&served.url()).await;
     tab.wait_for_text(".attempt.failed", "Not fetched").await;
     let failed = tab.text(".attempt.failed").await;
-    assert!(failed.contains("404") && failed.contains("status"), "{failed}");
-    assert!(tab.text("#cause").await.starts_with("The last picture failed: "));
+    assert!(failed.contains("404") && failed.contains("image_host_refuses"), "{failed}");
+    let cause = tab.text("#cause").await;
+    assert_eq!(
+        cause,
+        format!("{} answered 404 Not Found instead of a picture", world.sandbox.images.address())
+    );
+    assert!(tab.text("#fix").await.contains("correct IMAGE_URL"));
     assert_eq!(tab.text("#failure").await, "1");
+    tab.expect_quiet(&served.url());
+    served.job.terminate().await.expect(143);
+}
+
+#[tokio::test]
+async fn a_silent_s3_is_seen_with_the_age_of_the_picture_and_the_skipped_ticks() {
+    let world = World::new().await;
+    world.sandbox.s3.fail("PutObject", usize::MAX, Fault::Hang);
+    let served = Served::start(&world, "/random", "--interval 1s --shutdown-grace 1s").await;
+    let tab = Tab::new().await;
+    tab.open(&served.url()).await;
+    tab.wait_for_text("#slow", "A picture has been under way for ").await;
+    assert!(tab.text("#slow").await.contains(" s, longer than the interval of 1 s"));
+    tab.wait_for_text("#link", "live, slow").await;
+    tab.wait_for_text("#next-label", "1 in flight · ").await;
+    tab.wait_for_text("#next-label", "ticks skipped").await;
+    assert_ne!(tab.eval::<String>("$('link').dataset.link").await, "live", "it is not green");
     tab.expect_quiet(&served.url());
     served.job.terminate().await.expect(143);
 }

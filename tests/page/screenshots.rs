@@ -1,11 +1,10 @@
 //! Makes the pictures of the page for the documentation: `scripts/dev/screenshots.sh`.
 
 use std::path::Path;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use sandbox::{AgentOptions, Fault, SandboxOptions};
+use sandbox::{Fault, PAGE_NOTE};
 use serde_json::json;
 
 use crate::browser::Tab;
@@ -25,20 +24,12 @@ async fn save(tab: &Tab, name: &str, folder: &str) {
 #[ignore = "scripts/dev/screenshots.sh runs it"]
 async fn screenshots() {
     let folder = std::env::var("SCREENSHOTS").expect("the folder for them");
-    let agent = AgentOptions {
-        lifetime: Duration::from_hours(6),
-        namespace: "pod-identity-demo".to_owned(),
-        service_account: "pod-identity-demo".to_owned(),
-        pod_name: "pod-identity-demo-x7k2p".to_owned(),
-        node_name: "ip-192-168-41-7.ec2.internal".to_owned(),
-        cluster: "demo".to_owned(),
-        role_name: "pod-identity-demo".to_owned(),
-        ..AgentOptions::default()
-    };
-    let world = World::with(SandboxOptions { agent, ..SandboxOptions::default() }).await;
+    let world = World::new().await;
+    // A local run, with the names that it has.
     let job = world
         .job("/random?width=640&height=400", "--interval 1500ms --require-identity pod-identity")
-        .env("POD_NAME", "pod-identity-demo-x7k2p");
+        .env("POD_NAME", "demo")
+        .env("PAGE_NOTE", PAGE_NOTE);
     let served = Served::of(&world, job).await;
     let tab = Tab::new().await;
     tab.size(1280, 860).await;

@@ -2,25 +2,20 @@
 
 let refreshes = 0; // of the credentials that are drawn
 
-function drawWrong({ diagnosis, attempts, job, uploads }) {
-  let shown = diagnosis;
-  const last = attempts[0];
-  if (!shown && uploads.consecutive_failures > 0 && last && last.result === "failure")
-    shown = { id: last.reason, cause: `The last picture failed: ${last.error}` };
-  $("wrong").hidden = !shown;
-  if (!shown) return;
-  text("cause", shown.cause);
-  text("fix", shown.fix || "");
-  $("fix-line").hidden = !shown.fix;
-  text("wrong-id", shown.id);
-  text("resolved", job.state === "ended" ? "The job has ended." : shown.fix ? RESOLVED[shown.resolved_by] : "The job goes on with the next picture.");
+function drawWrong({ diagnosis, job }) {
+  $("wrong").hidden = !diagnosis;
+  if (!diagnosis) return;
+  text("cause", diagnosis.cause);
+  text("fix", diagnosis.fix);
+  text("wrong-id", diagnosis.id);
+  text("resolved", job.state === "ended" ? "The job has ended." : RESOLVED[diagnosis.resolved_by]);
 }
 
 function drawIdentity({ identity, job, diagnosis }) {
   const { principal, pod, required, as_required, chain } = identity;
   const card = $("identity");
   card.dataset.provider = principal ? principal.provider : "none";
-  card.classList.toggle("wrong", as_required === false || (!principal && Boolean(diagnosis)));
+  card.classList.toggle("wrong", as_required === false || (!principal && job.state === "waiting" && Boolean(diagnosis)));
   text("provider", principal ? PROVIDERS[principal.provider] : "No credentials");
   const wanted = PROVIDERS[required] || required;
   text("required",
@@ -74,16 +69,14 @@ function drawExpiry(identity, at) {
   if (expires) {
     const left = expires - at;
     fraction = Math.min(1, Math.max(0, left / Math.max(1, expires - (since || at))));
-    const [value, ...unit] = duration(left).split(/(?<=^\d+ \S+) /);
-    text("expiry", left > 0 ? value : "expired");
-    text("expiry-unit", left > 0 ? `${unit.join(" ")} left`.trim() : "");
+    text("expiry", left > 0 ? `${duration(left)} left` : "expired");
     label = left > 0 ? `the credentials expire in ${duration(left)}` : "the credentials have expired";
   } else if (identity.principal) {
     fraction = 1;
-    text("expiry", "no expiry"), text("expiry-unit", "");
+    text("expiry", "no expiry");
     label = "the credentials do not expire";
   } else {
-    text("expiry", "–"), text("expiry-unit", "");
+    text("expiry", "–");
   }
   $("left").setAttribute("stroke-dasharray", `${(fraction * 100).toFixed(2)} 100`);
   due.toggleAttribute("hidden", !refresh_due);

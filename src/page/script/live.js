@@ -4,7 +4,7 @@ let now = () => Date.now() / 1000; // by the server's clock
 let seen = null; // the last document
 let run = 0; // when the drawn run started
 
-let link = "connecting";
+let link = "connecting", slow = false;
 function setLink(state) {
   const changed = link !== state;
   link = state;
@@ -25,7 +25,9 @@ function drawLink() {
   if (link === "live") {
     if (job.state === "waiting") (kind = "waiting"), (label = "waiting for credentials");
     else if (job.state === "ending") (kind = "waiting"), (label = "ending");
-    else if (!job.ready) (kind = "failing"), (label = "live, failing");
+    else if (seen.uploads.consecutive_failures) (kind = "failing"), (label = "live, failing");
+    else if (slow) (kind = "waiting"), (label = "live, slow");
+    else if (!job.ready) (kind = "waiting"), (label = seen.uploads.success ? "live, not ready" : "live, nothing stored yet");
     else label = "live";
   } else if (link === "ended") label = `the job has ended with exit code ${job.exit_code}`;
   $("link").dataset.link = kind;
@@ -52,6 +54,8 @@ function draw(doc) {
   }
   text("from", doc.job.sources.join(" "));
   text("to", doc.job.destination);
+  $("note").hidden = !doc.job.note;
+  text("note", doc.job.note || "");
   text("program", `pod-identity-demo ${doc.program.version} (${doc.program.commit})`);
   drawWrong(doc);
   drawIdentity(doc);
@@ -67,7 +71,9 @@ function tick() {
   if (!seen) return;
   const at = now();
   drawExpiry(seen.identity, at);
-  drawNext(seen.job, at);
+  drawNext(seen, at);
+  slow = drawSlow(seen, at);
+  drawLink();
   for (const card of drawn.values()) text(card.ago, `${duration(at - card.at)} ago`);
 }
 

@@ -2,6 +2,9 @@
 
 const drawn = new Map(); // attempts by number
 
+/** The reasons of failures after the picture had come. */
+const STORED = new Set(["s3", "credentials", "bug"]);
+
 function drawAttempts({ attempts, job }, announce) {
   const list = $("attempts");
   $("nothing").hidden = attempts.length > 0;
@@ -16,7 +19,7 @@ function drawAttempts({ attempts, job }, announce) {
       drawn.set(attempt.number, card);
       if (announce) card.node.classList.add("new");
       list.prepend(card.node);
-      if (announce) say(attempt.result === "success" ? `Uploaded picture ${attempt.number}, ${size(attempt.size)}.` : attempt.result === "failure" ? `Picture ${attempt.number} failed: ${(attempt.diagnosis || {}).cause || attempt.error}` : "");
+      if (announce) say(attempt.result === "success" ? `Uploaded picture ${attempt.number}, ${size(attempt.size)}.` : attempt.result === "failure" ? `Picture ${attempt.number} failed: ${attempt.diagnosis.cause}` : "");
     }
     card.update(attempt, slowest);
   }
@@ -44,12 +47,12 @@ function makeCard(attempt) {
       fetch.update(slowest), upload.update(slowest);
     };
   } else if (attempt.result === "failure") {
-    const { diagnosis } = attempt;
+    const { cause, fix, id } = attempt.diagnosis;
     body.append(
-      element("p", "top", element("span", "", diagnosis ? "✕ Not stored" : "✕ Not fetched"), ago),
-      element("p", "", diagnosis ? diagnosis.cause : attempt.error));
-    if (diagnosis) body.append(element("details", "", element("summary", "", "What to do"), element("p", "", diagnosis.fix)));
-    body.append(element("p", "small mono", diagnosis ? diagnosis.id : attempt.reason));
+      element("p", "top", element("span", "", STORED.has(attempt.reason) ? "✕ Not stored" : "✕ Not fetched"), ago),
+      element("p", "text", cause),
+      element("details", "", element("summary", "", "What to do"), element("p", "text", fix)),
+      element("p", "small mono", id));
   } else {
     body.append(element("p", "top", element("span", "", "Cancelled"), ago), element("p", "small", "The job ended first."));
   }

@@ -22,7 +22,7 @@ function drawStatistics({ uploads, activity, attempts }) {
   }
   $("plot-uploads").replaceChildren(...bars);
   text("ago", `${round(slots * slot_seconds)} ago`);
-  text("max-uploads", `top: ${most} in ${round(slot_seconds)}`);
+  text("max-uploads", bars.length ? `top: ${most} in ${round(slot_seconds)}` : "");
   describe("plot-uploads", `${plural(uploads.success, "upload")} and ${plural(uploads.failure, "failure")}, at most ${most} in ${round(slot_seconds)}`);
 
   const stored = attempts.filter((each) => each.result === "success").reverse();
@@ -46,8 +46,17 @@ function drawStatistics({ uploads, activity, attempts }) {
   describe("plot-bytes", newest ? `the newest picture has ${size(newest.size)}, the largest ${size(largest)}` : "no pictures yet");
 }
 
+/** Says so if a picture takes longer than the interval, as it does when S3 is silent. */
+function drawSlow({ job }, at) {
+  const age = job.in_flight_since.length && link === "live" ? at - Math.min(...job.in_flight_since) : 0;
+  const slow = age > Math.max(job.interval_seconds, 2);
+  $("slow").hidden = !slow;
+  text("slow", slow ? `A picture has been under way for ${duration(age)}, longer than the interval of ${round(job.interval_seconds)}: the image host or S3 is slow or silent.` : "");
+  return slow;
+}
+
 /** How long it is until the next picture. */
-function drawNext(job, at) {
+function drawNext({ job, uploads }, at) {
   let next = "–", done = 0;
   if (job.state === "ended" || link === "ended") next = "ended";
   else if (job.state === "ending") next = "no more";
@@ -57,6 +66,7 @@ function drawNext(job, at) {
     next = left > 0.05 ? (left < 10 ? `${left.toFixed(1)} s` : duration(left)) : "now";
   } else if (job.in_flight) next = "in flight";
   text("next", next);
-  text("next-label", `Next picture${job.in_flight ? ` · ${job.in_flight} in flight` : ""}`);
+  const skipped = uploads.skipped_ticks ? ` · ${plural(uploads.skipped_ticks, "tick")} skipped` : "";
+  text("next-label", `Next picture${job.in_flight ? ` · ${job.in_flight} in flight` : ""}${skipped}`);
   $("done").style.transform = `scaleX(${Math.min(1, Math.max(0, done))})`;
 }
