@@ -29,10 +29,8 @@ impl Waiting {
         if replace(&mut self.is_explained, true) {
             return;
         }
-        let message = match replace(&mut self.is_said, true) {
-            true => "no credentials yet",
-            false => "waiting for credentials",
-        };
+        let is_said = replace(&mut self.is_said, true);
+        let message = if is_said { "no credentials yet" } else { "waiting for credentials" };
         tracing::warn!(diagnosis = id, cause, fix, "{message}");
     }
 }

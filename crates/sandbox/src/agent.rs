@@ -210,6 +210,11 @@ impl Agent {
         self.proxy.server.open().await
     }
 
+    /// Sets the lifetime of the credentials issued from now on.
+    pub fn set_lifetime(&self, lifetime: Duration) {
+        self.eks_auth.set_lifetime(lifetime);
+    }
+
     /// Sets how requests are answered from now on.
     pub fn set_answer(&self, answer: Answer) {
         self.proxy.answers.set(answer);

@@ -157,6 +157,11 @@ impl EksAuth {
         }
     }
 
+    /// Sets the lifetime of the credentials issued from now on.
+    pub fn set_lifetime(&self, lifetime: Duration) {
+        self.service.set_lifetime(lifetime);
+    }
+
     /// Sets how requests are answered from now on. The text of an
     /// [`Answer::Status`] has the form `CODE: MESSAGE`.
     pub fn set_answer(&self, answer: Answer) {

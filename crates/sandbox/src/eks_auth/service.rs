@@ -1,6 +1,6 @@
 //! The operation `AssumeRoleForPodIdentity`.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -33,7 +33,7 @@ pub(crate) struct Service {
     pub(crate) issuer: OidcIssuer,
     associations: Arc<dyn Associations>,
     roles: Box<dyn Roles>,
-    lifetime: Duration,
+    lifetime: Mutex<Duration>,
     pub(crate) answers: Answers,
     log: bool,
 }
@@ -74,12 +74,16 @@ impl Service {
         associations: Arc<dyn Associations>,
         roles: Box<dyn Roles>,
     ) -> Self {
-        let (lifetime, answers) = (Duration::ZERO, Answers::default());
+        let (lifetime, answers) = (Mutex::new(Duration::ZERO), Answers::default());
         Self { cluster, region, issuer, associations, roles, lifetime, answers, log: false }
     }
 
     pub(crate) fn with(self, lifetime: Duration, log: bool) -> Self {
-        Self { lifetime, log, ..self }
+        Self { lifetime: Mutex::new(lifetime), log, ..self }
+    }
+
+    pub(crate) fn set_lifetime(&self, lifetime: Duration) {
+        *self.lifetime.lock().unwrap_or_else(PoisonError::into_inner) = lifetime;
     }
 
     /// Answers one request.
@@ -146,7 +150,8 @@ impl Service {
         let association =
             association.ok_or_else(|| ServiceError::no_association(cluster, namespace, account))?;
         association.check()?;
-        let session = Session::new(cluster, arn, kubernetes, &association, self.lifetime);
+        let lifetime = *self.lifetime.lock().unwrap_or_else(PoisonError::into_inner);
+        let session = Session::new(cluster, arn, kubernetes, &association, lifetime);
         let issued = self.roles.assume(&association, &session).await?;
         Ok((Pod { claims, association, place: body.place() }, issued))
     }
