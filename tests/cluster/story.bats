@@ -35,6 +35,22 @@ setup_file() { export FILLED=$BATS_FILE_TMPDIR/filled; }
   [[ -z $(writes) ]]
 }
 
+@test "the live page is served on this machine, outside of the cluster's network, until it is ended" {
+  local port server
+  port=$("$project/.tools/lint/bin/python" -c 'import socket
+with socket.create_server(("127.0.0.1", 0)) as free: print(free.getsockname()[1])')
+  "$project/cluster/cluster.sh" page "$port" >"$BATS_TEST_TMPDIR/page" 2>&1 3>&- &
+  server=$!
+  eventually 30 curl --silent --fail --output "$BATS_TEST_TMPDIR/html" "http://127.0.0.1:$port/"
+  grep -q '<title>' "$BATS_TEST_TMPDIR/html"
+  grep -q "^http://127.0.0.1:$port/ is the page of the pod at 10.244.0." "$BATS_TEST_TMPDIR/page"
+  # Two at a time, of which one stays open: the page's events.
+  run curl --silent --max-time 3 "http://127.0.0.1:$port/events"
+  [[ $output == *data:* ]]
+  kill "$server"
+  run ! curl --silent --max-time 3 "http://127.0.0.1:$port/livez"
+}
+
 @test "inspect shows what the real webhook injected, beside a pod without an association" {
   local before
   before=$(objects)
