@@ -77,7 +77,7 @@ compare_injection() {
     if grep -Fxq -e "$line" "$scratch/other.lines"; then mark=yes; fi
     printf '  this pod: yes   the other: %-4s %s\n' "$mark" "$line"
   done <"$scratch/pod.lines"
-  [[ -s $scratch/pod.lines ]] || say "the webhook injected nothing into either: the pod is older than its association, or has no association; delete the pod, because a restart does not help"
+  [[ -s $scratch/pod.lines ]] || say "the webhook injected nothing into either: the pod is older than its association, or has no association; delete the pod, because a restart does not help, or if the Job waits long before its next pod, run scripts/steps/deploy.sh, which replaces the Job"
 }
 
 # agent_log PODS: prints what the agent on the pod's node logged for the pod: the newest ten lines that tell something,
