@@ -90,14 +90,14 @@ cannot_read() {
 not() { ! "$@"; }
 
 # poll SECONDS WHAT COMMAND...: returns true as soon as the command does, and false
-# after the time is over.
+# after the time is over. Says what it waits for, if it has to wait.
 poll() {
-  local deadline=$((SECONDS + $1)) quiet=$quiet
-  say "waiting for $2"
+  local deadline=$((SECONDS + $1)) what=$2 said='' quiet=$quiet
   shift 2
   until "$@"; do
     ((SECONDS < deadline)) || return 1
-    quiet=yes
+    [[ -n $said ]] || say "waiting for $what"
+    said=yes quiet=yes
     sleep "$POLL_PAUSE"
   done
 }
@@ -107,7 +107,7 @@ poll() {
 fill() {
   local rest='' line name value
   [[ -r $1 ]] || die "cannot read the template $1"
-  while IFS= read -r line; do
+  while IFS= read -r line || [[ -n $line ]]; do
     if [[ $line =~ \$\{([A-Z_]+)\?\} ]]; then
       name=${BASH_REMATCH[1]}
       [[ -n ${!name-} ]] || continue

@@ -36,6 +36,13 @@ addon_rests() {
   esac
 }
 
+# addon_deleted: true when the add-on is gone, or its deletion has failed.
+addon_deleted() {
+  local state
+  capture state find_addon || return 0
+  [[ $state == DELETE_FAILED* ]]
+}
+
 # agent_ready: true when the agent is ready on every node; also when there is no kubectl to tell.
 agent_ready() {
   local counts wanted ready
@@ -70,7 +77,7 @@ create() {
     at_cluster || true # a wrong context is to be known before the deletion
     say "left incomplete by an earlier run: the add-on $addon is $status; creating it again"
     change aws eks delete-addon "${at[@]}"
-    [[ -n $dry_run ]] || poll 300 "the deletion of the add-on" addon_rests || true
+    [[ -n $dry_run ]] || poll 300 "the deletion of the add-on" addon_deleted || true
     status=''
   fi
   if [[ -n $status ]]; then
@@ -97,7 +104,7 @@ delete() {
   [[ ${state##*[[:space:]]} == "$TAG_VALUE" ]] || { say "left alone: the add-on $addon, which these scripts did not create" && return; }
   change aws eks delete-addon "${at[@]}"
   [[ -z $dry_run ]] || return 0
-  poll 300 "the deletion of the add-on" addon_rests || true
+  poll 300 "the deletion of the add-on" addon_deleted || true
   ! find_addon >/dev/null ||
     die "the add-on $addon still exists: aws eks describe-addon ${at[*]}"
 }
