@@ -39,7 +39,7 @@ use url::Url;
 
 use super::connect::{Connector, name_of};
 use super::exchange::{Ending, Exchange, Late};
-use super::progress::{Ends, Progress};
+use super::progress::{Ends, Progress, Timed};
 use super::redact::{clean, keep_secret};
 use crate::errors::{find_cause, one_line};
 use crate::lock::lock;
@@ -316,8 +316,8 @@ async fn send(
     read: Option<Duration>,
     host: String,
 ) -> Result<HttpResponse, ConnectorError> {
-    let longest = request.extensions().get::<LongestResponse>();
-    let longest = longest.map_or(LONGEST, |own| usize::try_from(own.0).unwrap_or(usize::MAX));
+    let own = request.extensions().get::<LongestResponse>().copied();
+    let longest = own.map_or(LONGEST, |own| usize::try_from(own.0).unwrap_or(usize::MAX));
     let responding = client.request(request);
     let responded: Result<_, Box<dyn std::error::Error + Send + Sync>> = match read {
         None => responding.await.map_err(Into::into),
@@ -328,7 +328,14 @@ async fn send(
     };
     match responded {
         Ok(response) => {
-            sdk_response(response.map(|body| SdkBody::from_body_1_x(Limited::new(body, longest))))
+            sdk_response(response.map(|body| {
+                let body = Limited::new(body, longest);
+                match own {
+                    None => SdkBody::from_body_1_x(Timed::new(body)),
+                    // What is read back may take its time, as what was sent.
+                    Some(_) => SdkBody::from_body_1_x(body),
+                }
+            }))
         }
         Err(error) => Err(failed(&*error, host)),
     }
