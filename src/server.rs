@@ -46,7 +46,7 @@ const SEND_BUFFER: usize = 32 << 10;
 /// How long a client may take nothing of what there is for it.
 const STALL_TIME: Duration = Duration::from_secs(15);
 
-/// For one request and its answer, which is a megabyte at most.
+/// For the first byte of a request, and then for the request and its answer, which is a megabyte at most.
 const CONNECTION_TIME: Duration = Duration::from_secs(10);
 
 /// Limits for a request's headers, of which a kubelet and Prometheus send about ten.
@@ -153,7 +153,7 @@ async fn converse(stream: TcpStream, listening: Arc<Listening>, marks: Arc<Marks
         async { Ok::<_, Infallible>(response) }
     });
     // Until the first byte comes, a connection needs next to no memory.
-    let silent = timeout(HEADER_TIME, turns(pin!(stream.readable()), &marks)).await.is_err();
+    let silent = timeout(CONNECTION_TIME, turns(pin!(stream.readable()), &marks)).await.is_err();
     if silent {
         return;
     }

@@ -44,8 +44,7 @@ async fn each_request_of_a_burst_is_answered() {
     open_many_files();
     let world = World::new().await;
     let served = Served::start(&world, "/random", "--interval 1h").await;
-    // As many as there may be connections at the same time.
-    let requests = (0..2000).map(|_| async {
+    let requests = (0..1000).map(|_| async {
         let stream = TcpStream::connect(served.at).await.expect("a connection");
         finish(stream).await
     });
@@ -144,13 +143,13 @@ async fn viewers_that_never_read_leave_little_in_the_kernel_and_are_closed() {
         let mut buffer = [0; 4096];
         while let Ok(1..) = reader.read(&mut buffer).await {}
     });
-    let fullest = AtomicUsize::default();
+    let was_full = AtomicBool::default();
     until("each viewer that never reads is closed", || {
         let queues = queues(served.at);
         let queue = queues.iter().map(|(_, queue)| *queue).max().unwrap_or(0);
         assert!(queue <= QUEUE, "{queue} bytes are kept for a connection");
-        fullest.fetch_max(queue as usize, Ordering::Relaxed);
-        fullest.load(Ordering::Relaxed) > 0 && queues.iter().all(|(port, _)| *port == reading)
+        was_full.fetch_or(queue > 0, Ordering::Relaxed);
+        was_full.load(Ordering::Relaxed) && queues.iter().all(|(port, _)| *port == reading)
     })
     .await;
     assert!(!reader.is_finished(), "one that reads is not");

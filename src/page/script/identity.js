@@ -69,7 +69,7 @@ function drawExpiry(identity, at) {
   if (expires) {
     const left = expires - at;
     fraction = Math.min(1, Math.max(0, left / Math.max(1, expires - (since || at))));
-    text("expiry", left > 0 ? `${duration(left)} left` : "expired");
+    text("expiry", left > 0 ? `${duration(left).replaceAll(" ", "\u00a0")} left` : "expired");
     label = left > 0 ? `the credentials expire in ${duration(left)}` : "the credentials have expired";
   } else if (identity.principal) {
     fraction = 1;

@@ -12,12 +12,14 @@ function drawAttempts({ attempts, job }, announce) {
   const slowest = Math.max(0.001, ...attempts.map((each) => Math.max(each.fetch_seconds || 0, each.upload_seconds || 0)));
   const wanted = new Set(attempts.map((each) => each.number));
   for (const [number, card] of drawn) if (!wanted.has(number)) card.node.remove(), drawn.delete(number);
+  // Of a fast job, all of them would move all the time.
+  const moving = announce && attempts.filter((each) => !drawn.has(each.number)).length <= 3;
   for (const attempt of [...attempts].reverse()) {
     let card = drawn.get(attempt.number);
     if (!card) {
       card = makeCard(attempt);
       drawn.set(attempt.number, card);
-      if (announce) card.node.classList.add("new");
+      if (moving) card.node.classList.add("new");
       list.prepend(card.node);
       if (announce) say(attempt.result === "success" ? `Uploaded picture ${attempt.number}, ${size(attempt.size)}.` : attempt.result === "failure" ? `Picture ${attempt.number} failed: ${attempt.diagnosis.cause}` : "");
     }
@@ -71,10 +73,15 @@ function makeView({ number, picture, size: bytes, kind }) {
   node.href = picture;
   node.target = "_blank";
   node.rel = "noopener";
-  image.addEventListener("error", () => { image.remove(); text(note, `no preview of ${kind}`); node.append(note); });
+  text(note, `no preview of ${kind}`);
+  image.addEventListener("error", () => node.replaceChildren(note));
   image.src = picture;
-  // A picture that the server has dropped since stays to be seen, but not to be opened.
-  return { node, update: (path) => { if (!path) node.removeAttribute("href"); } };
+  const update = (path) => {
+    // A picture that the server has dropped since stays to be seen, but not to be opened.
+    if (!path) node.removeAttribute("href");
+    else if (link === "lost" && note.isConnected) node.replaceChildren(image), (image.src = picture);
+  };
+  return { node, update };
 }
 
 function bar(name, seconds) {

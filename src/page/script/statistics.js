@@ -60,13 +60,15 @@ function drawNext({ job, uploads }, at) {
   let next = "–", done = 0;
   if (job.state === "ended" || link === "ended") next = "ended";
   else if (job.state === "ending") next = "no more";
+  else if (link === "lost") next = "–";
   else if (job.next_tick !== null) {
     const left = job.next_tick - at;
     done = job.interval_seconds ? 1 - Math.max(0, left) / job.interval_seconds : 1;
     next = left > 0.05 ? (left < 10 ? `${left.toFixed(1)} s` : duration(left)) : "now";
   } else if (job.in_flight) next = "in flight";
   text("next", next);
-  const skipped = uploads.skipped_ticks ? ` · ${plural(uploads.skipped_ticks, "tick")} skipped` : "";
-  text("next-label", `Next picture${job.in_flight ? ` · ${job.in_flight} in flight` : ""}${skipped}`);
+  text("next-label", `Next picture${job.in_flight ? ` · ${job.in_flight} in flight` : ""}`);
+  $("skipped").hidden = !uploads.skipped_ticks;
+  text("skipped", `${plural(uploads.skipped_ticks, "tick")} skipped`);
   $("done").style.transform = `scaleX(${Math.min(1, Math.max(0, done))})`;
 }
