@@ -3,8 +3,10 @@
 mod checksum;
 mod checksum_trailer;
 mod chunks;
+mod content;
 mod destination;
 mod failure;
+mod form;
 mod multipart;
 mod proof;
 mod replay;

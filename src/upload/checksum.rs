@@ -1,75 +1,14 @@
-//! In which form a checksum accompanies a picture, and which form the store takes.
+//! Which form of a checksum the store takes.
 
-use std::str::FromStr;
 use std::sync::Mutex;
 
 use aws_config::SdkConfig;
 use aws_sdk_s3::config::RequestChecksumCalculation;
 
 use super::failure::UploadError;
+use super::form::{ChecksumSetting, Form};
 use crate::aws;
 use crate::lock::lock;
-
-/// Where the CRC-32 of a picture is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// Behind the picture, which can be sent while it arrives: [`super::checksum_trailer`].
-    Trailer,
-    /// In a header, for which the picture must have arrived.
-    Header,
-    /// Nowhere.
-    None,
-}
-
-impl Form {
-    /// As the setting names it.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Trailer => "trailer",
-            Self::Header => "header",
-            Self::None => "none",
-        }
-    }
-
-    /// The form of a store that knows less of S3.
-    const fn next(self) -> Option<Self> {
-        match self {
-            Self::Trailer => Some(Self::Header),
-            Self::Header => Some(Self::None),
-            Self::None => None,
-        }
-    }
-
-    /// What it means for pictures.
-    const fn meaning(self) -> &'static str {
-        match self {
-            Self::Trailer => "pictures are sent while they arrive, with the checksum behind them",
-            Self::Header => {
-                "pictures of up to 8 MiB are read before they are sent, with the checksum in a header"
-            }
-            Self::None => {
-                "pictures of up to 8 MiB are read before they are sent, without a checksum"
-            }
-        }
-    }
-}
-
-/// The value of `--checksum`: `auto` is `None`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ChecksumSetting(Option<Form>);
-
-impl FromStr for ChecksumSetting {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let forms = [Form::Trailer, Form::Header, Form::None];
-        match forms.into_iter().find(|form| form.name() == text) {
-            Some(form) => Ok(Self(Some(form))),
-            None if text == "auto" || text.is_empty() => Ok(Self(None)),
-            None => Err(format!("{text:?} is not one of auto, trailer, header and none")),
-        }
-    }
-}
 
 /// The form in which pictures are sent now. All pictures share it.
 #[derive(Debug)]
@@ -130,19 +69,5 @@ impl Forms {
             form.meaning(),
             form.name(),
         );
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_form_has_a_name_and_all_others_are_refused() {
-        for form in [Form::Trailer, Form::Header, Form::None] {
-            assert_eq!(form.name().parse(), Ok(ChecksumSetting(Some(form))));
-        }
-        assert_eq!("auto".parse(), Ok(ChecksumSetting::default()));
-        assert!("crc32".parse::<ChecksumSetting>().is_err());
     }
 }

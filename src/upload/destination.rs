@@ -9,7 +9,7 @@ use aws_sdk_s3::config::{IdentityCache, RequestChecksumCalculation, ResponseChec
 use url::Url;
 use uuid::Uuid;
 
-use super::checksum::ChecksumSetting;
+use super::form::ChecksumSetting;
 use crate::aws::{self, RetriedStatus};
 use crate::identity::RefreshingCredentials;
 

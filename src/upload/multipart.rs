@@ -13,10 +13,11 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::checksum::{Form, Forms};
+use super::checksum::Forms;
 use super::chunks::Chunks;
+use super::content::{Content, Shown, shown, shown_of_parts};
 use super::failure::{Doubt, UploadError};
-use super::proof::{Content, Shown, shown, shown_of_parts};
+use super::form::Form;
 use super::replay::Replay;
 use super::uploader::{Object, Uploaded, Uploader, unless_cancelled};
 use super::white_space::WithoutWhiteSpace;

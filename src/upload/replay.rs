@@ -16,7 +16,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::checksum_trailer;
-use super::proof::Content;
+use super::content::Content;
 use crate::lock::lock;
 use crate::source::{FetchError, Picture};
 

@@ -3,10 +3,10 @@
 use aws_sdk_s3::types::ChecksumAlgorithm;
 use tokio_util::sync::CancellationToken;
 
-use super::checksum::Form;
 use super::checksum_trailer::ChecksumTrailer;
+use super::content::{Shown, shown};
 use super::failure::UploadError;
-use super::proof::{Shown, shown};
+use super::form::Form;
 use super::replay::Replay;
 use super::uploader::{Object, Uploaded, Uploader, unless_cancelled};
 

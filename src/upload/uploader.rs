@@ -8,10 +8,11 @@ use aws_sdk_s3::Client;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use super::checksum::{Form, Forms};
+use super::checksum::Forms;
 use super::chunks::Chunks;
 use super::destination::{Destination, Place, client, without_secrets};
 use super::failure::UploadError;
+use super::form::Form;
 use super::replay::Replay;
 use crate::identity::RefreshingCredentials;
 use crate::source::Picture;
