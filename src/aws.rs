@@ -2,6 +2,7 @@
 //! records what happened to each request, the texts of errors without secrets, and partitions.
 
 mod connect;
+mod ends;
 mod error;
 mod exchange;
 mod first_retry;

@@ -27,7 +27,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
-use super::progress::Ends;
+use super::ends::Ends;
 use crate::errors::find_cause;
 
 /// Why there is no connection.

@@ -38,8 +38,9 @@ use tokio::time::{Instant, timeout};
 use url::Url;
 
 use super::connect::{Connector, name_of};
+use super::ends::Ends;
 use super::exchange::{Ending, Exchange, Late};
-use super::progress::{Ends, Progress, Timed};
+use super::progress::{Progress, Timed};
 use super::redact::{clean, keep_secret};
 use crate::errors::{find_cause, one_line};
 use crate::lock::lock;

@@ -1,6 +1,5 @@
 //! Whether a request still moves: its body, however slowly, or what the kernel has of it.
 
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -11,35 +10,12 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Bytes;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::ends::Ends;
 use super::exchange::Late;
 use crate::lock::lock;
 
 /// How often a request is looked at.
 const LOOK: Duration = Duration::from_secs(5);
-
-/// The addresses of a TCP connection: this machine's and the peer's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ends(pub(super) SocketAddr, pub(super) SocketAddr);
-
-impl Ends {
-    /// How many bytes of the connection the peer has not acknowledged yet, if the kernel says it. The
-    /// buffer of a connection may have megabytes that a slow peer takes minutes for.
-    #[cfg(target_os = "linux")]
-    fn unacknowledged(self) -> Option<u64> {
-        let Self(local, remote) = self;
-        let entries =
-            if local.is_ipv4() { procfs::net::tcp() } else { procfs::net::tcp6() }.ok()?;
-        let own = entries
-            .into_iter()
-            .find(|entry| (entry.local_address, entry.remote_address) == (local, remote));
-        own.map(|entry| u64::from(entry.tx_queue))
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn unacknowledged(self) -> Option<u64> {
-        None
-    }
-}
 
 /// What is known of a request's body. Cheap to clone: all clones share it.
 #[derive(Clone, Debug, Default)]

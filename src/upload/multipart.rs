@@ -80,6 +80,34 @@ impl Sums {
         lock(&self.refused).get_or_insert(error);
         Ok(())
     }
+
+    /// Begins an upload, and returns its identifier.
+    async fn create(&self, object: &Object<'_>) -> Result<String, UploadError> {
+        let Uploader { client, to, credentials, forms } = object.uploader;
+        loop {
+            let form = self.form();
+            let signer = credentials.signer().await?;
+            let create = client
+                .create_multipart_upload()
+                .bucket(&to.place.bucket)
+                .key(&object.key)
+                .content_type(object.content_type)
+                .metadata("source", &object.source)
+                .metadata("pod", &to.place.pod)
+                .set_checksum_algorithm((form != Form::None).then_some(ChecksumAlgorithm::Crc32));
+            match create.send().await {
+                Ok(created) => {
+                    return created.upload_id.filter(|id| !id.is_empty()).ok_or_else(|| {
+                        UploadError::not_of_s3("CreateMultipartUpload", to, "upload ID")
+                    });
+                }
+                Err(error) => {
+                    let error = UploadError::of("CreateMultipartUpload", to, Some(signer), &error);
+                    self.step_down(forms, form, error)?;
+                }
+            }
+        }
+    }
 }
 
 impl Object<'_> {
@@ -101,7 +129,7 @@ impl Object<'_> {
         // The upload cannot be aborted without the identifier in this answer. So if the program ends,
         // it waits for the answer a while longer.
         let created = tokio::select! {
-            created = self.create(&sums) => created?,
+            created = sums.create(self) => created?,
             () = cancel.cancelled().then(|()| sleep(ABORT_TIMEOUT)) => return Err(UploadError::Cancelled),
         };
         let upload = Upload { object: self, id: created, sums };
@@ -137,34 +165,6 @@ impl Object<'_> {
                 drop(in_flight);
                 self.abort(&upload.id).await;
                 Err(error)
-            }
-        }
-    }
-
-    /// Begins an upload, and returns its identifier.
-    async fn create(&self, sums: &Sums) -> Result<String, UploadError> {
-        let Uploader { client, to, credentials, forms } = self.uploader;
-        loop {
-            let form = sums.form();
-            let signer = credentials.signer().await?;
-            let create = client
-                .create_multipart_upload()
-                .bucket(&to.place.bucket)
-                .key(&self.key)
-                .content_type(self.content_type)
-                .metadata("source", &self.source)
-                .metadata("pod", &to.place.pod)
-                .set_checksum_algorithm((form != Form::None).then_some(ChecksumAlgorithm::Crc32));
-            match create.send().await {
-                Ok(created) => {
-                    return created.upload_id.filter(|id| !id.is_empty()).ok_or_else(|| {
-                        UploadError::not_of_s3("CreateMultipartUpload", to, "upload ID")
-                    });
-                }
-                Err(error) => {
-                    let error = UploadError::of("CreateMultipartUpload", to, Some(signer), &error);
-                    sums.step_down(forms, form, error)?;
-                }
             }
         }
     }
