@@ -15,7 +15,7 @@ setup() {
 echo "${BUILDX_BUILDER+with $BUILDX_BUILDER: }docker $*" >>"$CALLS"
 case "$1 $2" in
   # As amazon-ecr-credential-helper does, which stores nothing: ecr-login/ecr.go, "not implemented".
-  "login "*) [[ ${AWS_ECR_IGNORE_CREDS_STORAGE-} == true ]] || { echo "error storing credentials: not implemented" >&2 && exit 1; } ;;
+  "login "*) cat >/dev/null && [[ ${AWS_ECR_IGNORE_CREDS_STORAGE-} == true ]] || { echo "error storing credentials: not implemented" >&2 && exit 1; } ;;
   "build "*) echo "attestations: ${BUILDX_NO_DEFAULT_ATTESTATIONS-by default}" >>"$CALLS" ;;
   "image inspect") [[ -n ${HAVE-} ]] && echo amd64 || exit 1 ;;
   "save --help") echo "      --platform string   Save only the given platform variant" ;;
