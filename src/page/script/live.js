@@ -53,6 +53,7 @@ function draw(doc) {
     refreshes = doc.identity.refreshes.success;
   }
   text("from", doc.job.sources.join(" "));
+  $("from").title = $("from").textContent;
   text("to", doc.job.destination);
   $("note").hidden = !doc.job.note;
   text("note", doc.job.note || "");
