@@ -2,6 +2,7 @@
 
 mod environment;
 mod place;
+mod problems;
 
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use url::Url;
 
 pub(crate) use environment::{check_environment, region_name};
 pub(crate) use place::place;
+pub(crate) use problems::Problems;
 
 use crate::identity::{ExpectedRole, Requirement};
 use crate::page::PageOptions;
@@ -68,20 +70,6 @@ const LONGEST_NOTE: usize = 200;
 
 /// S3's largest object in bytes: 5 TiB in every region and every compatible store.
 pub(crate) const LARGEST_OBJECT: u64 = 5 << 40;
-
-/// What is wrong with the settings, one line for each problem.
-pub(crate) struct Problems(pub(crate) Vec<String>);
-
-impl Problems {
-    pub(crate) fn note<T>(&mut self, setting: &str, checked: Result<T, String>) -> Option<T> {
-        checked.map_err(|why| self.0.push(format!("{setting}: {why}"))).ok()
-    }
-
-    /// The value. After a problem it is a default, with which the program does not run.
-    pub(crate) fn take<T: Default>(&mut self, setting: &str, checked: Result<T, String>) -> T {
-        self.note(setting, checked).unwrap_or_default()
-    }
-}
 
 /// Checks a setting that may be omitted. An empty value counts as not set.
 pub(crate) fn optional<T>(

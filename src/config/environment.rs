@@ -7,7 +7,7 @@ use std::io;
 
 use aws_types::region::Region;
 
-use super::Problems;
+use super::problems::Problems;
 use crate::aws;
 
 /// The keys and tokens in the environment that a header of a request carries.

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::Problems;
+use super::problems::Problems;
 use crate::upload::{Place, Store};
 
 /// The longest key in bytes: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html>.
