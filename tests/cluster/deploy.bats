@@ -124,7 +124,7 @@ another_image() {
   step deploy
   aws s3api delete-bucket-policy --bucket story-pictures
   ((status == 1))
-  [[ $stderr == *"the program says why (s3_access_denied)"*"S3 says: with an explicit deny in a resource-based policy"*"what to do: s3:PutObject on arn:aws:s3:::story-pictures/*: change the bucket's policy, which denies it explicitly"* ]]
+  [[ $stderr == *"the program says why (s3_access_denied)"*"S3 says: AccessDenied: "*"with an explicit deny in a resource-based policy"*"what to do: s3:PutObject on arn:aws:s3:::story-pictures/*: change the bucket's policy, which denies it explicitly"* ]]
 }
 
 @test "the policy of docs/permissions.md is enough to deploy, and to delete" {

@@ -144,10 +144,12 @@ impl Case {
     }
 
     /// Whether the program must be impatient, so that the case takes seconds: only where the fault
-    /// is that the image host is slow. In all other cases a machine that stalls for seconds must
-    /// not look like a slow host.
+    /// is that the image host is slow, and where it answers one status after another, most of which
+    /// the program asks about again. In all other cases a machine that stalls for seconds must not look
+    /// like a slow host.
     pub fn is_about_time(&self) -> bool {
-        self.expect == Expect::Fails(&["timeout"])
+        let is_walk = matches!(self.inject, Inject::EachStatus(_));
+        self.expect == Expect::Fails(&["timeout"]) || is_walk && self.place == Place::ImageHost
     }
 
     /// Whether it takes minutes: the program waits for S3, and asks again.

@@ -56,8 +56,7 @@ pub async fn reports(
 
 async fn answer(world: &World, place: Place, status: u16) {
     if place == Place::ImageHost {
-        // A host that wants to be left alone for an hour is not asked again for the same picture.
-        world.sandbox.images.answer_with(&format!("status={status}&retry_after=3600"));
+        world.sandbox.images.answer_with(&format!("status={status}"));
     } else {
         let bytes = format!("HTTP/1.1 {status} So\r\nContent-Length: 0\r\n\r\n").into_bytes();
         world.wire(place).set(Network::Answer(bytes)).await.expect("the port is free");

@@ -82,6 +82,18 @@ replaced() {
   eventually 60 eval '[[ $(condition "$NAMESPACE" Failed) == PodFailurePolicy ]]'
 }
 
+@test "a Job whose pods have failed several times is replaced by deploy.sh, instead of waiting up to 10 minutes" {
+  admin s3api create-bucket --bucket pictures
+  apply eks
+  replaced 3
+  replaced 3
+  eventually 60 has_pod
+  ends_with 3
+  DEPLOY_TIMEOUT=0 step deploy
+  ((status == 1))
+  [[ $stderr == *"replacing the Job pod-identity-demo: its pods have failed, and it waits up to 10 minutes before it creates the next"*"job.batch/pod-identity-demo created"* ]]
+}
+
 # objects OVERLAY [COMPONENT...]: prints the overlay's objects as JSON.
 objects() {
   kube kustomize "$(filled "$@")" | kube create --dry-run=client --output json --filename -
@@ -180,16 +192,4 @@ END
   kube create namespace "$NAMESPACE"
   kube --namespace "$NAMESPACE" create serviceaccount pod-identity-demo
   [[ -z $(refusal .) ]]
-}
-
-@test "a Job whose pods have failed several times is replaced by deploy.sh, instead of waiting up to 10 minutes" {
-  admin s3api create-bucket --bucket pictures
-  apply eks
-  replaced 3
-  replaced 3
-  eventually 60 has_pod
-  ends_with 3
-  DEPLOY_TIMEOUT=0 step deploy
-  ((status == 1))
-  [[ $stderr == *"replacing the Job pod-identity-demo: its pods have failed, and it waits up to 10 minutes before it creates the next"*"job.batch/pod-identity-demo created"* ]]
 }
