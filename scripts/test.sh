@@ -76,8 +76,7 @@ rust_tests() {
     jq -r '.packages[].targets[] | select(.kind == ["test"] and .name != "faults").name')
   for name in $names; do tests+=(--test "$name"); done
   [[ -n $all ]] || without=(-- --skip localstack)
-  # Most of them wait most of the time.
-  run env RUST_TEST_THREADS=$((2 * $(getconf _NPROCESSORS_ONLN))) cargo test --locked --no-fail-fast --workspace --lib --bins "${tests[@]}" "${without[@]}"
+  run cargo test --locked --no-fail-fast --workspace --lib --bins "${tests[@]}" "${without[@]}"
   run cargo test --locked --workspace --doc
 }
 

@@ -20,7 +20,8 @@ const COPY_PAUSE: Duration = Duration::from_millis(200);
 #[derive(Clone, Debug)]
 pub(crate) struct Pictures {
     tees: Tees,
-    /// How many are kept, at least one.
+    /// How many are shown, at least one. As many again are kept, for browsers that ask late for a picture
+    /// that they have been told of.
     number: usize,
     /// The newest first.
     kept: Arc<Mutex<VecDeque<Kept>>>,
@@ -35,7 +36,7 @@ struct Kept {
 }
 
 impl Pictures {
-    /// Keeps this number of pictures; `None` if that is zero.
+    /// Shows this number of pictures; `None` if that is zero.
     pub(super) fn new(number: usize) -> Option<Self> {
         let tees = Tees::new(LARGEST_PICTURE, COPY_PAUSE);
         (number > 0).then(|| Self { tees, number, kept: Arc::default() })
@@ -52,7 +53,7 @@ impl Pictures {
         let Some(bytes) = tee.into_bytes().filter(|bytes| !bytes.is_empty()) else { return };
         let mut kept = lock(&self.kept);
         let mut total = bytes.len() + kept.iter().map(|each| each.bytes.len()).sum::<usize>();
-        while kept.len() >= self.number || total > ALL_PICTURES {
+        while kept.len() >= 2 * self.number || total > ALL_PICTURES {
             let Some(oldest) = kept.pop_back() else { break };
             total -= oldest.bytes.len();
         }
@@ -66,11 +67,11 @@ impl Pictures {
         Some((found.kind, found.bytes.clone()))
     }
 
-    /// The path at which the picture of the object with this key is served, as long as it is.
+    /// The path at which the picture of the object with this key is served, as long as it is shown.
     pub(super) fn path(&self, key: &str) -> Option<String> {
         let name = name(key);
-        let is_kept = lock(&self.kept).iter().any(|each| each.name == name);
-        is_kept.then(|| format!("/pictures/{name}"))
+        let is_shown = lock(&self.kept).iter().take(self.number).any(|each| each.name == name);
+        is_shown.then(|| format!("/pictures/{name}"))
     }
 }
 

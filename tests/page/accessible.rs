@@ -62,7 +62,7 @@ async fn axe_finds_nothing_wrong_in_light_and_dark_wide_and_narrow_good_and_bad(
 async fn axe_finds_nothing_wrong_when_the_connection_is_lost_or_the_job_has_ended() {
     let world = World::new().await;
     world.sandbox.s3.fail("PutObject", 1, Fault::Status(404, "NoSuchBucket"));
-    let served = Served::start(&world, "/random", "--interval 200ms").await;
+    let served = Served::start(&world, "/random", "--interval 200ms --keep-pictures 100").await;
     let wire = Wire::start(served.at).await.expect("a port");
     let url = format!("http://{}/", wire.address());
     let tab = Tab::new().await;
@@ -130,7 +130,7 @@ async fn the_keyboard_reaches_every_picture_and_the_reader_hears_of_it() {
 #[tokio::test]
 async fn nothing_moves_for_those_who_do_not_want_it() {
     let world = World::new().await;
-    let served = Served::start(&world, "/random", "--interval 100ms").await;
+    let served = Served::start(&world, "/random", ARGUMENTS).await;
     let tab = Tab::new().await;
     tab.prefer("light", "reduce").await;
     tab.open(&served.url()).await;

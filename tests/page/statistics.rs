@@ -85,7 +85,8 @@ fn size(bytes: f64) -> String {
 }
 
 fn tenths(value: f64) -> String {
-    format!("{value:.1}")
+    // As JavaScript rounds halves.
+    format!("{:.1}", (value * 10.0).round() / 10.0)
 }
 
 #[tokio::test]
