@@ -4,8 +4,8 @@
 
 A block `text` after a block `sh` is what that block prints, shortened: each of its lines is in the output, in
 this order; a line `…` stands for lines that are left out. FOLDER has the output of the n-th block `sh` in the
-file n. Words that differ from run to run are not compared: every word with a digit in it, and the last part of
-a pod's name.
+file n. Words that differ from run to run are not compared: every word with a digit in it, the random parts of
+names, and the kinds of pictures.
 """
 
 import re
@@ -15,9 +15,13 @@ from pathlib import Path
 
 def comparable(line: str) -> str:
     line = re.sub(r"\x1b\[[0-9;]*m", "", line)
-    line = re.sub(r"(pod-identity-demo|pod-identity-demo-irsa|agent)-[a-z0-9]{5}\b", r"\1-#", line)
+    line = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "#", line)
+    line = re.sub(r"(pod-identity-demo|pod-identity-demo-irsa)-[a-z0-9]{5}\b", r"\1-#", line)
+    line = re.sub(r"…[A-Z0-9]{4}\b", "…#", line)
+    line = re.sub(r"\.(jpg|png|gif|webp)\b", ".#", line)
     line = re.sub(r"[A-Za-z0-9+]*[0-9][A-Za-z0-9+]*", "#", line)
-    return re.sub(r"[-=─]{3,}", "---", " ".join(line.split()))
+    line = re.sub(r"#( #)+", "#", " ".join(line.split()))
+    return re.sub(r"[-=─]{3,}", "---", line)
 
 
 def shown(page: str):
