@@ -74,7 +74,8 @@ aws_package() {
     curl --silent --fail --location --max-time 300 --output "$1" "$site/pool/main/a/awscli/awscli_$aws_cli-1_all.deb" || continue
     [[ "$(sha256sum "$1")" == "$aws_cli_hash "* ]] || die "the package of the AWS CLI from $site is not the one that is pinned"
     return
-  done < <(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 2>/dev/null | sort -u)
+    # also where apt has no package lists yet, as in a new container
+  done < <(apt-get indextargets --no-release-info --format '$(SITE)' 'Created-By: Packages' 2>/dev/null | sort -u)
   return 1
 }
 
