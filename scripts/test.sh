@@ -4,8 +4,8 @@
 #   scripts/test.sh [--all] [-- ARGUMENT...]
 #
 # Checks format and lints of Rust and shell, then runs the Rust tests with the fault suite, the page in
-# Chromium, the manifests, and the scripts against an emulated AWS account. About 15 minutes the first
-# time, on two cores, and 5 after that.
+# Chromium, the manifests, and the scripts against an emulated AWS account. About 20 minutes the first
+# time, on two cores, and 12 after that.
 #
 # --all adds what needs programs that are built from foreign source, which takes another 20 minutes the
 # first time: the tests with a Kubernetes cluster, eksctl and EKS's webhook, those of the image, those
@@ -186,7 +186,7 @@ failures() {
     END { flush() }' "$1"
 }
 
-if [[ -n $all ]]; then about="50 minutes the first time, 12 after that"; else about="15 minutes the first time, 5 after that"; fi
+if [[ -n $all ]]; then about="50 minutes the first time, 26 after that"; else about="20 minutes the first time, 12 after that"; fi
 say "$total stages, on two cores about $about:"
 for stage in "${stages[@]}" "${beside[@]}" ${later[@]+"${later[@]}"}; do say "  ${stage#* }"; done
 
